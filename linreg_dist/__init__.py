@@ -1,0 +1,55 @@
+"""Distributed linear regression on Parquet data, trained by PyTorch on Ray.
+
+Importing this package loads neither torch nor ray: the heavy names below are resolved on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from linreg_dist._version import __version__
+from linreg_dist.errors import (
+    ClusterError,
+    DataError,
+    InterruptedRunError,
+    LinregDistError,
+    RunFailedError,
+    SpecError,
+)
+
+if TYPE_CHECKING:
+    from linreg_dist.model import LinearModel
+    from linreg_dist.run import Run, train
+    from linreg_dist.spec import JobSpec
+
+__all__ = [
+    "ClusterError",
+    "DataError",
+    "InterruptedRunError",
+    "JobSpec",
+    "LinearModel",
+    "LinregDistError",
+    "Run",
+    "RunFailedError",
+    "SpecError",
+    "__version__",
+    "train",
+]
+
+_LAZY = {
+    "JobSpec": "linreg_dist.spec",
+    "LinearModel": "linreg_dist.model",
+    "Run": "linreg_dist.run",
+    "train": "linreg_dist.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""From Parquet files to column-major blocks."""

@@ -1,0 +1,74 @@
+"""Every error the package raises on purpose, and the exit code each becomes.
+
+::
+
+    LinregDistError            1  a run failed
+    ├── SpecError              2  bad usage or an invalid job spec
+    ├── DataError              3  the data does not fit the spec
+    ├── ClusterError           4  the cluster is unreachable, unauthorised or too small (retryable)
+    ├── RunFailedError         1  training started and could not finish
+    └── InterruptedRunError  130  stopped by Ctrl-C or SIGTERM
+
+Catch the base class to handle all of them::
+
+    try:
+        run = linreg_dist.train("job.yaml")
+    except linreg_dist.LinregDistError as error:
+        sys.exit(error.exit_code)
+
+A message says what was found, what was expected and what to do about it; it may have several lines.
+"""
+
+from __future__ import annotations
+
+
+class LinregDistError(Exception):
+    """Base of all errors raised on purpose; ``exit_code`` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class SpecError(LinregDistError):
+    """The job spec, an override or a command-line value is invalid."""
+
+    exit_code = 2
+
+
+class DataError(LinregDistError):
+    """The data does not fit the spec: a missing column, a wrong type, no rows, a value that is not allowed."""
+
+    exit_code = 3
+
+
+class ClusterError(LinregDistError):
+    """The Ray cluster cannot be reached, refuses us, or can never provide what the job asks for."""
+
+    exit_code = 4
+
+
+class RunFailedError(LinregDistError):
+    """Training started and could not finish."""
+
+    exit_code = 1
+
+
+class InterruptedRunError(LinregDistError):
+    """The run was stopped from outside before it finished."""
+
+    exit_code = 130
+
+
+_BY_NAME: dict[str, type[LinregDistError]] = {
+    cls.__name__: cls
+    for cls in (LinregDistError, SpecError, DataError, ClusterError, RunFailedError, InterruptedRunError)
+}
+
+
+def to_record(error: LinregDistError) -> dict[str, object]:
+    """Return ``{"type", "message", "exit_code"}``: the form in which an error crosses a process or a file."""
+    return {"type": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+
+
+def from_record(record: dict[str, object]) -> LinregDistError:
+    """Rebuild an error from `to_record`; an unknown type becomes `RunFailedError`."""
+    return _BY_NAME.get(str(record["type"]), RunFailedError)(str(record["message"]))

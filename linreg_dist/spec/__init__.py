@@ -1,0 +1,1 @@
+"""The job spec: how it is read and checked."""

@@ -1,0 +1,1 @@
+"""Sufficient statistics and what follows from them."""
