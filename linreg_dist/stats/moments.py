@@ -1,0 +1,358 @@
+"""Weighted first and second moments of the rows z = [x, y]: all that an exact linear model needs of the data.
+
+The moments of two sets of rows merge into those of their union, exactly and in any grouping, so every
+worker sums its own rows and one reduction ends the pass. Means are kept as ``shift + offset``: the shift is
+a plain point near the data, the offset carries the digits, so that a column with mean/std = 1e6 loses none
+of them.
+
+Merge: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances"
+(1979), eq. 2.1; the weighted multivariate form is Pébay et al., "Numerically stable, scalable formulas for
+parallel and online computation of higher-order multivariate central moments with arbitrary weights" (2016),
+eq. 2.5 and 3.3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from linreg_dist.errors import DataError
+from linreg_dist.stats.kernel import pilot_shift, shifted_sums
+
+_NUM_SCALARS = 5
+
+
+@dataclass
+class Moments:
+    """Sufficient statistics of a weighted least-squares problem, Z = p + k columns.
+
+    Tensors are float64 on one device.
+
+    Attributes:
+        feature_names, target_names: the p features, then the k targets, in the order of z.
+        n: number of rows, zero-weight rows included.
+        n_zero_weight: how many of them weigh nothing.
+        sum_w, sum_w2, sum_log_w: Σw, Σw², and Σ log w over the rows that weigh something (for the
+        likelihood). shift (Z,): the point that `offset` is measured from. offset (Z,): weighted mean minus
+        shift. cross (Z, Z): Σ w (z - mean)(z - mean)', symmetric.
+
+    """
+
+    feature_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+    n: int
+    n_zero_weight: int
+    sum_w: float
+    sum_w2: float
+    sum_log_w: float
+    shift: torch.Tensor
+    offset: torch.Tensor
+    cross: torch.Tensor
+
+    @classmethod
+    def empty(
+        cls, feature_names: Sequence[str], target_names: Sequence[str], device: torch.device | str = "cpu"
+    ) -> Moments:
+        """Return the moments of no rows: the neutral element of `merge`."""
+        size = len(feature_names) + len(target_names)
+        zeros_Z = torch.zeros(size, dtype=torch.float64, device=device)
+        cross_ZZ = torch.zeros((size, size), dtype=torch.float64, device=device)
+        return cls(
+            tuple(feature_names), tuple(target_names), 0, 0, 0.0, 0.0, 0.0, zeros_Z, zeros_Z.clone(), cross_ZZ
+        )
+
+    @classmethod
+    def from_block(
+        cls,
+        x_ND: torch.Tensor,
+        y_NK: torch.Tensor,
+        w_N: torch.Tensor | None = None,
+        *,
+        shift_Z: torch.Tensor | None = None,
+        feature_names: Sequence[str] | None = None,
+        target_names: Sequence[str] | None = None,
+    ) -> Moments:
+        """Return the moments of one block of rows.
+
+        ``shift_Z`` defaults to a pilot mean of this block, which is the right choice unless bit-equal
+        moments for a given shift are wanted. Names default to x0, x1, … and y0, y1, ….
+
+        Raises:
+            DataError: shapes do not match, or a value or weight is NaN, infinite, negative (weights) or too
+            large to
+                be squared in float64; the columns are named.
+
+        """
+        features, targets = _block_names(x_ND, y_NK, w_N, feature_names, target_names)
+        num_rows = x_ND.shape[0]
+        if num_rows == 0:
+            return cls.empty(features, targets, x_ND.device)
+        sum_w, sum_w2, sum_log_w, n_zero = (
+            (float(num_rows), float(num_rows), 0.0, 0) if w_N is None else _weight_sums(w_N)
+        )
+        shift_Z = pilot_shift(x_ND, y_NK) if shift_Z is None else shift_Z.to(x_ND.device, torch.float64)
+        gram_ZZ, sum_Z = shifted_sums(x_ND, y_NK, shift_Z, w_N)
+        offset_Z = sum_Z / sum_w if sum_w > 0 else sum_Z
+        # Around a pilot mean the offset is a fraction of a standard deviation: this subtraction cancels
+        # nothing.
+        _add_outer(gram_ZZ, offset_Z, -sum_w)
+        _require_finite(gram_ZZ, (*features, *targets))
+        return cls(features, targets, num_rows, n_zero, sum_w, sum_w2, sum_log_w, shift_Z, offset_Z, gram_ZZ)
+
+    def accumulate(self, x_ND: torch.Tensor, y_NK: torch.Tensor, w_N: torch.Tensor | None = None) -> None:
+        """Add the rows of one block in place; raises as `from_block` does and is then unchanged."""
+        self.merge_(
+            Moments.from_block(
+                x_ND, y_NK, w_N, feature_names=self.feature_names, target_names=self.target_names
+            )
+        )
+
+    def merge_(self, other: Moments) -> None:
+        """Add the rows of ``other`` in place; the shift of ``self`` is kept unless ``self`` is empty.
+
+        Raises:
+            DataError: the two do not have the same columns in the same order.
+
+        """
+        self._require_same_columns(other, "merged")
+        shift_Z, offset_Z, cross_ZZ = (
+            t.to(self.cross.device) for t in (other.shift, other.offset, other.cross)
+        )
+        total = self.sum_w + other.sum_w
+        if self.sum_w == 0:
+            self.shift, self.offset, self.cross = shift_Z.clone(), offset_Z.clone(), cross_ZZ.clone()
+        elif other.sum_w > 0:
+            # Shifts are near each other, so their difference is exact and the offsets keep their digits.
+            delta_Z = offset_Z + (shift_Z - self.shift) - self.offset
+            self.cross += cross_ZZ
+            _add_outer(self.cross, delta_Z, self.sum_w * (other.sum_w / total))
+            self.offset = self.offset + delta_Z * (other.sum_w / total)
+        self.n += other.n
+        self.n_zero_weight += other.n_zero_weight
+        self.sum_w = total
+        self.sum_w2 += other.sum_w2
+        self.sum_log_w += other.sum_log_w
+
+    def merge(self, other: Moments) -> Moments:
+        """Return the moments of the rows of both; neither is changed. Raises as `merge_` does."""
+        result = self.clone()
+        result.merge_(other)
+        return result
+
+    def subtract(self, other: Moments) -> Moments:
+        """Return the moments of the rows of ``self`` without those of ``other``, which must be among them.
+
+        The merge formula solved for one part. Digits are lost in proportion to what goes: about
+        log10(Σw before / Σw after), more where the rows that went lay far from those that stay.
+
+        Raises:
+            DataError: the columns differ, or ``other`` has more rows or weight than ``self``.
+
+        """
+        self._require_same_columns(other, "subtracted")
+        rest_n, rest_zero = self.n - other.n, self.n_zero_weight - other.n_zero_weight
+        rest_w = self.sum_w - other.sum_w
+        if rest_n < 0 or rest_zero < 0 or rest_w < -1e-9 * self.sum_w:
+            raise DataError(
+                f"cannot subtract {other.n} rows (weight {other.sum_w:g}) from {self.n} rows "
+                f"(weight {self.sum_w:g}): they cannot be part of them; "
+                "subtract only statistics that were merged before"
+            )
+        if rest_n == rest_zero:
+            empty = Moments.empty(self.feature_names, self.target_names, self.cross.device)
+            return replace(empty, n=rest_n, n_zero_weight=rest_zero)
+        shift_Z, offset_Z, cross_ZZ = (
+            t.to(self.cross.device) for t in (other.shift, other.offset, other.cross)
+        )
+        # δ = mean of `other` - mean of the whole; mean of the rest = mean of the whole - δ·w/rest.
+        delta_Z = offset_Z + (shift_Z - self.shift) - self.offset
+        cross_ZZ = self.cross - cross_ZZ
+        _add_outer(cross_ZZ, delta_Z, -other.sum_w * (self.sum_w / rest_w))
+        return replace(
+            self,
+            n=rest_n,
+            n_zero_weight=rest_zero,
+            sum_w=rest_w,
+            sum_w2=self.sum_w2 - other.sum_w2,
+            sum_log_w=self.sum_log_w - other.sum_log_w,
+            shift=self.shift.clone(),
+            offset=self.offset - delta_Z * (other.sum_w / rest_w),
+            cross=cross_ZZ,
+        )
+
+    def select(self, features: Sequence[str] | None = None, targets: Sequence[str] | None = None) -> Moments:
+        """Return the moments of a subset of the columns, in the order given; None keeps all.
+
+        Raises:
+            DataError: a name is not among the features (targets), or is given twice.
+
+        """
+        new_features = self.feature_names if features is None else tuple(features)
+        new_targets = self.target_names if targets is None else tuple(targets)
+        index = [
+            *_positions(new_features, self.feature_names, "feature", 0),
+            *_positions(new_targets, self.target_names, "target", len(self.feature_names)),
+        ]
+        index_Z = torch.tensor(index, dtype=torch.long, device=self.cross.device)
+        return replace(
+            self,
+            feature_names=new_features,
+            target_names=new_targets,
+            shift=self.shift[index_Z],
+            offset=self.offset[index_Z],
+            cross=self.cross[index_Z][:, index_Z],
+        )
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """Weighted means of the columns, (Z,)."""
+        return self.shift + self.offset
+
+    @property
+    def num_features(self) -> int:
+        """p, the number of features."""
+        return len(self.feature_names)
+
+    @property
+    def num_targets(self) -> int:
+        """k, the number of targets."""
+        return len(self.target_names)
+
+    def to(self, device: torch.device | str) -> Moments:
+        """Return the same moments with their tensors on ``device``."""
+        return replace(
+            self, shift=self.shift.to(device), offset=self.offset.to(device), cross=self.cross.to(device)
+        )
+
+    def clone(self) -> Moments:
+        """Return a copy that shares no memory."""
+        return replace(self, shift=self.shift.clone(), offset=self.offset.clone(), cross=self.cross.clone())
+
+    def pack(self) -> torch.Tensor:
+        """Return everything but the names as one float64 vector: what a worker sends in a gather.
+
+        Five scalars, shift, offset, upper triangle: 5 + 2Z + Z(Z+1)/2 values. Counts are exact below 2**53.
+        """
+        upper = torch.triu_indices(*self.cross.shape, device=self.cross.device)
+        scalars = torch.tensor(
+            [self.n, self.n_zero_weight, self.sum_w, self.sum_w2, self.sum_log_w],
+            dtype=torch.float64,
+            device=self.cross.device,
+        )
+        return torch.cat([scalars, self.shift, self.offset, self.cross[upper[0], upper[1]]])
+
+    @classmethod
+    def unpack(
+        cls, packed: torch.Tensor, feature_names: Sequence[str], target_names: Sequence[str]
+    ) -> Moments:
+        """Rebuild moments from `pack`; raises DataError when the length does not fit the names."""
+        size = len(feature_names) + len(target_names)
+        expected = _NUM_SCALARS + 2 * size + size * (size + 1) // 2
+        if packed.numel() != expected:
+            raise DataError(f"packed moments hold {packed.numel()} values; {size} columns need {expected}")
+        n, n_zero, sum_w, sum_w2, sum_log_w = packed[:_NUM_SCALARS].tolist()
+        body = packed[_NUM_SCALARS:].clone()
+        shift_Z, offset_Z, upper = body[:size], body[size : 2 * size], body[2 * size :]
+        cross_ZZ = torch.zeros((size, size), dtype=torch.float64, device=packed.device)
+        rows, columns = torch.triu_indices(size, size, device=packed.device)
+        cross_ZZ[rows, columns] = upper
+        cross_ZZ[columns, rows] = upper
+        names = tuple(feature_names), tuple(target_names)
+        return cls(*names, int(n), int(n_zero), sum_w, sum_w2, sum_log_w, shift_Z, offset_Z, cross_ZZ)
+
+    def _require_same_columns(self, other: Moments, done: str) -> None:
+        if (self.feature_names, self.target_names) == (other.feature_names, other.target_names):
+            return
+        mine, theirs = (*self.feature_names, *self.target_names), (*other.feature_names, *other.target_names)
+        odd = sorted(set(mine) ^ set(theirs))
+        what = f"not in both: {', '.join(odd[:10])}" if odd else "the order or the split into targets differs"
+        raise DataError(
+            f"statistics of different columns cannot be {done}: {len(mine)} against {len(theirs)}; {what}"
+        )
+
+
+def merge_all(parts: Iterable[Moments]) -> Moments:
+    """Merge in a fixed pairwise tree: the same parts in the same order give the same bits.
+
+    A tree of depth log2(P) also bounds rounding better than a running sum. Raises DataError for no parts.
+    """
+    level = list(parts)
+    if not level:
+        raise DataError("no statistics to merge: at least one part is needed")
+    while len(level) > 1:
+        paired = [level[i].merge(level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        level = paired + level[len(paired) * 2 :]
+    return level[0].clone()
+
+
+def _add_outer(cross_ZZ: torch.Tensor, delta_Z: torch.Tensor, factor: float) -> None:
+    """Add ``factor · δδ'`` in place, symmetric to the last bit (α·δᵢ·δⱼ rounds differently from α·δⱼ·δᵢ)."""
+    scaled_Z = delta_Z * math.sqrt(abs(factor))
+    cross_ZZ.addr_(scaled_Z, scaled_Z, alpha=1.0 if factor >= 0 else -1.0)
+
+
+def _block_names(
+    x_ND: torch.Tensor,
+    y_NK: torch.Tensor,
+    w_N: torch.Tensor | None,
+    feature_names: Sequence[str] | None,
+    target_names: Sequence[str] | None,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Check the shapes of a block against each other and the names; return the names, made up where None."""
+    if x_ND.ndim != 2 or y_NK.ndim != 2 or x_ND.shape[0] != y_NK.shape[0]:
+        raise DataError(
+            f"a block is x (N, D) and y (N, K) with equal N; "
+            f"got x {tuple(x_ND.shape)} and y {tuple(y_NK.shape)}"
+        )
+    if w_N is not None and w_N.shape != x_ND.shape[:1]:
+        raise DataError(f"weights must be one per row, ({x_ND.shape[0]},); got {tuple(w_N.shape)}")
+    features = tuple(feature_names or (f"x{i}" for i in range(x_ND.shape[1])))
+    targets = tuple(target_names or (f"y{i}" for i in range(y_NK.shape[1])))
+    if (len(features), len(targets)) != (x_ND.shape[1], y_NK.shape[1]):
+        raise DataError(
+            f"{len(features)} feature and {len(targets)} target names were given for a block of "
+            f"{x_ND.shape[1]} features and {y_NK.shape[1]} targets"
+        )
+    return features, targets
+
+
+def _weight_sums(w_N: torch.Tensor) -> tuple[float, float, float, int]:
+    """Return Σw, Σw², Σ log w over positive w, and the number of zero weights, in one device transfer."""
+    w_N = w_N.double()
+    positive = w_N > 0
+    logs = torch.where(positive, w_N, torch.ones_like(w_N)).log()
+    sums = torch.stack([w_N.sum(), w_N.square().sum(), logs.sum(), (w_N == 0).sum().double(), w_N.min()])
+    sum_w, sum_w2, sum_log_w, num_zero, lowest = sums.tolist()
+    if not (lowest >= 0 and sum_w2 < float("inf")):
+        bad = int((~((w_N >= 0) & torch.isfinite(w_N))).sum())
+        raise DataError(
+            f"{bad} of {w_N.numel()} row weights are negative, NaN or infinite (or their squares overflow); "
+            "weights must be finite and not negative"
+        )
+    return sum_w, sum_w2, sum_log_w, int(num_zero)
+
+
+def _require_finite(gram_ZZ: torch.Tensor, names: Sequence[str]) -> None:
+    """Raise DataError naming the columns whose second moment is not finite."""
+    finite_Z = torch.isfinite(gram_ZZ.diagonal())
+    if not bool(finite_Z.all()):
+        bad = [name for name, ok in zip(names, finite_Z.tolist(), strict=True) if not ok]
+        more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
+        raise DataError(
+            f"NaN, infinite or overflowing values in {', '.join(bad[:10])}{more}: every value must be "
+            "finite and below about 1e150; drop or fill such rows first"
+        )
+
+
+def _positions(wanted: Sequence[str], have: Sequence[str], kind: str, start: int) -> list[int]:
+    """Return ``start`` plus the place of each wanted name."""
+    place = {name: start + i for i, name in enumerate(have)}
+    unknown = [name for name in wanted if name not in place]
+    if unknown or len(set(wanted)) != len(wanted):
+        fault = f"unknown: {', '.join(unknown)}" if unknown else "a name is given twice"
+        shown = ", ".join(have[:20]) + (", …" if len(have) > 20 else "")
+        raise DataError(f"these statistics have no such {kind}s ({fault}); available: {shown}")
+    return [place[name] for name in wanted]
