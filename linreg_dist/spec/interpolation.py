@@ -1,0 +1,77 @@
+"""``${VAR}`` and ``${VAR:-default}`` in the text values of a spec."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from linreg_dist.spec.problems import Problem
+from linreg_dist.spec.sources import Layers
+from linreg_dist.spec.yaml_reader import Path, plain_scalar
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}|\$\{[^}]*\}?")
+
+
+@dataclass(frozen=True)
+class Interpolated:
+    """What a text with ``${VAR}`` in it looked like before the environment was read."""
+
+    template: str
+    value: Any
+    """What it became; once a field holds something else, the template no longer speaks for it."""
+    plain: bool
+    """Whether it stood without quotes, so that ``${EPOCHS}`` is a number again when it is read back."""
+
+
+def interpolate(layers: Layers, environ: Mapping[str, str]) -> tuple[dict[Path, Interpolated], list[Problem]]:
+    """Replace the references in `layers`; return what the texts looked like before, and what is wrong.
+
+    As in a shell, the default of ``${VAR:-default}`` also stands in for an empty variable, and ``$${`` is a
+    literal ``${``. A text without quotes is typed after replacement, as if its result had been written there.
+    """
+    record: dict[Path, Interpolated] = {}
+    problems: list[Problem] = []
+    for path, template in list(layers.strings()):
+        if "${" not in template:
+            continue
+        origin = layers.origin(path)
+        faults: list[str] = []
+        text, replaced = _replace(template, environ, faults)
+        problems.extend(Problem(origin, fault, path) for fault in faults)
+        plain = origin.mark is not None and origin.mark.plain and path in layers.origins
+        value = plain_scalar(text) if plain and replaced else text
+        layers.replace(path, value)
+        if replaced:
+            record[path] = Interpolated(template, value, plain)
+    return record, problems
+
+
+def escape(text: str) -> str:
+    """Return `text` so that `interpolate` gives it back unchanged."""
+    return text.replace("${", "$${")
+
+
+def _replace(template: str, environ: Mapping[str, str], faults: list[str]) -> tuple[str, bool]:
+    replaced = False
+
+    def one(match: re.Match[str]) -> str:
+        nonlocal replaced
+        whole, name, default = match[0], match[1], match[2]
+        if whole == "$${":
+            return "${"
+        if name is None:
+            faults.append(
+                f'found "{whole}", expected ${{VAR}} or ${{VAR:-default}}; a literal "${{" is written "$${{"'
+            )
+            return whole
+        replaced = True
+        value = environ.get(name)
+        if value is None and default is None:
+            faults.append(
+                f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
+            )
+        return (value or default) if default is not None else (value or "")
+
+    return _REFERENCE.sub(one, template), replaced

@@ -1,0 +1,176 @@
+"""`load_spec`: from a file, a map or a `JobSpec` to a checked `JobSpec`, or to every reason why not."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from linreg_dist.spec.checks import Conflict
+from linreg_dist.spec.interpolation import Interpolated, escape, interpolate
+from linreg_dist.spec.models import JobSpec
+from linreg_dist.spec.problems import Problem, spec_error
+from linreg_dist.spec.sections import RunSpec
+from linreg_dist.spec.sources import Layers, apply_overrides, from_file, from_mapping, get_at
+from linreg_dist.spec.wording import reword, unknown_path
+from linreg_dist.spec.yaml_reader import Path
+
+_PATHS: tuple[Path, ...] = (("data", "path"), ("data", "validation", "path"))
+_STORAGE: Path = ("run", "storage_path")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def load_spec(
+    source: str | os.PathLike[str] | Mapping[str, Any] | JobSpec,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> JobSpec:
+    """Read a job spec, check all of it, and return it with absolute paths and without ``${VAR}``.
+
+    What comes later wins: defaults, the file it ``extends``, the file itself, `overrides`. Paths to data are
+    relative to the file they are written in, those of maps and overrides to the current directory, and
+    ``run.storage_path`` always to the current directory; URIs stay as they are.
+
+    Args:
+        source: a YAML or JSON file, a map of the same shape, or a spec to change by `overrides`.
+        overrides: ``["solver.epochs=5"]`` with YAML-typed values, or ``{"solver.epochs": 5}``; a value
+            replaces what was there as a whole.
+        environ: where ``${VAR}`` is looked up; by default the environment of this process.
+
+    Raises:
+        SpecError: with every problem, a line each: ``file:line:column: message @ path``.
+
+    """
+    layers, interpolated = _layers(source)
+    problems = apply_overrides(layers, overrides)
+    fresh, faults = interpolate(layers, os.environ if environ is None else environ)
+    interpolated.update(fresh)
+    problems += faults
+    _absolutise(layers, interpolated)
+    spec, found = _validate(layers, interpolated, [problem.path for problem in problems])
+    problems += found
+    if spec is None or problems:
+        raise spec_error(problems)
+    spec._interpolated = {path: item for path, item in interpolated.items() if layers.get(path) == item.value}
+    return spec
+
+
+def _layers(
+    source: str | os.PathLike[str] | Mapping[str, Any] | JobSpec,
+) -> tuple[Layers, dict[Path, Interpolated]]:
+    if isinstance(source, JobSpec):
+        layers = from_mapping(source.model_dump(mode="json"))
+        for path, text in list(layers.strings()):
+            layers.replace(path, escape(text))  # it was read from the environment already, if at all
+        return layers, source.interpolated()
+    if isinstance(source, Mapping):
+        return from_mapping(source), {}
+    file = FilePath(source)
+    layers = from_file(file)
+    layers.data.setdefault("name", _name_from(file))
+    return layers, {}
+
+
+def _name_from(file: FilePath) -> str:
+    """Return a run name made from a file's name: what a run name cannot hold becomes a hyphen."""
+    name = re.sub(r"[^A-Za-z0-9._-]+|\.\.+", "-", file.stem)
+    return re.sub(r"^[^A-Za-z0-9]+", "", name)[:128] or "job"
+
+
+def _absolutise(layers: Layers, interpolated: dict[Path, Interpolated]) -> None:
+    """Make relative paths absolute, because a worker runs elsewhere; the default storage path too."""
+    if isinstance(layers.data.setdefault("run", {}), dict):
+        layers.data["run"].setdefault("storage_path", RunSpec().storage_path)
+    for field in (*_PATHS, _STORAGE):
+        value = layers.get(field)
+        places = [(*field, index) for index in range(len(value))] if isinstance(value, list) else [field]
+        for place in places:
+            text = layers.get(place)
+            if not isinstance(text, str) or not text or _URI.match(text):
+                continue
+            folder = os.getcwd() if field == _STORAGE else layers.origin(place).folder
+            absolute = os.path.normpath(os.path.join(folder, os.path.expanduser(text)))
+            layers.replace(place, absolute)
+            item = interpolated.get(place)
+            if item is not None:
+                relative = not os.path.isabs(os.path.expanduser(text))
+                template = os.path.join(escape(folder), item.template) if relative else item.template
+                interpolated[place] = Interpolated(template, absolute, item.plain)
+
+
+def _validate(
+    layers: Layers, interpolated: Mapping[Path, Interpolated], failed: Sequence[Path]
+) -> tuple[JobSpec | None, list[Problem]]:
+    """Return the spec, or what is wrong with it; nothing is said again about the values at `failed`."""
+    sound = copy.deepcopy(layers.data)
+    bad = [_take_out(sound, path) for path in failed if path]
+    spec, errors, conflicts = _try(sound)
+    problems: list[Problem] = []
+    if errors:
+        templates = {path: item.template for path, item in interpolated.items()}
+        problems = [item for item in reword(errors, layers, templates) if not _touches(item.path, bad)]
+        # Conflicts are found on whole specs only, so look at what remains without the faulty values.
+        bad += [_take_out(sound, problem.path) for problem in problems]
+        spec, _, conflicts = _try(_with_required(sound))
+    for conflict in conflicts:
+        if not any(_touches(path, bad) for path in conflict.involves):
+            problems.append(Problem(layers.origin(conflict.at), conflict.message, conflict.at))
+    if spec is not None and spec.matrix is not None and not problems:
+        problems = _check_matrix(spec.matrix, layers)
+    return (None if problems or bad else spec), problems
+
+
+def _try(data: Any) -> tuple[JobSpec | None, list[ErrorDetails], list[Conflict]]:
+    try:
+        return JobSpec.model_validate(data), [], []
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+    if errors[0]["type"] == "conflicts":
+        return None, [], errors[0]["ctx"]["conflicts"]
+    return None, errors, []
+
+
+def _take_out(data: dict[str, Any], path: Path) -> Path:
+    """Remove the value at `path` from `data`, or the smallest field around it; return what went."""
+    for length in range(len(path), 0, -1):
+        parent, step = get_at(data, path[: length - 1]), path[length - 1]
+        if isinstance(parent, dict) and (step in parent or path[: length - 1] == ("data",)):
+            parent.pop(str(step), None)
+            return path[:length]
+    return path
+
+
+def _with_required(data: dict[str, Any]) -> dict[str, Any]:
+    """Return `data` with something in every required field, so that the rest of it can be checked."""
+    return {**data, "data": {"path": "?", "target": "?", **data.get("data", {})}}
+
+
+def _touches(path: Path, bad: Sequence[Path]) -> bool:
+    return any(path[: len(other)] == other or other[: len(path)] == path for other in bad)
+
+
+def _check_matrix(matrix: Mapping[str, Sequence[Any]], layers: Layers) -> list[Problem]:
+    """Return what is wrong with each value of `matrix` alone; combinations are checked when they are made."""
+    problems = []
+    for dotted, values in matrix.items():
+        path = tuple(dotted.split("."))
+        at_key = ("matrix", dotted)
+        message = unknown_path(path)
+        if path[0] in ("matrix", "name", "version"):
+            message = f"{path[0]} cannot vary within a matrix; each job gets its name from what varies"
+        if message is not None:
+            problems.append(Problem(layers.origin(at_key), message, at_key, at_key=True))
+            continue
+        for index, value in enumerate(values):
+            trial = Layers(layers.root, copy.deepcopy(layers.data))
+            trial.put(path, value)
+            _, errors, _ = _try(trial.data)
+            at = (*at_key, index)
+            problems += [Problem(layers.origin(at), item.message, at) for item in reword(errors, trial, {})]
+    return problems

@@ -1,0 +1,92 @@
+"""`JobSpec`: the whole job spec, checked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, StrictStr, model_validator
+from pydantic_core import PydanticCustomError
+
+from linreg_dist.spec.checks import find_conflicts
+from linreg_dist.spec.fields import RunName
+from linreg_dist.spec.interpolation import Interpolated
+from linreg_dist.spec.sections import (
+    ClusterSpec,
+    DataSpec,
+    ModelSpec,
+    OutputsSpec,
+    RunSpec,
+    ScalingSpec,
+    Section,
+    SolverSpec,
+    TrackingSpec,
+    TuneSpec,
+)
+from linreg_dist.spec.yaml_reader import Path
+
+
+class JobSpec(Section):
+    """One training job: what to read, what to minimise, how, where, and what to leave behind.
+
+    Made from a file by `load_spec`, which resolves paths and environment variables; or from its sections.
+
+    Raises:
+        pydantic.ValidationError: a field or a combination is invalid (`load_spec` raises `SpecError`).
+
+    """
+
+    version: Literal[1] = Field(default=1, description="Version of the spec format; 1 is the only one.")
+    name: RunName = Field(
+        default="job",
+        description="Name of the run, which lives in <run.storage_path>/<name>; default: the spec file's "
+        "name without its ending.",
+    )
+    data: DataSpec = Field(description="Which Parquet to read, and how its columns become numbers.")
+    model: ModelSpec = Field(default=ModelSpec(), description="What is minimised.")
+    solver: SolverSpec = Field(default=SolverSpec(), description="How the minimum is found.")
+    tune: TuneSpec | None = Field(
+        default=None,
+        description="Penalties to choose from by cross-validation in the same pass; null uses model.l1 "
+        "and l2.",
+    )
+    scaling: ScalingSpec = Field(default=ScalingSpec(), description="How much machine the job gets.")
+    run: RunSpec = Field(default=RunSpec(), description="Where the run lives and how it survives.")
+    cluster: ClusterSpec = Field(default=ClusterSpec(), description="Which Ray cluster to use.")
+    outputs: OutputsSpec = Field(
+        default=OutputsSpec(), description="What a run writes beside the model and its result."
+    )
+    tracking: TrackingSpec = Field(
+        default=TrackingSpec(), description="Which experiment trackers to tell: mlflow, tensorboard."
+    )
+    matrix: dict[StrictStr, Annotated[tuple[Any, ...], Field(min_length=1)]] | None = Field(
+        default=None,
+        description="For `batch`: fields by dotted path, each with the values to try, {model.l2: [0, "
+        "0.1]}; one job per combination. null is one job.",
+    )
+
+    _interpolated: dict[Path, Interpolated] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _refuse_conflicts(self) -> JobSpec:
+        conflicts = find_conflicts(self)
+        if conflicts:
+            text = "; ".join(f"{item.message} @ {'.'.join(map(str, item.at))}" for item in conflicts)
+            raise PydanticCustomError("conflicts", "{text}", {"text": text, "conflicts": conflicts})
+        return self
+
+    def interpolated(self) -> dict[Path, Interpolated]:
+        """Return the strings that were read from the environment and still stand as they were read."""
+        return {path: item for path, item in self._interpolated.items() if self._at(path) == item.value}
+
+    def _at(self, path: Path) -> Any:
+        node: Any = self
+        for step in path:
+            if isinstance(node, Section):
+                node = getattr(node, str(step), None)
+            elif isinstance(node, dict):
+                node = node.get(step)
+            elif isinstance(node, list | tuple) and isinstance(step, int) and step < len(node):
+                node = node[step]
+            else:
+                return None
+        return node

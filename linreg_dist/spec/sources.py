@@ -1,0 +1,240 @@
+"""The layers a job spec is made of, merged into one: the file it extends, the file, and --set."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from linreg_dist.spec.problems import Origin, Problem, show_path, spec_error
+from linreg_dist.spec.yaml_reader import Mark, Path, YamlError, read_yaml
+
+_FILE, _BASE, _SET = 0, 1, 2  # the order in which the problems of the sources are listed
+
+
+@dataclass
+class Layers:
+    """Plain data that remembers where each value was written."""
+
+    root: Origin
+    data: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Path, Origin] = field(default_factory=dict)
+
+    def origin(self, path: Path) -> Origin:
+        """Return the origin of the value at `path`, or of the nearest value around it."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.origins:
+                return self.origins[path[:length]]
+        return self.root
+
+    def overlay(self, other: Layers) -> None:
+        """Merge `other` over this one: maps are merged, everything else is replaced."""
+        self._overlay(other, other.data, ())
+        self.root = other.root
+
+    def _overlay(self, other: Layers, data: Mapping[str, Any], path: Path) -> None:
+        for key, value in data.items():
+            here = (*path, key)
+            if isinstance(value, dict) and isinstance(self.get(here), dict):
+                self.origins[here] = other.origin(here)
+                self._overlay(other, value, here)
+            else:
+                self.put(here, value)
+                inside = {at: origin for at, origin in other.origins.items() if at[: len(here)] == here}
+                self.origins.update(inside)
+
+    def get(self, path: Path) -> Any:
+        """Return the value at `path`, or None where there is none."""
+        return get_at(self.data, path)
+
+    def replace(self, path: Path, value: Any) -> None:
+        """Set the existing value at `path` to another form of itself; where it was written stays."""
+        self.get(path[:-1])[path[-1]] = value
+
+    def put(self, path: Path, value: Any) -> None:
+        """Set the value at `path`, whose parents are maps, absent or null; forget where the old one stood."""
+        node = self.data
+        for step in path[:-1]:
+            if node.get(str(step)) is None:
+                node[str(step)] = {}
+            node = node[str(step)]
+        node[str(path[-1])] = value
+        for at in [at for at in self.origins if at[: len(path)] == path]:
+            del self.origins[at]
+
+    def strings(self) -> Iterator[tuple[Path, str]]:
+        """Yield every text value with its path."""
+        yield from _strings(self.data, ())
+
+
+def has(node: Any, step: str | int) -> bool:
+    """Tell whether `node` is a map with the key `step` or a list with that index."""
+    if isinstance(node, dict):
+        return step in node
+    return isinstance(node, list) and isinstance(step, int) and step < len(node)
+
+
+def get_at(data: Any, path: Path) -> Any:
+    """Return the value at `path` in `data`, or None where there is none."""
+    node: Any = data
+    for step in path:
+        known = (
+            step in node if isinstance(node, dict) else isinstance(node, list) and step in range(len(node))
+        )
+        if not known:
+            return None
+        node = node[step]
+    return node
+
+
+def _strings(node: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(node, str):
+        yield path, node
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _strings(value, (*path, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _strings(value, (*path, index))
+
+
+def from_mapping(data: Mapping[str, Any]) -> Layers:
+    """Return `data` as a layer; its tuples become lists, so that it has the same shape as a file."""
+    layers = Layers(Origin("<dict>", _FILE, os.getcwd()), _as_plain(data))
+    _refuse_extends(layers, "extends works in files only; merge the maps before the call")
+    return layers
+
+
+def from_file(file: FilePath) -> Layers:
+    """Read `file` and the file it extends, if any.
+
+    Raises:
+        SpecError: a file cannot be read, is not YAML, is not a map, or extends a file that extends another.
+
+    """
+    layers = _read(file, str(file), _FILE)
+    if "extends" not in layers.data:
+        return layers
+    at = layers.origin(("extends",))
+    name = layers.data.pop("extends")
+    if not isinstance(name, str) or not name:
+        raise spec_error([Problem(at, "expected the path of one other spec file", ("extends",))])
+    base_file = FilePath(layers.root.folder, name)
+    if not base_file.is_file():
+        message = f'there is no file "{name}" beside this one; the path is relative to this file'
+        raise spec_error([Problem(at, message, ("extends",))])
+    base = _read(base_file, os.path.normpath(file.parent / name), _BASE)
+    _refuse_extends(base, "a file that is extended cannot extend another; merge the two")
+    base.overlay(layers)
+    return base
+
+
+def apply_overrides(layers: Layers, overrides: Mapping[str, Any] | Sequence[str]) -> list[Problem]:
+    """Put ``a.b=c`` settings, or a map of dotted paths to values, over `layers`; return what is wrong."""
+    problems = []
+    settings: list[tuple[str, Any, Mapping[Path, Mark]]] = []
+    root = Origin("--set", _SET, os.getcwd())
+    if isinstance(overrides, Mapping):
+        settings = [(path, _as_plain(value), {}) for path, value in overrides.items()]
+    else:
+        for text in [overrides] if isinstance(overrides, str) else overrides:
+            dotted, equals, value = text.partition("=")
+            if not equals:
+                problems.append(Problem(root, f'found "{text}", expected path=value, such as model.l2=0.1'))
+                continue
+            try:
+                document = read_yaml(value)
+            except YamlError as error:
+                problems.extend(Problem(root, f'"{text}": {fault[2]}') for fault in error.faults)
+                continue
+            settings.append((dotted.strip(), document.data, document.marks))
+    for dotted, value, marks in settings:
+        path = tuple(dotted.split("."))
+        problem = _refuse_path(layers, path, root)
+        if problem is not None:
+            problems.append(problem)
+            continue
+        layers.put(path, value)
+        layers.origins[path] = root
+        for inner, mark in marks.items():
+            # Positions within one setting say nothing; whether a scalar was quoted does.
+            layers.origins[(*path, *inner)] = Origin(
+                root.file, root.rank, root.folder, _without_position(mark)
+            )
+    return problems
+
+
+def _refuse_path(layers: Layers, path: Path, root: Origin) -> Problem | None:
+    if not all(path):
+        return Problem(root, f'found the path "{show_path(path)}", expected names joined by single dots')
+    if path == ("extends",):
+        return Problem(root, "extends cannot be set from outside; write it into the file", path)
+    for length in range(1, len(path)):
+        parent = layers.get(path[:length])
+        if parent is not None and not isinstance(parent, dict):
+            whole = show_path(path[:length])
+            kind = "a list" if isinstance(parent, list) else "one value"
+            return Problem(
+                root, f"{whole} is {kind}, which cannot be set in part; set {whole} as a whole", path
+            )
+    return None
+
+
+def _without_position(mark: Mark) -> Mark:
+    return Mark(0, 0, 0, 0, mark.plain)
+
+
+def _read(file: FilePath, shown: str, rank: int) -> Layers:
+    root = Origin(shown, rank, os.path.abspath(file.parent))
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise spec_error([Problem(root, f"there is no such file{_similar_file(file)}")]) from None
+    except UnicodeDecodeError as error:
+        message = f"the file is not UTF-8 text (byte {error.start}); is this the spec?"
+        raise spec_error([Problem(root, message)]) from None
+    except OSError as error:
+        raise spec_error([Problem(root, f"the file cannot be read: {error.strerror}")]) from None
+    try:
+        document = read_yaml(text)
+    except YamlError as error:
+        raise spec_error(
+            Problem(Origin(shown, rank, root.folder, Mark(line, column, line, column, False)), message)
+            for line, column, message in error.faults
+        ) from None
+    root = Origin(shown, rank, root.folder, document.marks.get((), Mark(1, 1, 1, 1, False)))
+    if not isinstance(document.data, dict):
+        found = "nothing" if document.data is None else "no map"
+        message = (
+            f"found {found} in this file, expected a job spec: a map with data.path and data.target at least"
+        )
+        raise spec_error([Problem(root, message)])
+    origins = {at: Origin(shown, rank, root.folder, mark) for at, mark in document.marks.items() if at}
+    return Layers(root, document.data, origins)
+
+
+def _similar_file(file: FilePath) -> str:
+    if not file.parent.is_dir():
+        return f'; there is no folder "{file.parent}" either'
+    specs = [item.name for item in file.parent.iterdir() if item.suffix in (".yaml", ".yml", ".json")]
+    close = difflib.get_close_matches(file.name, sorted(specs), n=1)
+    return f'; did you mean "{file.parent / close[0]}"?' if close else ""
+
+
+def _refuse_extends(layers: Layers, message: str) -> None:
+    if "extends" in layers.data:
+        raise spec_error([Problem(layers.origin(("extends",)), message, ("extends",), at_key=True)])
+
+
+def _as_plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _as_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return copy.deepcopy(value)
