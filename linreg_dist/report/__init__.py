@@ -1,1 +1,9 @@
 """What a person sees: progress, tables, reports."""
+
+from linreg_dist.report.coefficients import coefficient_table
+from linreg_dist.report.console import print_renderable
+from linreg_dist.report.follow import follow_metrics
+from linreg_dist.report.progress import ProgressDisplay
+from linreg_dist.report.tables import result_table
+
+__all__ = ["ProgressDisplay", "coefficient_table", "follow_metrics", "print_renderable", "result_table"]

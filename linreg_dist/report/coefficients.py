@@ -1,0 +1,135 @@
+"""The table that says what a model learned: coefficients, their inference, the quality of the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from linreg_dist.report.numbers import (
+    NO_VALUE,
+    align_decimals,
+    format_count,
+    format_number,
+    format_p_value,
+)
+
+_INTERVAL = ("ci_low", "ci_high")
+# Six digits of a coefficient and four of what only qualifies it fit into 80 characters; --json has them all.
+_COLUMNS: dict[str, tuple[str, Callable[[float | None], str]]] = {
+    "coef": ("coef", format_number),
+    "std_err": ("std err", partial(format_number, num_digits=4)),
+    "t": ("t", lambda value: NO_VALUE if value is None else format(value, ".2f")),
+    "p": ("p", format_p_value),
+    "ci_low": ("CI low", partial(format_number, num_digits=4)),
+    "ci_high": ("CI high", partial(format_number, num_digits=4)),
+}
+_FIT = {
+    "n": ("rows", format_count),
+    "df_resid": ("residual df", format_count),
+    "r2": ("R²", format_number),
+    "adj_r2": ("adjusted R²", format_number),
+    "sigma": ("sigma", format_number),
+    "f": ("F", format_number),
+    "aic": ("AIC", format_number),
+    "bic": ("BIC", format_number),
+    "condition_number": ("condition number", format_number),
+}
+_GAP = 2  # blank characters between two columns: the padding and the box's own divider
+_MIN_FEATURE_WIDTH = 12  # what a feature's name keeps when the terminal is narrow
+
+
+def coefficient_table(document: Mapping[str, Any]) -> RenderableType:
+    """Return a model's coefficients and fit statistics, from the document of ``show --json``.
+
+    The intercept comes first, then the coefficients in the order given. A column of inference appears when
+    any row has it; where none has, a note gives the document's ``inference_reason``. ``intercept`` is a
+    number, or an object with the keys of a coefficient when it has a standard error of its own.
+    """
+    return _CoefficientTable(document)
+
+
+@dataclass(frozen=True)
+class _CoefficientTable:
+    """The table, laid out when the width is known: a narrow terminal shortens names, never numbers."""
+
+    document: Mapping[str, Any]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        rows = [_intercept_row(self.document["intercept"]), *self.document["coefficients"]]
+        shown = [key for key in _COLUMNS if key == "coef" or any(row.get(key) is not None for row in rows)]
+        cells = {key: align_decimals([_COLUMNS[key][1](row.get(key)) for row in rows]) for key in shown}
+        features = [str(row["feature"]) for row in rows]
+        needed = _min_width(features, cells)
+        too_narrow = options.max_width < needed and bool(set(_INTERVAL) & set(shown))
+        if too_narrow:
+            cells = {key: column for key, column in cells.items() if key not in _INTERVAL}
+
+        yield _table(features, cells)
+        facts = [
+            (title, text_of(value))
+            for key, (title, text_of) in _FIT.items()
+            if (value := (self.document.get("fit") or {}).get(key)) is not None
+        ]
+        if facts:
+            yield Text("")
+            yield _two_columns(facts)
+        if note := self._note(shown, needed if too_narrow else None):
+            yield Text("")
+            yield Text(note)
+
+    def _note(self, shown: Sequence[str], needed: int | None) -> str | None:
+        if shown == ["coef"]:
+            reason = self.document.get("inference_reason") or "the model holds none"
+            return f"No standard errors, t, p or confidence intervals: {reason}."
+        if needed is not None:
+            return (
+                f"The confidence intervals need a terminal {needed} characters wide; --json prints them too."
+            )
+        return None
+
+
+def _intercept_row(intercept: float | Mapping[str, Any]) -> dict[str, Any]:
+    fields = intercept if isinstance(intercept, Mapping) else {"coef": intercept}
+    return {**fields, "feature": "(intercept)"}
+
+
+def _min_width(features: Sequence[str], cells: Mapping[str, Sequence[str]]) -> int:
+    """Return the characters per line below which a number would be cut."""
+    names = min(max(map(len, features)), _MIN_FEATURE_WIDTH)
+    numbers = (max(len(_COLUMNS[key][0]), *map(len, column)) for key, column in cells.items())
+    return names + sum(_GAP + width for width in numbers)
+
+
+def _table(features: Sequence[str], cells: Mapping[str, Sequence[str]]) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
+    )
+    # rich shrinks columns that may wrap before those that may not, so only the names give way; the names' own
+    # no_wrap then shortens them instead of breaking them over lines.
+    table.add_column("feature", min_width=8)
+    for key in cells:
+        table.add_column(_COLUMNS[key][0].rjust(len(cells[key][0])), no_wrap=True)
+    for feature, *numbers in zip(features, *cells.values(), strict=True):
+        table.add_row(Text(feature, no_wrap=True, overflow="ellipsis"), *numbers)
+    return table
+
+
+def _two_columns(facts: Sequence[tuple[str, str]]) -> Table:
+    """Return the facts in two columns side by side, reading down the first and then the second."""
+    height = (len(facts) + 1) // 2
+    table = Table.grid(padding=(0, 3, 0, 0))
+    for side in (facts[:height], facts[height:]):
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(
+            no_wrap=True, justify="right", min_width=max((len(text) for _, text in side), default=0)
+        )
+    for i in range(height):
+        table.add_row(*facts[i], *(facts[i + height] if i + height < len(facts) else ()))
+    return table

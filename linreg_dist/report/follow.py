@@ -1,0 +1,93 @@
+"""Watch a run's ``metrics.jsonl`` grow and hand each line to a display, from wherever the file is written."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LOOKS = 0.2
+
+
+class EventSink(Protocol):
+    """What takes the events: a `ProgressDisplay`, or anything else with this method."""
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Take one line of ``metrics.jsonl``."""
+
+
+@contextmanager
+def follow_metrics(
+    path: str | Path, display: EventSink, *, poll_s: float = SECONDS_BETWEEN_LOOKS
+) -> Iterator[None]:
+    """Feed `display` the lines of the file at `path` while the ``with`` block runs, the last one after it.
+
+    The file need not exist yet. A line counts once its newline is there. A file that is replaced or cut short
+    is read from its beginning. A line that is not a JSON object is logged and skipped: it is not worth a run.
+    """
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=_follow, args=(Path(path), display, stop, poll_s), name="follow-metrics", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _follow(path: Path, display: EventSink, stop: threading.Event, poll_s: float) -> None:
+    tail = _Tail(path)
+    while True:
+        stopping = stop.wait(poll_s)  # asked before reading: what was written before the stop is still read
+        for event in tail.new_events():
+            display.event(event)
+        if stopping:
+            return
+
+
+class _Tail:
+    """The position in one growing file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._inode: int | None = None
+
+    def new_events(self) -> list[dict[str, Any]]:
+        """Return the events of the complete lines that were added since the last call."""
+        return [event for line in self._new_lines() if (event := self._parse(line)) is not None]
+
+    def _new_lines(self) -> list[bytes]:
+        try:
+            with self._path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if status.st_ino != self._inode or status.st_size < self._offset:
+                    self._offset = 0
+                self._inode = status.st_ino
+                file.seek(self._offset)
+                added = file.read()
+        except FileNotFoundError:
+            return []
+        complete = added[: added.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        return complete.splitlines()
+
+    def _parse(self, line: bytes) -> dict[str, Any] | None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if isinstance(event, dict):
+            return event
+        if line.strip():
+            logger.warning("%s: skipped a line that is not a JSON object: %.80r", self._path, line)
+        return None

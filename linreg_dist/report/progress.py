@@ -1,0 +1,203 @@
+"""Show a running job on one stream: a bar on a terminal, now and then a line elsewhere, nothing when quiet.
+
+The display is fed the lines of ``metrics.jsonl``. A *tick* has ``progress`` (0 to 1, of the whole job) and
+any of ``phase``, ``epoch``, ``rows``, ``rows_per_s``, ``loss`` and ``eta_s``; an *epoch line* has ``epoch``,
+``rows``, ``rows_per_s``, ``seconds``, ``train_mse`` and ``validation_mse``, and no ``progress``. Epochs count
+from 1. What a line lacks, or gives as null, is not shown; lines of any other kind are ignored.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Column
+
+from linreg_dist.report.console import is_terminal, make_console
+from linreg_dist.report.numbers import format_duration, format_number, format_rate
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class ProgressDisplay:
+    """Show a job's events while the ``with`` block runs; safe to feed from another thread.
+
+    On a terminal one bar with phase, rows per second, loss and time left, removed at the end; `verbose`
+    leaves a line per epoch above it. Elsewhere one plain line every `interval_s` seconds at most, with
+    `verbose` one for every epoch. With `quiet` nothing. `total_epochs` is None for a solver without epochs.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        total_epochs: int | None = None,
+        interval_s: float = SECONDS_BETWEEN_LINES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._painter: _Bar | _Lines | None = None
+        if not quiet:
+            self._painter = (
+                _Bar(stream, verbose, total_epochs)
+                if is_terminal(stream)
+                else _Lines(stream, verbose, total_epochs, interval_s, clock)
+            )
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Take one line of ``metrics.jsonl``."""
+        if self._painter is None:
+            return
+        with self._lock:
+            if "progress" in event:
+                self._painter.tick(event)
+            elif "epoch" in event:
+                self._painter.epoch(event)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._painter is not None:
+            with self._lock:
+                self._painter.close()
+
+
+class _Bar:
+    """A rich progress bar that appears with the first event and disappears at the end."""
+
+    def __init__(self, stream: TextIO, verbose: bool, total_epochs: int | None) -> None:
+        self._verbose = verbose
+        self._total_epochs = total_epochs
+        # stdout is left alone: it carries data. Messages on stderr appear above a bar that is drawn there.
+        self._progress = Progress(
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=20),
+            TaskProgressColumn("{task.percentage:>3.0f} %", markup=False),
+            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+            console=make_console(stream),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=stream is sys.stderr,
+        )
+        self._task = self._progress.add_task("starting", total=1.0, start=False, figures="")
+        self._closed = False
+
+    def tick(self, event: Mapping[str, Any]) -> None:
+        self._show()
+        self._progress.update(
+            self._task,
+            completed=_fraction(event),
+            description=_stage(event, self._total_epochs),
+            figures="  ".join(_tick_figures(event)),
+        )
+
+    def epoch(self, event: Mapping[str, Any]) -> None:
+        self._show()
+        if self._verbose:
+            self._progress.console.print("  ".join(_epoch_words(event, self._total_epochs)))
+
+    def close(self) -> None:
+        self._closed = True
+        self._progress.stop()
+
+    def _show(self) -> None:
+        if not self._closed:
+            self._progress.start()
+
+
+class _Lines:
+    """Plain lines, at most one per interval, for logs and pipes.
+
+    An epoch line that came too early to be shown is kept and shown at the end, so that even a job of a second
+    leaves one line behind.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        verbose: bool,
+        total_epochs: int | None,
+        interval_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._stream = stream
+        self._verbose = verbose
+        self._total_epochs = total_epochs
+        self._interval_s = interval_s
+        self._clock = clock
+        self._next_s = clock() + interval_s
+        self._kept: str | None = None
+
+    def tick(self, event: Mapping[str, Any]) -> None:
+        if self._is_due():
+            percent = f"{100 * _fraction(event):3.0f} %"
+            self._write("  ".join([_stage(event, self._total_epochs), percent, *_tick_figures(event)]))
+
+    def epoch(self, event: Mapping[str, Any]) -> None:
+        self._kept = "  ".join(_epoch_words(event, self._total_epochs))
+        if self._verbose or self._is_due():
+            self._write(self._kept)
+
+    def close(self) -> None:
+        if self._kept is not None:
+            self._write(self._kept)
+
+    def _is_due(self) -> bool:
+        return self._clock() >= self._next_s
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+        self._kept = None
+        self._next_s = self._clock() + self._interval_s
+
+
+def _fraction(event: Mapping[str, Any]) -> float:
+    return min(max(float(event["progress"]), 0.0), 1.0)
+
+
+def _epoch_number(event: Mapping[str, Any], total_epochs: int | None) -> str:
+    return f"{event['epoch']}/{total_epochs}" if total_epochs is not None else f"{event['epoch']}"
+
+
+def _stage(event: Mapping[str, Any], total_epochs: int | None) -> str:
+    """Return ``train 3/10``, or only the phase where there are no epochs."""
+    phase = str(event.get("phase") or "train")
+    return phase if event.get("epoch") is None else f"{phase} {_epoch_number(event, total_epochs)}"
+
+
+def _tick_figures(event: Mapping[str, Any]) -> list[str]:
+    """Return the figures of a tick that are known, ready to be joined."""
+    figures = []
+    if event.get("rows_per_s") is not None:
+        figures.append(format_rate(event["rows_per_s"]))
+    if event.get("loss") is not None:
+        figures.append(f"loss {format_number(event['loss'])}")
+    if event.get("eta_s") is not None:
+        figures.append(f"{format_duration(event['eta_s'])} left")
+    return figures
+
+
+def _epoch_words(event: Mapping[str, Any], total_epochs: int | None) -> list[str]:
+    """Return the parts of the line that reports a finished epoch."""
+    words = [f"epoch {_epoch_number(event, total_epochs)}"]
+    if event.get("seconds") is not None:
+        words.append(format_duration(event["seconds"]))
+    if event.get("rows_per_s") is not None:
+        words.append(format_rate(event["rows_per_s"]))
+    words += [
+        f"{split} mse {format_number(event[f'{split}_mse'])}"
+        for split in ("train", "validation")
+        if event.get(f"{split}_mse") is not None
+    ]
+    return words
