@@ -1,1 +1,7 @@
 """One job end to end."""
+
+from __future__ import annotations
+
+from linreg_dist.run.train import Run, read_data, train
+
+__all__ = ["Run", "read_data", "train"]

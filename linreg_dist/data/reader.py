@@ -1,0 +1,118 @@
+"""One row group from a file into memory, with bounded memory.
+
+``ParquetFile`` with ``pre_buffer=False`` holds one row group; with the default it keeps every range it ever read until it is
+closed (apache/arrow#39808). On an object store pre-buffering joins many small requests, so there each read opens a
+reader of its own and closes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from linreg_dist.data.manifest import Manifest, RowGroup
+from linreg_dist.data.source import open_filesystem
+from linreg_dist.errors import DataError
+
+_FOOTERS_KEPT = 64
+
+
+class RowGroupReader:
+    """Reads row groups of one manifest; safe to call from several threads.
+
+    Args:
+        manifest: the files.
+        columns: names to read, hive columns included.
+        dictionary: those to read as dictionary-encoded strings, which costs one lookup a distinct value.
+    """
+
+    def __init__(self, manifest: Manifest, columns: Sequence[str], dictionary: Sequence[str] = ()) -> None:
+        self._manifest = manifest
+        self._columns = tuple(columns)
+        self._dictionary = list(dictionary)
+        # A footer of a wide file takes milliseconds to parse, and its row groups are read one by one.
+        self._footer = lru_cache(_FOOTERS_KEPT)(self._read_footer)
+
+    def read(self, group: RowGroup) -> pa.Table:
+        """Decode ``group``; hive keys appear as constant columns.
+
+        Raises:
+            DataError: the file is gone, truncated or no longer what its footer said.
+        """
+        file = self._manifest.files[group.file]
+        stored = [name for name in self._columns if name in file.schema.names]
+        filesystem, path = open_filesystem(file.uri)
+        local = isinstance(filesystem, fs.LocalFileSystem)
+        try:
+            footer = self._footer(group.file)
+            with filesystem.open_input_file(path) as source:
+                reader = pq.ParquetFile(
+                    source, metadata=footer, read_dictionary=self._dictionary, pre_buffer=not local
+                )
+                table = reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"cannot read {self._manifest.where(group)}: {error}") from error
+        if table.num_rows != group.num_rows:
+            raise DataError(
+                f"{self._manifest.where(group)} has {table.num_rows} rows, but had {group.num_rows} when the job started; "
+                "the file was changed meanwhile: run the job again"
+            )
+        for name in self._columns:
+            if name not in file.schema.names:
+                table = table.append_column(name, self._constant(name, file.partition[name], table.num_rows))
+        return table
+
+    def _read_footer(self, file: int) -> pq.FileMetaData:
+        filesystem, path = open_filesystem(self._manifest.files[file].uri)
+        with filesystem.open_input_file(path) as source:
+            return pq.read_metadata(source)
+
+    def _constant(self, name: str, value: Any, num_rows: int) -> pa.Array:
+        kind = self._manifest.partition_types[name]
+        if name in self._dictionary:
+            indices = pa.array(np.zeros(num_rows, dtype=np.int32), mask=np.full(num_rows, value is None))
+            return pa.DictionaryArray.from_arrays(indices, pa.array([value], kind))
+        return pa.repeat(pa.scalar(value, kind), num_rows)
+
+
+def numeric_values(column: pa.ChunkedArray | pa.Array) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return a numeric column as a numpy array of its own type, without a copy where Arrow allows it.
+
+    Nulls become NaN (integers then become float64); booleans become uint8, decimals float64.
+    """
+    array = _single_chunk(column)
+    if pa.types.is_decimal(array.type):
+        array = array.cast(pa.float64())
+    elif pa.types.is_boolean(array.type):
+        array = array.cast(pa.uint8())
+    elif pa.types.is_float16(array.type):
+        array = array.cast(pa.float32())
+    values: np.ndarray[Any, np.dtype[Any]] = array.to_numpy(zero_copy_only=False)
+    return values
+
+
+def category_codes(
+    column: pa.ChunkedArray | pa.Array,
+) -> tuple[np.ndarray[Any, np.dtype[np.int64]], list[Any]]:
+    """Return ``(codes, levels)`` of a column: ``levels[codes[i]]`` is row i's value, code -1 is null."""
+    array = _single_chunk(column)
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
+    return codes, array.dictionary.to_pylist()
+
+
+def _single_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    if isinstance(column, pa.ChunkedArray):
+        if column.num_chunks == 1:
+            return column.chunk(0)
+        if pa.types.is_dictionary(column.type):
+            column = column.unify_dictionaries()
+        return column.combine_chunks()
+    return column

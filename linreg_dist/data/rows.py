@@ -1,0 +1,197 @@
+"""Which rows of a row group train, which validate, and which are left out and why.
+
+Everything here depends on the file, the row's place in it and the spec alone: never on workers, threads or order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from linreg_dist.data.columns import Columns
+from linreg_dist.data.manifest import Manifest, RowGroup
+from linreg_dist.data.reader import category_codes, numeric_values
+from linreg_dist.spec import DataSpec
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class DecodedColumns:
+    """A row group's columns as numpy arrays; missing numbers are NaN, missing categories have code -1."""
+
+    num_rows: int
+    numeric: dict[str, Array]
+    categorical: dict[str, tuple[npt.NDArray[np.int64], list[Any]]]
+
+
+@dataclass(frozen=True)
+class RowSelection:
+    """Row numbers within one row group.
+
+    Attributes:
+        train: rows that train, in the order they are used.
+        validation: rows that validate, in file order.
+        filtered: how many rows the spec's filter left out.
+        missing_rows: how many rows were left out for a missing value.
+        missing: column -> how many of the rows the filter kept have no usable value in it (null, NaN or ±inf).
+    """
+
+    train: npt.NDArray[np.int64]
+    validation: npt.NDArray[np.int64]
+    filtered: int
+    missing_rows: int
+    missing: dict[str, int]
+
+
+def decode_columns(table: pa.Table, columns: Columns) -> DecodedColumns:
+    """Turn the features, targets, weight and split column of ``table`` into numpy arrays."""
+    extra = [name for name in (columns.weight, columns.split) if name]
+    names = dict.fromkeys((*columns.numeric, *columns.targets, *extra))
+    return DecodedColumns(
+        num_rows=table.num_rows,
+        numeric={name: numeric_values(table.column(name)) for name in names},
+        categorical={name: category_codes(table.column(name)) for name in columns.categorical},
+    )
+
+
+class RowSelector:
+    """Applies filter, missing-value rule, split and shuffle to one row group at a time.
+
+    The split hashes (seed, file key, row number in the file), so a row keeps its side when files are added, when the
+    data set moves, and for any number of workers. The shuffle is one seeded permutation of each row group's training rows:
+    what comes after, the order of row groups and where each begins, changes with every epoch (see `plan`).
+    """
+
+    def __init__(
+        self, manifest: Manifest, columns: Columns, data: DataSpec, *, shuffle: bool, seed: int
+    ) -> None:
+        self._manifest = manifest
+        self._columns = columns
+        self._data = data
+        self._shuffle = shuffle
+        self._seed = seed
+        self._expression = pq.filters_to_expression(data.filter_dnf) if data.filter else None
+
+    def select(self, table: pa.Table, decoded: DecodedColumns, group: RowGroup) -> RowSelection:
+        """Split the rows of ``table`` (the whole of ``group``) into training, validation and left-out rows."""
+        kept = self._filter(table)
+        missing = {
+            name: mask if kept is None else mask & kept
+            for name, mask in _missing_masks(decoded, self._columns).items()
+        }
+        counts = {name: int(np.count_nonzero(mask)) for name, mask in missing.items()}
+        if self._data.missing == "mean":  # features are imputed; a target or weight never is
+            dropping = [
+                mask for name, mask in missing.items() if name in (*self._columns.targets, self._columns.weight)
+            ]
+        else:
+            dropping = list(missing.values())
+        usable = kept
+        missing_rows = 0
+        if dropping:
+            bad = np.logical_or.reduce(dropping)
+            missing_rows = int(np.count_nonzero(bad))
+            usable = ~bad if kept is None else kept & ~bad
+        is_validation = self._validation_mask(decoded, group)
+        train, validation = _divide(usable, is_validation, decoded.num_rows)
+        if self._shuffle:
+            file = self._manifest.files[group.file]
+            generator = np.random.default_rng([self._seed, _stable_hash(file.key), group.ordinal])
+            generator.shuffle(train)
+        return RowSelection(
+            train=train,
+            validation=validation,
+            filtered=0 if kept is None else int(decoded.num_rows - np.count_nonzero(kept)),
+            missing_rows=missing_rows,
+            missing={name: count for name, count in counts.items() if count},
+        )
+
+    def _filter(self, table: pa.Table) -> npt.NDArray[np.bool_] | None:
+        if self._expression is None:
+            return None
+        numbered = table.append_column(_ROW_NUMBER, pa.array(np.arange(table.num_rows)))
+        kept = np.zeros(table.num_rows, dtype=bool)
+        kept[numbered.filter(self._expression).column(_ROW_NUMBER).to_numpy()] = True
+        return kept
+
+    def _validation_mask(self, decoded: DecodedColumns, group: RowGroup) -> npt.NDArray[np.bool_] | bool:
+        rule = self._data.validation
+        if self._manifest.role(group) == "validation":
+            return True
+        if rule.method == "hash":
+            file = self._manifest.files[group.file]
+            return hash_split(file.key, group.first_row, decoded.num_rows, rule.fraction, rule.seed)
+        if rule.method == "column":
+            marks = decoded.numeric[str(rule.column)]
+            return np.asarray((marks != 0) & np.isfinite(marks))
+        return False
+
+
+def hash_split(
+    file_key: str, first_row: int, num_rows: int, fraction: float, seed: int
+) -> npt.NDArray[np.bool_]:
+    """Return which of ``num_rows`` consecutive rows of a file validate.
+
+    A row validates when splitmix64(hash(file key, seed) + row number) falls in the lowest ``fraction`` of 2⁶⁴
+    (Steele, Lea & Flood 2014, the finaliser with Stafford's variant 13 constants).
+    """
+    start = np.uint64(_stable_hash(f"{seed}:{file_key}"))
+    with np.errstate(over="ignore"):
+        z = start + np.arange(first_row, first_row + num_rows, dtype=np.uint64) * _GOLDEN
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return np.asarray(z < np.uint64(min(int(fraction * 2**64), 2**64 - 1)))
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_ROW_NUMBER = "__row_number__"
+
+
+def _stable_hash(text: str) -> int:
+    """Return 64 bits of a hash that does not change between processes, unlike ``hash``."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _missing_masks(decoded: DecodedColumns, columns: Columns) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return the rows without a usable value, for the columns that have any."""
+    masks: dict[str, npt.NDArray[np.bool_]] = {}
+    wanted = dict.fromkeys((*columns.numeric, *columns.targets, *([columns.weight] if columns.weight else [])))
+    for name in wanted:
+        values = decoded.numeric[name]
+        if values.dtype.kind == "f":
+            finite = np.isfinite(values)
+            if not finite.all():
+                masks[name] = ~finite
+    for name in columns.categorical:
+        codes = decoded.categorical[name][0]
+        if codes.size and codes.min() < 0:
+            masks[name] = codes < 0
+    return masks
+
+
+def _divide(
+    usable: npt.NDArray[np.bool_] | None, is_validation: npt.NDArray[np.bool_] | bool, num_rows: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the row numbers of training and of validation rows."""
+    if isinstance(is_validation, bool):
+        rows = np.arange(num_rows) if usable is None else np.flatnonzero(usable)
+        none = np.empty(0, dtype=np.int64)
+        return (none, rows) if is_validation else (rows, none)
+    if usable is None:
+        return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
+    return np.flatnonzero(usable & ~is_validation), np.flatnonzero(usable & is_validation)
+
+
+def missing_report(missing: Mapping[str, int]) -> str:
+    """List ``column: count`` pairs for a message, the most affected first."""
+    ordered = sorted(missing.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} ({count:,} rows)" for name, count in ordered)

@@ -1,0 +1,151 @@
+"""Where the Parquet files are: paths, globs and URIs resolved to a list of files.
+
+Only pyarrow's own file systems are used, so the same code reads a laptop's folder, S3 and GCS.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+from pyarrow import fs
+
+from linreg_dist.errors import DataError
+
+_GLOB_CHARACTERS = "*?["
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """One Parquet file.
+
+    Attributes:
+        uri: absolute path or URI that `open_input` takes.
+        key: path below the root it was found under; the file's identity when the data set moves.
+        size: bytes.
+        partition: hive keys read from its folders (``month=1`` gives ``{"month": 1}``).
+    """
+
+    uri: str
+    key: str
+    size: int
+    partition: dict[str, Any]
+
+
+def is_uri(path: str) -> bool:
+    """Return whether ``path`` names a scheme (``s3://…``) rather than a local file."""
+    return "://" in path
+
+
+def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
+    """Return pyarrow's file system for ``uri`` and the path inside it.
+
+    Raises:
+        DataError: the scheme is unknown or the URI malformed.
+    """
+    if not is_uri(uri):
+        return fs.LocalFileSystem(), uri
+    try:
+        filesystem, path = fs.FileSystem.from_uri(uri)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(
+            f"cannot open {uri}: {error}; expected a local path, s3://, gs://, hdfs:// or file://"
+        ) from error
+    return filesystem, str(path)
+
+
+def find_files(paths: Sequence[str]) -> tuple[list[FoundFile], dict[str, pa.DataType]]:
+    """Resolve files, directories and globs to Parquet files in a stable order.
+
+    Hidden files and those starting with ``_`` are skipped, as Spark and pyarrow do. Hive keys become columns:
+    integers where every value is one, strings otherwise.
+
+    Returns:
+        The files ordered as given and by key within one path, and the types of the hive columns.
+
+    Raises:
+        DataError: nothing is there, or it holds no Parquet file.
+    """
+    listed: list[tuple[str, str, int]] = []
+    for path in paths:
+        found = _list_one(path)
+        if not found:
+            raise DataError(
+                f"no Parquet files at {path}: expected a .parquet file, a folder that holds some, or a glob that matches"
+            )
+        listed.extend(found)
+    seen: dict[str, int] = {}
+    for uri, _, _ in listed:
+        seen[uri] = seen.get(uri, 0) + 1
+    doubled = [uri for uri, count in seen.items() if count > 1]
+    if doubled:
+        raise DataError(
+            f"{doubled[0]} is named {seen[doubled[0]]} times by data.path: each row would count more than once; "
+            "list every file, folder or glob once"
+        )
+    types, partitions = _hive_partitions([key for _, key, _ in listed])
+    files = [
+        FoundFile(uri=uri, key=key, size=size, partition=partition)
+        for (uri, key, size), partition in zip(listed, partitions, strict=True)
+    ]
+    return files, types
+
+
+def _list_one(path: str) -> list[tuple[str, str, int]]:
+    """List ``(uri, key, size)`` below one path of the spec, sorted by key."""
+    filesystem, root = open_filesystem(path)
+    # What precedes the path inside the file system, so that listed paths become URIs again (query included).
+    prefix, _, query = path.partition(root) if is_uri(path) else ("", "", "")
+    pattern = None
+    base = root.rstrip("/") or "/"
+    if any(character in root for character in _GLOB_CHARACTERS):
+        pattern = root
+        fixed = root[: min(root.index(c) for c in _GLOB_CHARACTERS if c in root)]
+        base = posixpath.dirname(fixed) or "."
+    try:
+        info = filesystem.get_file_info(base)
+        if info.type == fs.FileType.NotFound:
+            raise DataError(f"data.path {path} does not exist; expected Parquet files, a folder or a glob")
+        if info.type == fs.FileType.File:
+            return [(path, posixpath.basename(base), info.size)]
+        children = filesystem.get_file_info(fs.FileSelector(base, recursive=True))
+    except OSError as error:
+        raise DataError(f"cannot list {path}: {error}") from error
+    found = []
+    for child in children:
+        key = posixpath.relpath(child.path, base)
+        if child.type != fs.FileType.File or any(part[0] in "._" for part in key.split("/")):
+            continue
+        matches = fnmatch.fnmatchcase(child.path, pattern) if pattern else _has_parquet_suffix(key)
+        if matches:
+            found.append((prefix + child.path + query, key, child.size))
+    return sorted(found, key=lambda item: item[1])
+
+
+def _has_parquet_suffix(name: str) -> bool:
+    return name.lower().endswith((".parquet", ".pq", ".parq"))
+
+
+def _hive_partitions(keys: Sequence[str]) -> tuple[dict[str, pa.DataType], list[dict[str, Any]]]:
+    """Read the ``name=value`` folders of each key; a column is int64 where every value is an integer."""
+    raw = [
+        dict(part.split("=", 1) for part in posixpath.dirname(key).split("/") if "=" in part) for key in keys
+    ]
+    names = list(dict.fromkeys(name for values in raw for name in values))
+    types: dict[str, pa.DataType] = {}
+    partitions: list[dict[str, Any]] = [{} for _ in keys]
+    for name in names:
+        texts = [
+            None if values.get(name, _HIVE_NULL) == _HIVE_NULL else unquote(values[name]) for values in raw
+        ]
+        integral = all(text is None or text.lstrip("-").isdecimal() for text in texts)
+        types[name] = pa.int64() if integral else pa.string()
+        for partition, text in zip(partitions, texts, strict=True):
+            partition[name] = int(text) if integral and text is not None else text
+    return types, partitions

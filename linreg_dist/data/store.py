@@ -1,0 +1,131 @@
+"""Decoded blocks on demand: a bounded look-ahead of decoding threads, and a cache so that later epochs do not decode.
+
+A worker's threads decode whole row groups; Arrow, numpy and BLAS release the interpreter lock, so they run side by side.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from linreg_dist.data.block import Block, BlockBuilder
+from linreg_dist.data.manifest import Manifest
+
+T = TypeVar("T")
+
+
+class BlockStore:
+    """Gives out the blocks of one worker's row groups.
+
+    Args:
+        manifest: the row groups.
+        builder: turns a row group into a block.
+        num_threads: decoding threads; at most this many row groups are decoded ahead.
+        budget_bytes: memory for blocks kept between passes. What does not fit is decoded again in every pass.
+    """
+
+    def __init__(
+        self, manifest: Manifest, builder: BlockBuilder, *, num_threads: int, budget_bytes: int
+    ) -> None:
+        self.builder = builder
+        self.num_threads = num_threads
+        self._manifest = manifest
+        self._budget = budget_bytes
+        self._kept: dict[int, Block] = {}
+        self._kept_bytes = 0
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
+
+    def close(self) -> None:
+        """Stop the threads and let go of the blocks."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._kept.clear()
+
+    def __enter__(self) -> BlockStore:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def keep(self, index: int, block: Block) -> None:
+        """Keep a block for later passes if the budget allows."""
+        with self._lock:
+            if index not in self._kept and self._kept_bytes + block.nbytes <= self._budget:
+                self._kept[index] = block
+                self._kept_bytes += block.nbytes
+
+    def load(self, index: int) -> Block:
+        """Return a block, from memory or decoded now."""
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        block, _ = self.builder.build(self._manifest.row_groups[index])
+        self.keep(index, block)
+        return block
+
+    def map(self, function: Callable[[int], T], indices: Iterable[int]) -> Iterator[T]:
+        """Apply ``function`` to row groups on the threads; results in order, at most one per thread (and one more) ahead."""
+        return bounded_map(self._pool, function, indices, self.num_threads + 1)
+
+    def in_order(self, indices: Iterable[int]) -> Iterator[tuple[int, Block]]:
+        """Yield ``(index, block)`` in order, decoding ahead."""
+        order = list(indices)
+        return zip(order, self.map(self.load, order), strict=True)
+
+    def open(self, order: Sequence[int]) -> OpenBlocks:
+        """Return the blocks of ``order`` one after another, each held until released."""
+        return OpenBlocks(self._pool, self.load, order, self.num_threads)
+
+
+class OpenBlocks:
+    """The blocks that the current steps draw from, and those about to be needed.
+
+    `take` must be called for the row groups of ``order``; a block stays open until `release`. The look-ahead is counted from
+    the last one taken for the first time, so memory is (open blocks + look-ahead) row groups.
+    """
+
+    def __init__(
+        self, pool: ThreadPoolExecutor, load: Callable[[int], Block], order: Sequence[int], look_ahead: int
+    ) -> None:
+        self._pool = pool
+        self._load = load
+        self._order = list(order)
+        self._place = {index: place for place, index in enumerate(self._order)}
+        self._look_ahead = look_ahead
+        self._submitted = 0
+        self._pending: dict[int, Future[Block]] = {}
+        self._submit_until(look_ahead)
+
+    def take(self, index: int) -> Block:
+        """Return an open block, waiting for it to be decoded."""
+        self._submit_until(self._place[index] + 1 + self._look_ahead)
+        return self._pending[index].result()
+
+    def release(self, index: int) -> None:
+        """Let go of a block whose rows are used up."""
+        self._pending.pop(index, None)
+
+    def _submit_until(self, count: int) -> None:
+        while self._submitted < min(count, len(self._order)):
+            index = self._order[self._submitted]
+            self._pending[index] = self._pool.submit(self._load, index)
+            self._submitted += 1
+
+
+def bounded_map(
+    pool: ThreadPoolExecutor, function: Callable[[int], T], items: Iterable[int], limit: int
+) -> Iterator[T]:
+    """Map on a pool with results in order and at most ``limit`` items in flight, unlike ``Executor.map``."""
+    waiting: list[Future[T]] = []
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= limit:
+                yield waiting.pop(0).result()
+        while waiting:
+            yield waiting.pop(0).result()
+    finally:
+        for future in waiting:
+            future.cancel()

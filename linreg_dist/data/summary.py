@@ -1,0 +1,175 @@
+"""What one pass over the data finds out: counts, levels, means and spreads; mergeable in any grouping.
+
+Shape suffixes: D encoded columns, K targets.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from linreg_dist.data.block import Block
+from linreg_dist.data.columns import Columns
+from linreg_dist.data.rows import DecodedColumns, RowSelection
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass
+class RowCounts:
+    """How many rows were read and what became of them."""
+
+    read: int = 0
+    train: int = 0
+    validation: int = 0
+    filtered: int = 0
+    missing_rows: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
+    first_missing: dict[str, int] = field(default_factory=dict)  # column -> index of the first row group affected
+
+    def add(self, selection: RowSelection, group: int, num_rows: int) -> None:
+        """Count one row group."""
+        self.read += num_rows
+        self.train += len(selection.train)
+        self.validation += len(selection.validation)
+        self.filtered += selection.filtered
+        self.missing_rows += selection.missing_rows
+        self.missing.update(selection.missing)
+        for name in selection.missing:
+            self.first_missing[name] = min(group, self.first_missing.get(name, group))
+
+    def merge(self, other: RowCounts) -> None:
+        """Add another part's counts to these."""
+        for name in ("read", "train", "validation", "filtered", "missing_rows"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.missing.update(other.missing)
+        for name, group in other.first_missing.items():
+            self.first_missing[name] = min(group, self.first_missing.get(name, group))
+
+
+@dataclass
+class LevelScan:
+    """The levels of each categorical column and the sum and count of each number, over usable rows.
+
+    ``levels[column][level]`` counts training rows (0 for a level that only validates).
+    """
+
+    counts: RowCounts = field(default_factory=RowCounts)
+    levels: dict[str, Counter[Any]] = field(default_factory=dict)
+    sums: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def add(
+        self, decoded: DecodedColumns, selection: RowSelection, columns: Columns, group: int, *, means: bool
+    ) -> None:
+        """Count one row group; ``means`` also sums the numeric features."""
+        self.counts.add(selection, group, decoded.num_rows)
+        for name in columns.categorical:
+            codes, levels = decoded.categorical[name]
+            found = self.levels.setdefault(name, Counter())
+            for rows, weight in ((selection.train, 1), (selection.validation, 0)):
+                used = codes[rows]
+                for code, number in enumerate(np.bincount(used[used >= 0], minlength=len(levels))):
+                    if number:
+                        found[levels[code]] += int(number) * weight
+        for name in columns.numeric if means else ():
+            values = decoded.numeric[name][selection.train]
+            values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+            total, number = self.sums.get(name, (0.0, 0))
+            self.sums[name] = (total + float(values.sum(dtype=np.float64)), number + values.size)
+
+    def merge(self, other: LevelScan) -> None:
+        """Add another part's findings to these."""
+        self.counts.merge(other.counts)
+        for name, found in other.levels.items():
+            mine = self.levels.setdefault(name, Counter())
+            for level, number in found.items():
+                mine[level] += number
+        for name, (total, number) in other.sums.items():
+            mine_total, mine_number = self.sums.get(name, (0.0, 0))
+            self.sums[name] = (mine_total + total, mine_number + number)
+
+
+@dataclass
+class MomentSums:
+    """Weighted mean and sum of squared deviations of a set of columns, merged by Chan, Golub & LeVeque (1983), eq. 2.1."""
+
+    weight: float
+    mean: Vector
+    m2: Vector
+
+    @classmethod
+    def zeros(cls, width: int) -> MomentSums:
+        """Return the moments of no rows."""
+        return cls(0.0, np.zeros(width), np.zeros(width))
+
+    def merge(self, other: MomentSums) -> None:
+        """Add another part's rows to these."""
+        if other.weight == 0.0:
+            return
+        total = self.weight + other.weight
+        delta = other.mean - self.mean
+        self.m2 = self.m2 + other.m2 + delta**2 * (self.weight * other.weight / total)
+        self.mean = self.mean + delta * (other.weight / total)
+        self.weight = total
+
+    @property
+    def std(self) -> Vector:
+        """Population standard deviation (divisor Σw), 0 for a constant column."""
+        return np.sqrt(self.m2 / self.weight) if self.weight else np.zeros_like(self.m2)
+
+
+@dataclass
+class BlockSummary:
+    """Counts, and the moments of the training rows of features and targets as blocks hold them (less their shift)."""
+
+    counts: RowCounts
+    x: MomentSums
+    y: MomentSums
+
+    @classmethod
+    def empty(cls, num_features: int, num_targets: int) -> BlockSummary:
+        """Return the summary of no rows."""
+        return cls(RowCounts(), MomentSums.zeros(num_features), MomentSums.zeros(num_targets))
+
+    @classmethod
+    def of(cls, block: Block, selection: RowSelection, group: int, num_rows: int) -> BlockSummary:
+        """Summarise one block."""
+        counts = RowCounts()
+        counts.add(selection, group, num_rows)
+        n = block.num_train
+        w_N = None if block.w_N is None else block.w_N[:n]
+        return cls(counts, _moments(block.x_ND[:n], w_N), _moments(block.y_NK[:n], w_N))
+
+    def merge(self, other: BlockSummary) -> None:
+        """Add another part's rows to these."""
+        self.counts.merge(other.counts)
+        self.x.merge(other.x)
+        self.y.merge(other.y)
+
+
+def _moments(z_ND: torch.Tensor, w_N: torch.Tensor | None) -> MomentSums:
+    """Return the moments of a block, slice by slice so that each slice is read from memory once.
+
+    Sums within a slice run in the block's own type around the slice's mean, where they are small; slices merge in float64.
+    """
+    moments = MomentSums.zeros(z_ND.shape[1])
+    step = max(256, _SLICE_ELEMENTS // max(z_ND.shape[1], 1))
+    for start in range(0, z_ND.shape[0], step):
+        z = z_ND[start : start + step].t()  # (D, n), rows contiguous
+        w = torch.ones(z.shape[1], dtype=z.dtype) if w_N is None else w_N[start : start + step]
+        weight = float(w.sum(dtype=torch.float64))
+        if weight == 0.0:
+            continue
+        mean = (z @ w) / weight
+        centred = z - mean[:, None]
+        m2 = (centred.square_()) @ w
+        moments.merge(MomentSums(weight, mean.double().numpy(), m2.double().numpy()))
+    return moments
+
+
+_SLICE_ELEMENTS = 1 << 17  # 512 KiB of float32: with its centred copy it stays in a core's L2

@@ -1,0 +1,217 @@
+"""A fitted linear model: coefficients in the units of the data, how columns were encoded, where it came from.
+
+It predicts with numpy alone; neither torch nor ray is needed to score.
+
+Shape suffixes: N rows, D encoded columns, K targets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from linreg_dist.data.encoding import Encoding, NumericColumn
+from linreg_dist.data.reader import category_codes, numeric_values
+from linreg_dist.errors import DataError, SpecError
+
+FORMAT_VERSION = 1
+_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """y = X·coef + intercept, with the encoding that makes X from columns.
+
+    Attributes:
+        coef_KD: (K, D) float64, one row per target, in the units of the data.
+        intercept_K: (K,) float64.
+        encoding: makes the design matrix from named columns.
+        targets: names of the K targets.
+        missing: what a missing feature does at scoring: an error, a null prediction (``drop``), or the training mean.
+        details: everything else worth keeping (solver, metrics, rows, versions, inference); JSON types only.
+    """
+
+    coef_KD: Matrix
+    intercept_K: Matrix
+    encoding: Encoding
+    targets: tuple[str, ...]
+    missing: Literal["error", "drop", "mean"] = "error"
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def coef_(self) -> Matrix:
+        """Coefficients, (D,) for one target and (K, D) for several, as scikit-learn shapes them."""
+        return self.coef_KD[0] if len(self.targets) == 1 else self.coef_KD
+
+    @property
+    def intercept_(self) -> float | Matrix:
+        """The intercept, a number for one target and (K,) for several."""
+        return float(self.intercept_K[0]) if len(self.targets) == 1 else self.intercept_K
+
+    @property
+    def feature_names_in_(self) -> npt.NDArray[np.object_]:
+        """Names of the encoded columns, one per coefficient."""
+        return np.array(self.encoding.names, dtype=object)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the data's columns that prediction needs."""
+        return tuple(column.name for column in self.encoding.columns)
+
+    def predict(self, data: Any) -> Matrix:
+        """Predict the target(s).
+
+        Args:
+            data: a pyarrow Table or RecordBatch, a pandas DataFrame or a mapping of columns (matched by name), or a 2-D array
+                whose columns are the encoded features in the order of `feature_names_in_`.
+
+        Returns:
+            (N,) float64 for one target, (N, K) for several. A row with a missing feature is NaN where ``missing`` is "drop".
+
+        Raises:
+            DataError: a column is missing or has the wrong type, a value is missing where ``missing`` is "error", or a level is new
+                where the column says "error".
+        """
+        if hasattr(data, "__array__") and getattr(data, "ndim", None) == 2 and not hasattr(data, "columns"):
+            x_ND = np.asarray(data, dtype=np.float64)
+            if x_ND.shape[1] != self.encoding.num_encoded:
+                raise DataError(
+                    f"the array has {x_ND.shape[1]} columns; expected {self.encoding.num_encoded}: {_some(self.encoding.names)}"
+                )
+        else:
+            x_ND = self.design_matrix(as_table(data))
+        predicted = x_ND @ self.coef_KD.T + self.intercept_K
+        return predicted[:, 0] if len(self.targets) == 1 else predicted
+
+    def design_matrix(self, table: pa.Table, where: str = "the data") -> Matrix:
+        """Return the (N, D) float64 design matrix of ``table``, strides (8, 8N); see `predict` for the errors."""
+        absent = [name for name in self.columns if name not in table.column_names]
+        if absent:
+            raise DataError(
+                f"{where} has no column {', '.join(map(repr, absent))}, which the model needs; it has {_some(table.column_names)}"
+            )
+        numeric, categorical = {}, {}
+        for column in self.encoding.columns:
+            values = table.column(column.name)
+            try:
+                if isinstance(column, NumericColumn):
+                    numeric[column.name] = numeric_values(values).astype(np.float64, copy=False)
+                else:
+                    categorical[column.name] = category_codes(values)
+            except (ValueError, TypeError, pa.ArrowException) as error:
+                expected = "a number" if isinstance(column, NumericColumn) else "levels"
+                raise DataError(
+                    f"{where}: column {column.name!r} has type {values.type}; the model expects {expected}"
+                ) from error
+        x_DN = np.empty((self.encoding.num_encoded, table.num_rows))
+        self.encoding.encode(numeric, categorical, slice(None), x_DN, where=where)
+        self._apply_missing(numeric, categorical, x_DN, where)
+        return x_DN.T
+
+    def _apply_missing(
+        self,
+        numeric: Mapping[str, Any],
+        categorical: Mapping[str, tuple[Any, list[Any]]],
+        x_DN: Matrix,
+        where: str,
+    ) -> None:
+        """Refuse missing values, or turn their rows into NaN; with ``missing: mean`` the encoding has filled them."""
+        if self.missing == "mean":
+            return
+        for name in self.columns:
+            mask = ~np.isfinite(numeric[name]) if name in numeric else categorical[name][0] < 0
+            count = int(np.count_nonzero(mask))
+            if count and self.missing == "error":
+                raise DataError(
+                    f"{where}: column {name!r} has {count:,} null, NaN or infinite values, and the model was trained with "
+                    "data.missing: error. Remove those rows, or train with missing: drop (null predictions) or mean"
+                )
+            if count:
+                x_DN[:, mask] = np.nan
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``model.safetensors`` and ``config.json`` into ``folder``, which is made if need be."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        tensors = {"coef": np.ascontiguousarray(self.coef_KD), "intercept": self.intercept_K}
+        save_file(tensors, path / _WEIGHTS, metadata={"format": "linreg_dist", "version": str(FORMAT_VERSION)})
+        config = {
+            "format_version": FORMAT_VERSION,
+            "model_type": "linear_regression",
+            "targets": list(self.targets),
+            "missing": self.missing,
+            "columns": self.encoding.to_json(),
+            "feature_names": list(self.encoding.names),
+            **self.details,
+        }
+        (path / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> LinearModel:
+        """Read a model that `save` wrote; a run's folder is taken for the ``model`` folder in it.
+
+        Raises:
+            SpecError: there is no model, or it was written by a newer version.
+        """
+        path = Path(folder)
+        if not (path / _CONFIG).is_file() and (path / "model" / _CONFIG).is_file():
+            path = path / "model"
+        try:
+            config = json.loads((path / _CONFIG).read_text())
+            tensors = load_file(path / _WEIGHTS)
+        except FileNotFoundError as error:
+            raise SpecError(
+                f"no model at {folder}: expected a folder with {_CONFIG} and {_WEIGHTS}, such as runs/<name>/model"
+            ) from error
+        except (OSError, ValueError, SafetensorError) as error:
+            raise SpecError(f"the model at {folder} cannot be read: {error}") from error
+        if config.get("format_version") != FORMAT_VERSION:
+            raise SpecError(
+                f"the model at {folder} has format version {config.get('format_version')}; this linreg_dist reads "
+                f"{FORMAT_VERSION}: use the version that wrote it"
+            )
+        known = ("format_version", "model_type", "targets", "missing", "columns", "feature_names")
+        return cls(
+            coef_KD=tensors["coef"],
+            intercept_K=tensors["intercept"],
+            encoding=Encoding.from_json(config["columns"]),
+            targets=tuple(config["targets"]),
+            missing=config["missing"],
+            details={key: value for key, value in config.items() if key not in known},
+        )
+
+
+def as_table(data: Any) -> pa.Table:
+    """Return named columns as a pyarrow Table.
+
+    Raises:
+        DataError: it is nothing with named columns.
+    """
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if isinstance(data, Mapping):
+        return pa.table(dict(data))
+    if hasattr(data, "__dataframe__") or hasattr(data, "__arrow_c_stream__"):
+        return pa.table(data) if hasattr(data, "__arrow_c_stream__") else pa.Table.from_pandas(data)
+    raise DataError(
+        f"cannot predict from {type(data).__name__}; expected a pyarrow Table, a DataFrame, a mapping of columns or a 2-D array"
+    )
+
+
+def _some(names: Any, limit: int = 12) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
+    return ", ".join(listed[:limit]) + more

@@ -1,0 +1,220 @@
+"""From a planned job to Ray Train and back: start or join Ray, check that it can ever run the job, fit, tell errors apart."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from linreg_dist.errors import ClusterError, InterruptedRunError, RunFailedError, from_record
+from linreg_dist.spec import JobSpec
+from linreg_dist.train.job import TrainJob
+
+_CONNECT_TIMEOUT_S = 5.0
+_COLLECTIVE_TIMEOUT_S = 120  # Ray's default is 30 minutes: a stuck rank should surface while somebody still looks
+
+
+@contextmanager
+def ray_session(spec: JobSpec, *, verbose: bool) -> Iterator[None]:
+    """Have Ray ready for the job: join the cluster that ``cluster.address`` names, reuse one this process has, or start one.
+
+    Local mode (``num_workers: 0``) needs none. A Ray that was started here is stopped again.
+
+    Raises:
+        ClusterError: the cluster cannot be reached, refuses us, or is too small for the job.
+    """
+    if not verbose:
+        _quiet_ray()
+    if spec.scaling.max_workers == 0 and spec.cluster.address is None:
+        yield
+        return
+    import ray
+
+    started = False
+    if not ray.is_initialized():
+        _connect(spec, verbose=verbose)
+        started = True
+    try:
+        _check_resources(spec)
+        yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def fit(job: TrainJob) -> dict[str, Any]:
+    """Run the train function under Ray Train and return rank 0's outcome.
+
+    Raises:
+        LinregDistError: what the workers agreed on.
+        RunFailedError: a worker died more often than ``run.max_failures`` allows.
+    """
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from linreg_dist.train.loop import train_loop_per_worker
+
+    spec = job.spec
+    trainer = TorchTrainer(
+        train_loop_per_worker,
+        train_loop_config={"job": job},
+        torch_config=TorchConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=spec.scaling.num_workers,
+            use_gpu=spec.scaling.use_gpu,
+            resources_per_worker=dict(spec.scaling.resources_per_worker),
+        ),
+        run_config=ray.train.RunConfig(
+            name=spec.name,
+            storage_path=str(job.run_dir / ".ray"),
+            failure_config=ray.train.FailureConfig(max_failures=spec.run.max_failures),
+            worker_runtime_env={"env_vars": dict(spec.cluster.env)} if spec.cluster.env else None,
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+        ),
+    )
+    called = time.time()
+    with _deadline(spec.run.timeout_s) as expired:
+        try:
+            result = trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            raise RunFailedError(_why_failed(error, spec)) from error
+        except KeyboardInterrupt as error:
+            if expired.is_set():
+                raise RunFailedError(
+                    f"run.timeout_s of {spec.run.timeout_s:g} s is over; the run continues from its last checkpoint when it is started again"
+                ) from error
+            raise InterruptedRunError(
+                "stopped by an interrupt; start the same job again to continue from its last checkpoint"
+            ) from error
+    outcome: dict[str, Any] = result.return_value
+    if outcome["error"] is not None:
+        raise from_record(outcome["error"])
+    outcome["startup_s"] = max(0.0, outcome["entered"] - called)
+    outcome["teardown_s"] = max(0.0, time.time() - outcome["left"])
+    return outcome
+
+
+def _quiet_ray() -> None:
+    """Keep Ray's own log lines and notices off the console; its log files keep everything."""
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\..*")
+
+
+def _connect(spec: JobSpec, *, verbose: bool) -> None:
+    import ray
+
+    address = spec.cluster.address
+    options: dict[str, Any] = {
+        "configure_logging": True,
+        "logging_level": logging.INFO if verbose else logging.ERROR,
+        "log_to_driver": verbose,
+        "include_dashboard": False,
+    }
+    if address is None and "RAY_ADDRESS" not in os.environ:
+        cores = len(os.sched_getaffinity(0))
+        needed = spec.scaling.max_workers * spec.scaling.resources_per_worker.get("CPU", 1.0)
+        # More workers than cores is slow but right, and lets a laptop try what a cluster will do.
+        options |= {"address": "local", "num_cpus": max(cores, int(-(-needed // 1)))}
+    else:
+        address = address or os.environ["RAY_ADDRESS"]
+        if address.startswith("http"):
+            raise ClusterError(
+                f"cluster.address is {address}, a job server; expected host:port or auto here. Use `linreg-dist submit` to send the job to it"
+            )
+        _check_reachable(address)
+        options |= {"address": address}
+        del options["include_dashboard"]
+        if spec.cluster.runtime_env:
+            options["runtime_env"] = dict(spec.cluster.runtime_env)
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise ClusterError(
+            f"cannot connect to Ray at {address or 'this machine'}: {_first_line(error)}. Check that it runs (`ray status`), and that address "
+            "and credentials are right (RAY_AUTH_MODE=token for a cluster with token authentication)"
+        ) from error
+
+
+def _check_reachable(address: str) -> None:
+    """Fail in seconds where Ray would try for minutes."""
+    target = address.removeprefix("ray://")
+    if target in ("auto", "local") or ":" not in target:
+        return
+    host, _, port = target.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address}: {error}. Expected the address of a running head (`ray start --head` prints it); "
+            "leave cluster.address out to run on this machine"
+        ) from error
+
+
+def _check_resources(spec: JobSpec) -> None:
+    """Refuse a job that the cluster can never run; Ray alone would wait for ever.
+
+    Raises:
+        ClusterError: names what is needed and what there is.
+    """
+    import ray
+
+    workers = spec.scaling.min_workers
+    per_worker = dict(spec.scaling.resources_per_worker)
+    if spec.scaling.use_gpu:
+        per_worker.setdefault("GPU", 1.0)
+    have = ray.cluster_resources()
+    short = [
+        f"{workers * amount:g} {name} ({workers} workers x {amount:g}) of {have.get(name, 0.0):g}"
+        for name, amount in per_worker.items()
+        if workers * amount > have.get(name, 0.0) + 1e-9
+    ]
+    if short:
+        raise ClusterError(
+            f"the cluster is too small: the job needs {'; '.join(short)}. Lower scaling.num_workers or scaling.resources_per_worker, "
+            "or add nodes"
+        )
+
+
+@contextmanager
+def _deadline(timeout_s: float | None) -> Iterator[threading.Event]:
+    """Interrupt the main thread after ``timeout_s`` seconds; the event says that it was us."""
+    expired = threading.Event()
+    if timeout_s is None:
+        yield expired
+        return
+
+    def interrupt() -> None:
+        import _thread
+
+        expired.set()
+        _thread.interrupt_main()
+
+    timer = threading.Timer(timeout_s, interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield expired
+    finally:
+        timer.cancel()
+
+
+def _why_failed(error: BaseException, spec: JobSpec) -> str:
+    failures = getattr(error, "worker_failures", None) or {}
+    lines = [f"worker {rank}: {_first_line(cause)}" for rank, cause in sorted(failures.items())]
+    detail = "; ".join(lines) if lines else _first_line(error)
+    return (
+        f"training failed after {spec.run.max_failures} retries (run.max_failures): {detail}. "
+        "Start the same job again to continue from its last checkpoint; -v shows Ray's log"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

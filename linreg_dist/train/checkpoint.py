@@ -1,0 +1,128 @@
+"""Checkpoints of an iterative fit: weights, optimizer state and a few integers, in safetensors.
+
+One writer (rank 0), fixed names, written beside and renamed into place, with a checksum. A torn newest checkpoint falls back to the one before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+_TENSORS = "state.safetensors"
+_PROGRESS = "progress.json"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a fit stands; with the spec and the manifest it says which rows come next.
+
+    Attributes:
+        epoch: the epoch in progress, from 0.
+        step: optimizer steps done in it.
+        global_batch_size: the batch the plan was made with.
+        fingerprint: hash of the spec and the manifest; another one does not resume.
+        epoch_sums: Σw and Σw·e² per target of the epoch so far, so that its training loss counts every row.
+        history: the finished epochs' lines of metrics.jsonl.
+        best, stale: early stopping's memory.
+    """
+
+    epoch: int
+    step: int
+    global_batch_size: int
+    fingerprint: str
+    epoch_sums: list[float]
+    history: list[dict[str, Any]]
+    best: float | None
+    stale: int
+
+
+class CheckpointStore:
+    """The checkpoints of one run, in ``<run>/checkpoints``.
+
+    Args:
+        folder: where they lie; made when the first is saved.
+        num_to_keep: older ones are removed.
+    """
+
+    def __init__(self, folder: Path, num_to_keep: int) -> None:
+        self._folder = folder
+        self._num_to_keep = num_to_keep
+
+    def save(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
+        """Write one checkpoint; it counts only once it is complete."""
+        name = f"epoch{progress.epoch:06d}-step{progress.step:09d}"
+        temporary = self._folder / f".{name}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        payload = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+        _write_durably(temporary / _TENSORS, payload)
+        document = {**asdict(progress), "sha256": hashlib.sha256(payload).hexdigest()}
+        _write_durably(temporary / _PROGRESS, json.dumps(document).encode())
+        final = self._folder / name
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+        for old in self._names()[: -self._num_to_keep]:
+            shutil.rmtree(self._folder / old)
+
+    def latest(self, fingerprint: str) -> tuple[Progress, dict[str, torch.Tensor]] | None:
+        """Return the newest checkpoint that is whole and belongs to this job, or None."""
+        for name in reversed(self._names()):
+            loaded = _read(self._folder / name)
+            if loaded is not None and loaded[0].fingerprint == fingerprint:
+                return loaded
+        return None
+
+    def _names(self) -> list[str]:
+        if not self._folder.is_dir():
+            return []
+        return sorted(path.name for path in self._folder.iterdir() if path.name.startswith("epoch"))
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Return an optimizer's state as named tensors: ``optimizer.<parameter number>.<name>``."""
+    tensors = {}
+    for number, state in optimizer.state_dict()["state"].items():
+        for key, value in state.items():
+            if value is not None:
+                tensors[f"optimizer.{number}.{key}"] = torch.as_tensor(value)
+    return tensors
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    """Put the state that `optimizer_tensors` took back into an optimizer of the same kind."""
+    document = optimizer.state_dict()
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, number, key = name.split(".", 2)
+            state.setdefault(int(number), {})[key] = value
+    document["state"] = state
+    optimizer.load_state_dict(document)
+
+
+def _read(folder: Path) -> tuple[Progress, dict[str, torch.Tensor]] | None:
+    """Return a checkpoint, or None if any part is missing or damaged."""
+    try:
+        document = json.loads((folder / _PROGRESS).read_text())
+        payload = (folder / _TENSORS).read_bytes()
+        if hashlib.sha256(payload).hexdigest() != document.pop("sha256", None):
+            return None
+        return Progress(**document), load(payload)
+    except (OSError, ValueError, TypeError, SafetensorError):
+        return None
+
+
+def _write_durably(path: Path, payload: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(payload)
+        file.flush()
+        os.fsync(file.fileno())

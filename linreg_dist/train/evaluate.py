@@ -1,0 +1,85 @@
+"""Passes that only look: validation after each epoch, the final metrics, and a sample for the step size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from linreg_dist.train.batches import rows_of
+from linreg_dist.train.job import TrainJob
+from linreg_dist.train.metrics import ErrorSums
+from linreg_dist.train.optim import Curvature
+from linreg_dist.train.prepare import Prepared
+from linreg_dist.train.scaling import AffineScale
+from linreg_dist.train.worker import Worker
+
+_SAMPLE_ROWS = 16_384
+
+
+class Evaluator:
+    """Measures a model on the training and validation rows of all workers.
+
+    Args:
+        worker, job, prepared: as in training.
+        scale: gives a constant near the mean of y, around which sums of squares keep their digits.
+    """
+
+    def __init__(self, worker: Worker, job: TrainJob, prepared: Prepared, scale: AffineScale) -> None:
+        self._worker = worker
+        self._job = job
+        self._prepared = prepared
+        self._center_K = torch.from_numpy(prepared.summary.y.mean).to(worker.device)
+        lanes = job.lanes
+        self._order = [
+            index for lane in job.lanes_of(worker.rank, worker.world_size) for index in lanes[lane]
+        ]
+
+    def validation(self, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> dict[str, Any] | None:
+        """Return the metrics of the validation rows, None if there are none. Every worker must call it."""
+        if self._prepared.summary.counts.validation == 0:
+            return None
+        return self._measure(coef_DK, intercept_K, ("validation",))["validation"]
+
+    def final(self, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> dict[str, dict[str, Any] | None]:
+        """Return the metrics of both splits. Every worker must call it."""
+        return self._measure(coef_DK, intercept_K, ("train", "validation"))
+
+    def _measure(
+        self, coef_DK: torch.Tensor, intercept_K: torch.Tensor, splits: tuple[str, ...]
+    ) -> dict[str, dict[str, Any] | None]:
+        targets = self._job.columns.targets
+        store, device = self._prepared.store, self._worker.device
+
+        def measure_one(index: int) -> list[ErrorSums]:
+            block = store.load(index)
+            ranges = {"train": (0, block.num_train), "validation": (block.num_train, block.num_rows)}
+            return [
+                ErrorSums.of(rows_of(block, *ranges[split], device), coef_DK, intercept_K, self._center_K)
+                for split in splits
+            ]
+
+        sums = [ErrorSums.zeros(len(targets)) for _ in splits]
+        for parts in store.map(measure_one, self._order):
+            for total, part in zip(sums, parts, strict=True):
+                total.add(part)
+        return {
+            split: ErrorSums(self._worker.sum(total.values)).metrics(targets)
+            for split, total in zip(splits, sums, strict=True)
+        }
+
+
+def sample_curvature(worker: Worker, job: TrainJob, prepared: Prepared, scale: AffineScale) -> Curvature:
+    """Measure the curvature on the first row group that trains; the worker that owns it tells the others."""
+    lanes = job.lanes
+    mine = {index for lane in job.lanes_of(worker.rank, worker.world_size) for index in lanes[lane]}
+    owned = None
+    for group in job.manifest.row_groups:
+        if job.manifest.role(group) == "train":
+            if group.index in mine:
+                block = prepared.store.load(group.index)
+                x = block.x_ND[: min(block.num_train, _SAMPLE_ROWS)].double()
+                mean, spread = torch.from_numpy(scale.x_mean_D), torch.from_numpy(scale.x_scale_D)
+                owned = Curvature.measure((x - mean) / spread, fit_intercept=job.spec.model.fit_intercept)
+            break
+    return next(found for found in worker.gather(owned) if found is not None)

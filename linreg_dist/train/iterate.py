@@ -1,0 +1,343 @@
+"""The epoch loop: SGD, Adam, AdamW and RMSprop with DistributedDataParallel.
+
+Shape suffixes: D encoded columns, K targets.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from linreg_dist.data.block import Shift
+from linreg_dist.data.plan import num_steps, plan_epoch
+from linreg_dist.errors import RunFailedError
+from linreg_dist.train.batches import epoch_batches
+from linreg_dist.train.checkpoint import CheckpointStore, Progress, optimizer_tensors, restore_optimizer
+from linreg_dist.train.evaluate import Evaluator, sample_curvature
+from linreg_dist.train.job import TrainJob
+from linreg_dist.train.optim import PenalisedOptimizer, adaptive_learning_rate, sgd_learning_rate
+from linreg_dist.train.prepare import Prepared
+from linreg_dist.train.progress import MetricsLog
+from linreg_dist.train.scaling import AffineScale
+from linreg_dist.train.sweep import SweptLinear
+from linreg_dist.train.worker import Worker
+
+AUTO_STEPS_PER_EPOCH = 128
+_AUTO_BATCH_MIN, _AUTO_BATCH_MAX = 32, 1 << 17
+
+
+@dataclass
+class Fit:
+    """What an iterative fit ends with.
+
+    Attributes:
+        coef_KD, intercept_K: in the units of the files.
+        epochs: how many were run, over all attempts.
+        stopped: why training ended.
+        choices: what every ``auto`` stood for.
+        rows_per_s: training rows a second over all workers, the first pass not counted.
+        train_s: seconds of the epoch loop in this attempt.
+    """
+
+    coef_KD: np.ndarray[Any, np.dtype[np.float64]]
+    intercept_K: np.ndarray[Any, np.dtype[np.float64]]
+    epochs: int
+    stopped: str
+    choices: dict[str, Any]
+    rows_per_s: float
+    train_s: float
+
+    def in_blocks(self, shift: Shift) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return coefficients (D, K) and intercepts (K) for features and targets less their shift."""
+        intercept = self.intercept_K - shift.y_K + self.coef_KD @ shift.x_D
+        return torch.from_numpy(np.ascontiguousarray(self.coef_KD.T)), torch.from_numpy(intercept)
+
+
+@dataclass
+class _State:
+    """The part of a fit that a checkpoint remembers."""
+
+    epoch: int = 0
+    step: int = 0
+    epoch_sums: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: float | None = None
+    stale: int = 0
+
+
+def fit_iteratively(
+    worker: Worker, job: TrainJob, prepared: Prepared, scale: AffineScale, evaluator: Evaluator, log: MetricsLog
+) -> Fit:
+    """Train by steps on mini-batches; every worker returns the same fit.
+
+    Raises:
+        RunFailedError: the loss became infinite or NaN.
+    """
+    with ThreadPoolExecutor(worker.num_threads, thread_name_prefix="sweep") as pool:
+        return _Iteration(worker, job, prepared, scale, evaluator, log, pool).run()
+
+
+class _Iteration:
+    def __init__(
+        self,
+        worker: Worker,
+        job: TrainJob,
+        prepared: Prepared,
+        scale: AffineScale,
+        evaluator: Evaluator,
+        log: MetricsLog,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        solver, model_spec = job.spec.solver, job.spec.model
+        self.worker, self.job, self.prepared, self.scale = worker, job, prepared, scale
+        self.evaluator, self.log = evaluator, log
+        self.train_rows = prepared.summary.counts.train
+        self.num_targets = len(job.columns.targets)
+        self.batch = global_batch_size(job, self.train_rows)
+        self.steps = num_steps(self.train_rows, self.batch)
+        self.model = SweptLinear(
+            prepared.encoding.num_encoded,
+            self.num_targets,
+            scale,
+            loss=model_spec.loss,
+            huber_epsilon=model_spec.huber_epsilon,
+            fit_intercept=model_spec.fit_intercept,
+            pool=pool if worker.num_threads > 1 and worker.device.type == "cpu" else None,
+        ).to(worker.device)
+        self.rate = self._learning_rate()
+        self.optimizer = PenalisedOptimizer(
+            self.model,
+            solver,
+            model_spec,
+            torch.from_numpy(model_spec.l1 / scale.y_scale_K),
+            name=job.solver,
+            learning_rate=self.rate,
+            total_steps=self.steps * solver.epochs,
+        )
+        self.checkpoints = CheckpointStore(job.run_dir / "checkpoints", job.spec.run.num_to_keep)
+        self.state = _State(epoch_sums=torch.zeros(1 + self.num_targets, dtype=torch.float64))
+
+    def run(self) -> Fit:
+        """Resume if there is something to resume, then run the epochs that are left."""
+        self._resume()
+        wrapped = self._wrap()
+        solver = self.job.spec.solver
+        started, rows = time.perf_counter(), 0
+        stopped = f"epochs: all {solver.epochs} were run"
+        while self.state.epoch < solver.epochs:
+            rows += self._run_epoch(wrapped)
+            if self._should_stop():
+                patience = solver.early_stop.patience if solver.early_stop else 0
+                stopped = f"early_stop: no progress for {patience} epochs"
+                break
+        elapsed = time.perf_counter() - started
+        coef, intercept = self._on_original_scale()
+        return Fit(
+            coef,
+            intercept,
+            epochs=len(self.state.history),
+            stopped=stopped,
+            choices={
+                "learning_rate": self.rate,
+                "global_batch_size": self.batch,
+                "steps_per_epoch": self.steps,
+                "standardize": self.job.standardize,
+            },
+            rows_per_s=rows / elapsed if rows else 0.0,
+            train_s=elapsed,
+        )
+
+    def _wrap(self) -> nn.Module:
+        import ray.train.torch
+
+        if self.worker.world_size == 1:
+            return self.model
+        wrapped: nn.Module = ray.train.torch.prepare_model(
+            self.model,
+            parallel_strategy_kwargs={"broadcast_buffers": False, "gradient_as_bucket_view": True},
+        )
+        return wrapped
+
+    def _run_epoch(self, wrapped: nn.Module) -> int:
+        """Run what is left of the current epoch, validate, write its line; return its training rows."""
+        state, solver = self.state, self.job.spec.solver
+        plan = plan_epoch(
+            self.job.manifest,
+            self.job.lanes,
+            epoch=state.epoch,
+            steps=self.steps,
+            shuffle=solver.shuffle,
+            seed=solver.seed,
+        )
+        lanes = self.job.lanes_of(self.worker.rank, self.worker.world_size)
+        started = time.perf_counter()
+        last_save = time.monotonic()
+        first_step = state.step
+        sync_every = solver.sync_every if self.worker.world_size > 1 else 1
+        for pieces in epoch_batches(self.prepared.store, plan, lanes, self.worker.device, first_step):
+            number = state.epoch * self.steps + state.step
+            alone = sync_every > 1
+            state.epoch_sums += self._step(wrapped, pieces, number, alone=alone)
+            state.step += 1
+            if alone and (state.step % sync_every == 0 or state.step == self.steps):
+                self._average()
+            if self.log.tick_due():
+                self._tick(started, first_step)
+            if not alone or state.step % sync_every == 0:
+                if time.monotonic() - last_save >= self.job.spec.run.checkpoint_every_s:
+                    self._save()
+                    last_save = time.monotonic()
+        self._finish_epoch(started, first_step)
+        return int(self.train_rows * (self.steps - first_step) / self.steps)
+
+    def _step(self, wrapped: nn.Module, pieces: Iterable[Any], number: int, *, alone: bool) -> torch.Tensor:
+        """Take one optimizer step and return its (Σw, Σw·e² per target), of this worker or averaged over all."""
+        self.model.zero_grad(set_to_none=False)
+        if alone and isinstance(wrapped, nn.parallel.DistributedDataParallel):
+            with wrapped.no_sync():
+                wrapped(pieces).backward()
+        else:
+            wrapped(pieces).backward()
+        weight, squared = self.model.normalise_gradients()
+        if not all(math.isfinite(value) for value in squared):
+            raise RunFailedError(
+                f"training diverged in epoch {self.state.epoch}, step {self.state.step}: the loss is no longer finite. "
+                f"Lower solver.learning_rate (it was {self.rate:.3g}), or set it to auto"
+            )
+        if weight > 0.0:
+            self.optimizer.step(number)
+        return torch.tensor([weight, *(value * weight for value in squared)], dtype=torch.float64)
+
+    def _average(self) -> None:
+        """Average the workers' weights (local SGD, Stich 2019, algorithm 1), each counted by the rows it has."""
+        with torch.no_grad():
+            flat = nn.utils.parameters_to_vector(self.model.linear.parameters())
+            share = max(self.state.epoch_sums[0].item(), 0.0)
+            total = self.worker.sum(torch.cat([flat.cpu() * share, torch.tensor([share])]))
+            if total[-1] > 0:
+                mean = (total[:-1] / total[-1]).to(flat.device)
+                nn.utils.vector_to_parameters(mean, self.model.linear.parameters())
+
+    def _finish_epoch(self, started: float, first_step: int) -> None:
+        state = self.state
+        sums = self.worker.sum(state.epoch_sums)
+        scale_K = self.scale.y_scale_K**2
+        train_mse = float(np.mean(sums[1:].numpy() * scale_K)) / float(sums[0])
+        seconds = time.perf_counter() - started
+        validation = self.evaluator.validation(*self._in_blocks())
+        rows = self.train_rows * (self.steps - first_step) / self.steps
+        line = {
+            "epoch": state.epoch,
+            "rows": self.train_rows,
+            "rows_per_s": rows / seconds,
+            "seconds": seconds,
+            "train_mse": train_mse,
+            "validation_mse": validation["mse"] if validation else None,
+            "validation_r2": validation["r2"] if validation else None,
+        }
+        state.history.append(line)
+        self.log.line(line)
+        watched = train_mse if validation is None else float(validation["mse"])
+        early = self.job.spec.solver.early_stop
+        if early is None or state.best is None or watched < state.best * (1.0 - early.min_rel_progress):
+            state.best, state.stale = watched, 0
+        else:
+            state.stale += 1
+        state.epoch, state.step = state.epoch + 1, 0
+        state.epoch_sums = torch.zeros_like(state.epoch_sums)
+
+    def _should_stop(self) -> bool:
+        early = self.job.spec.solver.early_stop
+        return early is not None and self.state.stale >= early.patience
+
+    def _learning_rate(self) -> float:
+        solver, model_spec = self.job.spec.solver, self.job.spec.model
+        if solver.learning_rate != "auto":
+            return float(solver.learning_rate)
+        if self.job.solver == "sgd":
+            curvature = sample_curvature(self.worker, self.job, self.prepared, self.scale)
+            rows = self.train_rows / self.steps
+            return sgd_learning_rate(curvature, rows, model_spec.l2, solver.momentum)
+        return adaptive_learning_rate(self.steps * solver.epochs)
+
+    def _in_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:
+        linear = self.model.linear
+        return self.scale.to_blocks(linear.weight.detach(), linear.bias.detach())
+
+    def _on_original_scale(self) -> tuple[Any, Any]:
+        linear = self.model.linear
+        return self.scale.to_original(
+            linear.weight.detach().cpu(), linear.bias.detach().cpu(), self.prepared.shift
+        )
+
+    def _tick(self, started: float, first_step: int) -> None:
+        state, epochs = self.state, self.job.spec.solver.epochs
+        elapsed = time.perf_counter() - started
+        done = state.step - first_step
+        left = (epochs - state.epoch) * self.steps - state.step
+        weight = float(state.epoch_sums[0])
+        loss = float(np.mean(state.epoch_sums[1:].numpy() * self.scale.y_scale_K**2)) / weight if weight else None
+        self.log.tick(
+            "train",
+            (state.epoch * self.steps + state.step) / (epochs * self.steps),
+            epoch=state.epoch,
+            rows=int(self.train_rows * state.step / self.steps),
+            rows_per_s=self.train_rows * done / self.steps / elapsed,
+            loss=loss,
+            eta_s=elapsed / max(done, 1) * left,
+        )
+
+    def _save(self) -> None:
+        if self.worker.rank != 0:
+            return
+        state = self.state
+        progress = Progress(
+            epoch=state.epoch,
+            step=state.step,
+            global_batch_size=self.batch,
+            fingerprint=self.job.fingerprint,
+            epoch_sums=state.epoch_sums.tolist(),
+            history=state.history,
+            best=state.best,
+            stale=state.stale,
+        )
+        tensors = {name: tensor for name, tensor in self.model.linear.state_dict().items()}
+        self.checkpoints.save(progress, {**tensors, **optimizer_tensors(self.optimizer.optimizer)})
+
+    def _resume(self) -> None:
+        """Continue from the newest checkpoint of this very job; rank 0 reads it for all."""
+        found = self.worker.gather(
+            self.checkpoints.latest(self.job.fingerprint) if self.worker.rank == 0 else None
+        )[0]
+        if found is None or found[0].global_batch_size != self.batch:
+            return
+        progress, tensors = found
+        self.model.linear.load_state_dict({name: tensors[name] for name in ("weight", "bias")})
+        restore_optimizer(self.optimizer.optimizer, tensors)
+        self.state = _State(
+            epoch=progress.epoch,
+            step=progress.step,
+            epoch_sums=torch.tensor(progress.epoch_sums, dtype=torch.float64),
+            history=list(progress.history),
+            best=progress.best,
+            stale=progress.stale,
+        )
+        for line in progress.history:
+            self.log.line(line)
+
+
+def global_batch_size(job: TrainJob, train_rows: int) -> int:
+    """Return the batch that ``auto`` stands for: 128 steps an epoch, within 32 and 131,072 rows, and never more than all rows."""
+    chosen = job.spec.solver.global_batch_size
+    if chosen != "auto":
+        return int(chosen)
+    return max(1, min(train_rows, max(_AUTO_BATCH_MIN, min(train_rows // AUTO_STEPS_PER_EPOCH, _AUTO_BATCH_MAX))))
+
