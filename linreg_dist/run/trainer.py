@@ -14,7 +14,7 @@ from typing import Any
 
 from linreg_dist.errors import ClusterError, InterruptedRunError, RunFailedError, from_record
 from linreg_dist.spec import JobSpec
-from linreg_dist.train.job import TrainJob
+from linreg_dist.training.job import TrainJob
 
 _CONNECT_TIMEOUT_S = 5.0
 _COLLECTIVE_TIMEOUT_S = 120  # Ray's default is 30 minutes: a stuck rank should surface while somebody still looks
@@ -58,7 +58,7 @@ def fit(job: TrainJob) -> dict[str, Any]:
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from linreg_dist.train.loop import train_loop_per_worker
+    from linreg_dist.training.loop import train_loop_per_worker
 
     spec = job.spec
     trainer = TorchTrainer(

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from linreg_dist.errors import LinregDistError, to_record
-from linreg_dist.train.evaluate import Evaluator
-from linreg_dist.train.iterate import fit_iteratively
-from linreg_dist.train.job import TrainJob
-from linreg_dist.train.prepare import prepare
-from linreg_dist.train.progress import MetricsLog
-from linreg_dist.train.scaling import AffineScale
-from linreg_dist.train.worker import Worker, join_group
+from linreg_dist.training.evaluate import Evaluator
+from linreg_dist.training.iterate import fit_iteratively
+from linreg_dist.training.job import TrainJob
+from linreg_dist.training.prepare import prepare
+from linreg_dist.training.progress import MetricsLog
+from linreg_dist.training.scaling import AffineScale
+from linreg_dist.training.worker import Worker, join_group
 
 
 def train_loop_per_worker(config: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from linreg_dist.model import LinearModel
 from linreg_dist.run.card import model_card
 from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder, write_whole
 from linreg_dist.spec import JobSpec, load_spec
-from linreg_dist.train.job import TrainJob
+from linreg_dist.training.job import TrainJob
 
 Watcher = Callable[[Path], AbstractContextManager[Any]]
 

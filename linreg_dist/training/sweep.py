@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from linreg_dist.train.scaling import AffineScale
+from linreg_dist.training.scaling import AffineScale
 
 Loss = Literal["squared", "huber"]
 

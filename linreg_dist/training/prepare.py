@@ -22,9 +22,9 @@ from linreg_dist.data.rows import RowSelector, decode_columns, missing_report
 from linreg_dist.data.store import BlockStore, bounded_map
 from linreg_dist.data.summary import BlockSummary, LevelScan, RowCounts
 from linreg_dist.errors import DataError
-from linreg_dist.train.job import TrainJob
-from linreg_dist.train.progress import MetricsLog
-from linreg_dist.train.worker import Worker
+from linreg_dist.training.job import TrainJob
+from linreg_dist.training.progress import MetricsLog
+from linreg_dist.training.worker import Worker
 
 T = TypeVar("T")
 

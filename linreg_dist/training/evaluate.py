@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from linreg_dist.train.batches import rows_of
-from linreg_dist.train.job import TrainJob
-from linreg_dist.train.metrics import ErrorSums
-from linreg_dist.train.optim import Curvature
-from linreg_dist.train.prepare import Prepared
-from linreg_dist.train.scaling import AffineScale
-from linreg_dist.train.worker import Worker
+from linreg_dist.training.batches import rows_of
+from linreg_dist.training.job import TrainJob
+from linreg_dist.training.metrics import ErrorSums
+from linreg_dist.training.optim import Curvature
+from linreg_dist.training.prepare import Prepared
+from linreg_dist.training.scaling import AffineScale
+from linreg_dist.training.worker import Worker
 
 _SAMPLE_ROWS = 16_384
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from linreg_dist.train.sweep import SLICE_ELEMENTS, Rows
+from linreg_dist.training.sweep import SLICE_ELEMENTS, Rows
 
 
 @dataclass

@@ -19,16 +19,16 @@ from torch import nn
 from linreg_dist.data.block import Shift
 from linreg_dist.data.plan import num_steps, plan_epoch
 from linreg_dist.errors import RunFailedError
-from linreg_dist.train.batches import epoch_batches
-from linreg_dist.train.checkpoint import CheckpointStore, Progress, optimizer_tensors, restore_optimizer
-from linreg_dist.train.evaluate import Evaluator, sample_curvature
-from linreg_dist.train.job import TrainJob
-from linreg_dist.train.optim import PenalisedOptimizer, adaptive_learning_rate, sgd_learning_rate
-from linreg_dist.train.prepare import Prepared
-from linreg_dist.train.progress import MetricsLog
-from linreg_dist.train.scaling import AffineScale
-from linreg_dist.train.sweep import SweptLinear
-from linreg_dist.train.worker import Worker
+from linreg_dist.training.batches import epoch_batches
+from linreg_dist.training.checkpoint import CheckpointStore, Progress, optimizer_tensors, restore_optimizer
+from linreg_dist.training.evaluate import Evaluator, sample_curvature
+from linreg_dist.training.job import TrainJob
+from linreg_dist.training.optim import PenalisedOptimizer, adaptive_learning_rate, sgd_learning_rate
+from linreg_dist.training.prepare import Prepared
+from linreg_dist.training.progress import MetricsLog
+from linreg_dist.training.scaling import AffineScale
+from linreg_dist.training.sweep import SweptLinear
+from linreg_dist.training.worker import Worker
 
 AUTO_STEPS_PER_EPOCH = 128
 _AUTO_BATCH_MIN, _AUTO_BATCH_MAX = 32, 1 << 17

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from linreg_dist.spec import ModelSpec, SolverSpec
-from linreg_dist.train.sweep import SweptLinear
+from linreg_dist.training.sweep import SweptLinear
 
 
 @dataclass(frozen=True)

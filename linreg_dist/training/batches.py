@@ -9,7 +9,7 @@ import torch
 from linreg_dist.data.block import Block
 from linreg_dist.data.plan import EpochPlan
 from linreg_dist.data.store import BlockStore
-from linreg_dist.train.sweep import Rows
+from linreg_dist.training.sweep import Rows
 
 
 def rows_of(block: Block, start: int, stop: int, device: torch.device) -> Rows:
