@@ -1,0 +1,66 @@
+# make demo    train on the flights data in this repository and print the result
+# make test    run all gates and the whole test suite
+# Both need only Python 3.11, pip, make and gcc: they make a virtual environment and install into it, once.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+PIP_INSTALL = $(VENV)/bin/python -m pip install --quiet -c constraints.txt
+
+# $(call stage,NAME,COMMAND): run the command and print the seconds it took.
+define stage
+@echo "== $(1)"; start=$$(date +%s); $(2) || { echo "== $(1) failed" >&2; exit 1; }; \
+echo "== $(1): $$(( $$(date +%s) - start )) s"
+endef
+
+.PHONY: help demo test lint bench bench-smoke
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo         train on the flights data and print the result"
+	@echo "make test         all gates, then the whole test suite"
+	@echo "make lint         the gates alone: formatting, lint, types, layers"
+	@echo "make bench        the full benchmark grid"
+	@echo "make bench-smoke  the small grid, to see that the benchmarks run"
+
+# A stamp stands for a finished installation; it is out of date when the requirements have changed. The package is
+# installed in editable form, so that a change of the code needs no new installation.
+
+$(VENV)/.stamp-venv:
+	$(call stage,virtual environment,$(PYTHON) -m venv $(VENV))
+	@touch $@
+
+$(VENV)/.stamp-run: $(VENV)/.stamp-venv pyproject.toml constraints.txt
+	$(call stage,install,$(PIP_INSTALL) -e .)
+	@touch $@
+
+$(VENV)/.stamp-test: $(VENV)/.stamp-venv pyproject.toml constraints.txt
+	$(call stage,install with the test extra,$(PIP_INSTALL) -e '.[test]')
+	@touch $@ $(VENV)/.stamp-run
+
+$(VENV)/.stamp-bench: $(VENV)/.stamp-venv pyproject.toml constraints.txt
+	$(call stage,install with the bench extra,$(PIP_INSTALL) -e '.[bench]')
+	@touch $@ $(VENV)/.stamp-run
+
+demo: $(VENV)/.stamp-run
+	$(VENV)/bin/linreg-dist train jobs/flights.yaml --fresh
+	@echo
+	@echo "The run lies in runs/flights: the model, the metrics, the result."
+	@echo "Look at the model with: $(VENV)/bin/linreg-dist show runs/flights/model"
+
+lint: $(VENV)/.stamp-test
+	$(call stage,ruff format,$(VENV)/bin/ruff format --check --quiet .)
+	$(call stage,ruff check,$(VENV)/bin/ruff check --quiet .)
+	$(call stage,mypy,$(VENV)/bin/mypy)
+	$(call stage,import layers,$(VENV)/bin/lint-imports --no-logo)
+
+test: lint
+	$(call stage,pytest,$(VENV)/bin/python -m pytest)
+
+bench: $(VENV)/.stamp-bench
+	$(VENV)/bin/python -m benchmarks run --grid full
+
+bench-smoke: $(VENV)/.stamp-bench
+	$(VENV)/bin/python -m benchmarks run --grid smoke
