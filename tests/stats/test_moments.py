@@ -3,16 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from blocks import column_major
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linreg_dist.errors import DataError
 from linreg_dist.stats.kernel import SLICE_BYTES, shifted_sums, slice_rows
 from linreg_dist.stats.moments import Moments, merge_all
-
-
-def column_major(array: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array.T)).T
 
 
 def make_block(rng, n, d, k=1, dtype=np.float64, weighted=False, loc=0.0):
@@ -39,7 +36,9 @@ def assert_close(moments: Moments, mean, cross, rtol=1e-13):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("n", "d", "k"), [(1, 3, 1), (7, 1, 2), (50_000, 3, 1), (9000, 70, 2), (2000, 150, 1)])
+@pytest.mark.parametrize(
+    ("n", "d", "k"), [(1, 3, 1), (7, 1, 2), (50_000, 3, 1), (9000, 70, 2), (2000, 150, 1)]
+)
 def test_block_moments_equal_two_pass_moments_in_extended_precision(n, d, k, dtype, weighted):
     block = make_block(np.random.default_rng(0), n, d, k, dtype, weighted)
     moments = Moments.from_block(*block)
@@ -115,7 +114,12 @@ def test_merging_is_associative_and_equals_one_block(seed, sizes, locs, weighted
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), kept=st.integers(1, 40), dropped=st.integers(0, 40), weighted=st.booleans())
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    kept=st.integers(1, 40),
+    dropped=st.integers(0, 40),
+    weighted=st.booleans(),
+)
 def test_subtracting_a_part_gives_the_rest(seed, kept, dropped, weighted):
     rng = np.random.default_rng(seed)
     rest = Moments.from_block(*make_block(rng, kept, 3, weighted=weighted))
