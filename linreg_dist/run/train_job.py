@@ -144,7 +144,7 @@ def _run_workers(
         folder.metrics_jsonl.unlink(missing_ok=True)
         with watch(folder.metrics_jsonl) if watch else nullcontext():
             try:
-                outcome = fit(job)
+                outcome = fit(job, verbose=verbose)
             finally:
                 # Ray's own bookkeeping would resume a finished run; ours lies in checkpoints/.
                 shutil.rmtree(folder.ray_storage, ignore_errors=True)

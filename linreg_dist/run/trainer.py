@@ -7,7 +7,6 @@ import os
 import socket
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,8 +28,6 @@ def ray_session(spec: JobSpec, *, verbose: bool) -> Iterator[None]:
     Raises:
         ClusterError: the cluster cannot be reached, refuses us, or is too small for the job.
     """
-    if not verbose:
-        _quiet_ray()
     if spec.scaling.max_workers == 0 and spec.cluster.address is None:
         yield
         return
@@ -48,18 +45,21 @@ def ray_session(spec: JobSpec, *, verbose: bool) -> Iterator[None]:
             ray.shutdown()
 
 
-def fit(job: TrainJob) -> dict[str, Any]:
+def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
     """Run the train function under Ray Train and return rank 0's outcome.
 
     Raises:
         LinregDistError: what the workers agreed on.
         RunFailedError: a worker died more often than ``run.max_failures`` allows.
     """
+    import ray.exceptions
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
 
     from linreg_dist.training.loop import train_loop_per_worker
 
+    if not verbose:
+        _quiet_ray()
     spec = job.spec
     trainer = TorchTrainer(
         train_loop_per_worker,
@@ -75,14 +75,14 @@ def fit(job: TrainJob) -> dict[str, Any]:
             storage_path=str(job.run_dir / ".ray"),
             failure_config=ray.train.FailureConfig(max_failures=spec.run.max_failures),
             worker_runtime_env={"env_vars": dict(spec.cluster.env)} if spec.cluster.env else None,
-            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+            logging_config=ray.train.LoggingConfig(log_level="INFO" if verbose else "ERROR"),
         ),
     )
     called = time.time()
     with _deadline(spec.run.timeout_s) as expired:
         try:
             result = trainer.fit()
-        except ray.train.TrainingFailedError as error:
+        except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
             raise RunFailedError(_why_failed(error, spec)) from error
         except KeyboardInterrupt as error:
             if expired.is_set():
@@ -101,15 +101,21 @@ def fit(job: TrainJob) -> dict[str, Any]:
 
 
 def _quiet_ray() -> None:
-    """Keep Ray's own log lines and notices off the console; its log files keep everything."""
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\..*")
+    """Keep Ray's own log lines off the console; its log files keep everything.
+
+    Called after ray is imported, because the import sets its loggers' levels.
+    """
+    for name in ("ray", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _connect(spec: JobSpec, *, verbose: bool) -> None:
+    # Ray reads these when it is first imported: its notice on future GPU handling, and its usage report, are not for our users.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
+    if not verbose:
+        _quiet_ray()
     address = spec.cluster.address
     options: dict[str, Any] = {
         "configure_logging": True,

@@ -46,6 +46,7 @@ def _train(worker: Worker, job: TrainJob) -> dict[str, Any]:
                 prepared.summary,
                 prepared.shift,
                 standardize=job.standardize,
+                scale_target=job.spec.solver.learning_rate == "auto",
                 fit_intercept=job.spec.model.fit_intercept,
             )
             evaluator = Evaluator(worker, job, prepared, scale)

@@ -36,18 +36,21 @@ class AffineScale:
 
     @classmethod
     def from_summary(
-        cls, summary: BlockSummary, shift: Shift, *, standardize: bool, fit_intercept: bool
+        cls, summary: BlockSummary, shift: Shift, *, standardize: bool, scale_target: bool, fit_intercept: bool
     ) -> AffineScale:
         """Choose the map.
 
         Standardised: mean 0 and variance 1 (divisor Σw) over the training rows; a constant column keeps scale 1 and so a zero
         gradient. Without an intercept nothing is centred, only scaled. Not standardised: the columns in their own units.
+
+        ``scale_target`` divides the target by its spread as well, so that a step size can be chosen without looking at its units. A step
+        size that the user chose is meant in the target's own units, as in a plain loop over standardised features.
         """
         ones_D, ones_K = np.ones_like(summary.x.mean), np.ones_like(summary.y.mean)
         if not standardize:
             return cls(-shift.x_D, ones_D, -shift.y_K, ones_K)
         x_scale = _nonzero(summary.x.std, summary.x.mean)
-        y_scale = _nonzero(summary.y.std, summary.y.mean)
+        y_scale = _nonzero(summary.y.std, summary.y.mean) if scale_target else ones_K
         if not fit_intercept:
             return cls(-shift.x_D, x_scale, -shift.y_K, y_scale)
         return cls(summary.x.mean, x_scale, summary.y.mean, y_scale)

@@ -1,0 +1,232 @@
+"""Use a saved model on Parquet: `evaluate` measures it, `predict` scores row for row.
+
+Both stream row group by row group on all cores of this machine; neither needs the training job or its data.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from linreg_dist.data.columns import check_columns, is_numeric
+from linreg_dist.data.encoding import CategoricalColumn
+from linreg_dist.data.manifest import Manifest, RowGroup, read_manifest
+from linreg_dist.data.reader import RowGroupReader, numeric_values
+from linreg_dist.data.store import bounded_map
+from linreg_dist.errors import DataError, SpecError
+from linreg_dist.model import LinearModel
+
+
+def evaluate(model: LinearModel | str | Path, data: str | Sequence[str]) -> dict[str, Any]:
+    """Measure a model on Parquet that has its features and its target.
+
+    Args:
+        model: the model, its folder or its run's folder.
+        data: file, folder, glob, URI, or a list of those.
+
+    Returns:
+        ``{"metrics": {"mse", "rmse", "mae", "r2"}, "rows", "dropped", "seconds"}``; ``dropped`` counts rows without a usable target, and without a
+        usable feature where the model was trained with ``missing: drop``.
+
+    Raises:
+        SpecError: there is no such model.
+        DataError: the data does not fit the model, or no row can be measured.
+    """
+    import torch
+
+    from linreg_dist.training.metrics import ErrorSums
+    from linreg_dist.training.sweep import Rows
+
+    fitted = _load(model)
+    started = time.perf_counter()
+    manifest = _manifest(data, fitted, [*fitted.columns, *fitted.targets])
+    _check_targets(manifest, fitted)
+    coef, intercept = torch.from_numpy(np.ascontiguousarray(fitted.coef_KD.T)), torch.from_numpy(fitted.intercept_K)
+    # The training mean of y, near which sums of squares keep their digits; without it the intercept must do.
+    x_mean = fitted.details.get("scaling", {}).get("x_mean", [0.0] * coef.shape[0])
+    center = intercept + torch.tensor(x_mean, dtype=coef.dtype) @ coef
+
+    def measure(group: RowGroup, table: pa.Table) -> tuple[ErrorSums, int]:
+        x_ND = fitted.design_matrix(table, manifest.where(group))
+        y_NK = np.stack([numeric_values(table.column(name)).astype(np.float64) for name in fitted.targets], 1)
+        usable = np.isfinite(y_NK).all(axis=1) & np.isfinite(x_ND).all(axis=1)
+        rows = Rows(torch.from_numpy(x_ND[usable]), torch.from_numpy(y_NK[usable]), None)
+        return ErrorSums.of(rows, coef, intercept, center), int(usable.sum())
+
+    total, used = ErrorSums.zeros(len(fitted.targets)), 0
+    for _, (sums, count) in _scan(manifest, fitted, (*fitted.columns, *fitted.targets), measure):
+        total.add(sums)
+        used += count
+    metrics = total.metrics(fitted.targets)
+    if metrics is None:
+        raise DataError(
+            f"none of {manifest.num_rows:,} rows has a usable target {', '.join(fitted.targets)} and usable features; expected at least one"
+        )
+    return {
+        "metrics": metrics,
+        "rows": used,
+        "dropped": manifest.num_rows - used,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def predict(
+    model: LinearModel | str | Path,
+    data: str | Sequence[str],
+    output: str | Path,
+    keep: Sequence[str] = (),
+    *,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Score Parquet into Parquet, row for row: one output file for each input file, in the same order of rows.
+
+    The output has the columns of ``keep`` and ``prediction`` (``prediction_<target>`` for several targets), float64; it is null where a feature is
+    missing and the model was trained with ``missing: drop``. A file appears under its name only when it is complete.
+
+    Args:
+        model: the model, its folder or its run's folder.
+        data: file, folder, glob, URI, or a list of those.
+        output: folder to write into; the files keep their places below it.
+        keep: input columns to carry over.
+        overwrite: write over files that are there.
+
+    Returns:
+        ``{"output", "files", "rows", "null_predictions", "seconds"}``.
+
+    Raises:
+        SpecError: no such model, or the output holds files already.
+        DataError: the data does not fit the model.
+    """
+    fitted = _load(model)
+    started = time.perf_counter()
+    manifest = _manifest(data, fitted, [*fitted.columns, *keep])
+    folder = Path(output)
+    targets = [folder / file.key for file in manifest.files]
+    if len(set(targets)) < len(targets):
+        raise SpecError(
+            f"two input files would be written to the same place below {folder}; predict one folder at a time"
+        )
+    present = [path for path in targets if path.exists()]
+    if present and not overwrite:
+        raise SpecError(
+            f"{present[0]} exists already ({len(present)} of {len(targets)} files); choose another --output, or allow --overwrite"
+        )
+    names = ["prediction"] if len(fitted.targets) == 1 else [f"prediction_{name}" for name in fitted.targets]
+    clash = [name for name in names if name in keep]
+    if clash:
+        raise SpecError(f"--keep {clash[0]} would be overwritten by the prediction of that name; leave it out")
+
+    def score(group: RowGroup, table: pa.Table) -> pa.Table:
+        predicted = fitted.predict(table)
+        columns = [predicted] if len(fitted.targets) == 1 else list(predicted.T)
+        scored = _plain(table.select(list(dict.fromkeys(keep))))
+        for name, values in zip(names, columns, strict=True):
+            scored = scored.append_column(name, pa.array(values, mask=np.isnan(values)))
+        return scored
+
+    rows, nulls = 0, 0
+    scored = _scan(manifest, fitted, (*fitted.columns, *keep), score)
+    with _FileWriter(targets) as writer:
+        for group, table in scored:
+            writer.write(group.file, table)
+            rows += table.num_rows
+            nulls += table.column(names[0]).null_count
+        if rows == 0:
+            raise DataError(f"no rows to score in {data}")
+    return {
+        "output": str(folder),
+        "files": len(targets),
+        "rows": rows,
+        "null_predictions": nulls,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+class _FileWriter:
+    """Writes row groups to one file after another; each file is renamed into place when the next one begins."""
+
+    def __init__(self, targets: list[Path]) -> None:
+        self._targets = targets
+        self._file: int | None = None
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, file: int, table: pa.Table) -> None:
+        if file != self._file:
+            self._finish()
+            self._file = file
+            self._targets[file].parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(self._temporary(file), table.schema)
+        if self._writer is not None:
+            self._writer.write_table(table)
+
+    def __enter__(self) -> _FileWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self._finish()
+        elif self._writer is not None and self._file is not None:
+            self._writer.close()
+            self._temporary(self._file).unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        if self._writer is not None and self._file is not None:
+            self._writer.close()
+            self._temporary(self._file).replace(self._targets[self._file])
+            self._writer = None
+
+    def _temporary(self, file: int) -> Path:
+        target = self._targets[file]
+        return target.with_name(f".{target.name}.tmp")
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Give columns that were read as dictionaries for encoding their own type back."""
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields))
+
+
+def _load(model: LinearModel | str | Path) -> LinearModel:
+    return model if isinstance(model, LinearModel) else LinearModel.load(model)
+
+
+def _manifest(data: str | Sequence[str], model: LinearModel, needed: Sequence[str]) -> Manifest:
+    paths = [data] if isinstance(data, str) else list(data)
+    manifest = read_manifest([path if "://" in path else os.path.abspath(path) for path in paths])
+    check_columns([(name, "the model needs it") for name in dict.fromkeys(needed)], manifest)
+    return manifest
+
+
+def _check_targets(manifest: Manifest, model: LinearModel) -> None:
+    for name in model.targets:
+        kind = manifest.schema.field(name).type
+        if not is_numeric(kind):
+            raise DataError(f"{manifest.files[0].uri}: the target {name!r} has type {kind}; expected a number")
+
+
+def _scan(
+    manifest: Manifest, model: LinearModel, columns: Sequence[str], function: Any
+) -> Iterator[tuple[RowGroup, Any]]:
+    """Yield ``(row group, function(row group, table))`` in file order, computed on all cores."""
+    categorical = [column.name for column in model.encoding.columns if isinstance(column, CategoricalColumn)]
+    reader = RowGroupReader(manifest, list(dict.fromkeys(columns)), categorical)
+    threads = len(os.sched_getaffinity(0))
+
+    def one(index: int) -> Any:
+        group = manifest.row_groups[index]
+        return function(group, reader.read(group))
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="score") as pool:
+        results = bounded_map(pool, one, range(len(manifest.row_groups)), threads + 1)
+        yield from zip(manifest.row_groups, results, strict=True)
