@@ -111,11 +111,15 @@ RunName = Annotated[
     ),
 ]
 ColumnName = Annotated[StrictStr, StringConstraints(min_length=1)]
-UniqueColumns = Annotated[tuple[ColumnName, ...], AfterValidator(_check_no_duplicates)]
+_UNIQUE = Field(json_schema_extra={"uniqueItems": True})
+UniqueColumns = Annotated[tuple[ColumnName, ...], _UNIQUE, AfterValidator(_check_no_duplicates)]
+SomeColumns = Annotated[
+    tuple[ColumnName, ...], Field(min_length=1), _UNIQUE, AfterValidator(_check_no_duplicates)
+]
 PathText = Annotated[StrictStr, StringConstraints(min_length=1)]
 
 OneOrMoreColumns = Annotated[
-    ColumnName | Annotated[UniqueColumns, Field(min_length=1)],
+    ColumnName | SomeColumns,
     expected("a column name or a list of different column names"),
 ]
 OneOrMorePaths = Annotated[
@@ -147,6 +151,6 @@ NumWorkers = Annotated[
 
 Level = Annotated[StrictStr | StrictBool | StrictInt, expected("text, a whole number, true or false")]
 Levels = Annotated[
-    Auto | Annotated[tuple[Level, ...], Field(min_length=1), AfterValidator(_check_no_duplicates)],
+    Auto | Annotated[tuple[Level, ...], Field(min_length=1), _UNIQUE, AfterValidator(_check_no_duplicates)],
     expected("auto or a list of different levels (text, whole numbers or booleans), the base level first"),
 ]

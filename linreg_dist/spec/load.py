@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -21,8 +21,8 @@ from linreg_dist.spec.sources import Layers, apply_overrides, from_file, from_ma
 from linreg_dist.spec.wording import reword, unknown_path
 from linreg_dist.spec.yaml_reader import Path
 
-_PATHS: tuple[Path, ...] = (("data", "path"), ("data", "validation", "path"))
 _STORAGE: Path = ("run", "storage_path")
+_PATHS: tuple[Path, ...] = (("data", "path"), ("data", "validation", "path"), _STORAGE)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -50,13 +50,31 @@ def load_spec(
     layers, interpolated = _layers(source)
     problems = apply_overrides(layers, overrides)
     fresh, faults = interpolate(layers, os.environ if environ is None else environ)
-    interpolated.update(fresh)
-    problems += faults
+    return check_layers(layers, {**interpolated, **fresh}, problems, faults)
+
+
+def check_layers(
+    layers: Layers,
+    interpolated: dict[Path, Interpolated],
+    problems: Sequence[Problem] = (),
+    faults: Sequence[Problem] = (),
+) -> JobSpec:
+    """Return the spec that `layers` hold, made of values without ``${VAR}``.
+
+    Args:
+        layers: the values and where they were written; relative paths in them are made absolute.
+        interpolated: what the values that came from the environment were.
+        problems: what is known to be wrong already.
+        faults: likewise, where nothing more is to be said about the values at fault.
+
+    Raises:
+        SpecError: with the known and all further problems.
+
+    """
     _absolutise(layers, interpolated)
-    spec, found = _validate(layers, interpolated, [problem.path for problem in problems])
-    problems += found
-    if spec is None or problems:
-        raise spec_error(problems)
+    spec, found = _validate(layers, interpolated, [fault.path for fault in faults])
+    if spec is None or problems or faults:
+        raise spec_error([*problems, *faults, *found])
     spec._interpolated = {path: item for path, item in interpolated.items() if layers.get(path) == item.value}
     return spec
 
@@ -87,21 +105,33 @@ def _absolutise(layers: Layers, interpolated: dict[Path, Interpolated]) -> None:
     """Make relative paths absolute, because a worker runs elsewhere; the default storage path too."""
     if isinstance(layers.data.setdefault("run", {}), dict):
         layers.data["run"].setdefault("storage_path", RunSpec().storage_path)
-    for field in (*_PATHS, _STORAGE):
-        value = layers.get(field)
-        places = [(*field, index) for index in range(len(value))] if isinstance(value, list) else [field]
-        for place in places:
-            text = layers.get(place)
-            if not isinstance(text, str) or not text or _URI.match(text):
-                continue
-            folder = os.getcwd() if field == _STORAGE else layers.origin(place).folder
-            absolute = os.path.normpath(os.path.join(folder, os.path.expanduser(text)))
-            layers.replace(place, absolute)
-            item = interpolated.get(place)
-            if item is not None:
-                relative = not os.path.isabs(os.path.expanduser(text))
-                template = os.path.join(escape(folder), item.template) if relative else item.template
-                interpolated[place] = Interpolated(template, absolute, item.plain)
+    for place in _path_places(layers):
+        text = layers.get(place)
+        if not isinstance(text, str) or not text or _URI.match(text):
+            continue
+        in_cwd = place == _STORAGE or place[:2] == ("matrix", "run.storage_path")
+        folder = os.getcwd() if in_cwd else layers.origin(place).folder
+        absolute = os.path.normpath(os.path.join(folder, os.path.expanduser(text)))
+        layers.replace(place, absolute)
+        item = interpolated.get(place)
+        if item is not None:
+            relative = not os.path.isabs(os.path.expanduser(text))
+            template = os.path.join(escape(folder), item.template) if relative else item.template
+            interpolated[place] = Interpolated(template, absolute, item.plain)
+
+
+def _path_places(layers: Layers) -> Iterator[Path]:
+    """Yield where a path may stand: the path fields, their elements, and their values in the matrix."""
+    for field in _PATHS:
+        yield from _elements(layers, field)
+        values = ("matrix", ".".join(map(str, field)))
+        for place in _elements(layers, values):
+            yield from _elements(layers, place)
+
+
+def _elements(layers: Layers, place: Path) -> list[Path]:
+    value = layers.get(place)
+    return [(*place, index) for index in range(len(value))] if isinstance(value, list) else [place]
 
 
 def _validate(

@@ -76,9 +76,10 @@ class JobSpec(Section):
 
     def interpolated(self) -> dict[Path, Interpolated]:
         """Return the strings that were read from the environment and still stand as they were read."""
-        return {path: item for path, item in self._interpolated.items() if self._at(path) == item.value}
+        return {path: item for path, item in self._interpolated.items() if self.at(path) == item.value}
 
-    def _at(self, path: Path) -> Any:
+    def at(self, path: Path) -> Any:
+        """Return the value at `path`, such as ``("data", "features", 0)``; None where there is none."""
         node: Any = self
         for step in path:
             if isinstance(node, Section):

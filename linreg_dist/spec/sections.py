@@ -23,6 +23,7 @@ from linreg_dist.spec.fields import (
     OneOrMorePaths,
     PathText,
     Positive,
+    SomeColumns,
     UniqueColumns,
     parse_byte_size,
 )
@@ -81,7 +82,7 @@ class DataSpec(Section):
     target: OneOrMoreColumns = Field(
         description="Numeric column to predict, or a list of columns (one model each, in one pass)."
     )
-    features: Annotated[UniqueColumns, Field(min_length=1)] | None = Field(
+    features: SomeColumns | None = Field(
         default=None,
         description="Columns to predict from, in this order; null takes all usable columns but target, "
         "weight, cluster and split column.",

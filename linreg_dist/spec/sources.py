@@ -82,10 +82,7 @@ def get_at(data: Any, path: Path) -> Any:
     """Return the value at `path` in `data`, or None where there is none."""
     node: Any = data
     for step in path:
-        known = (
-            step in node if isinstance(node, dict) else isinstance(node, list) and step in range(len(node))
-        )
-        if not known:
+        if not has(node, step):
             return None
         node = node[step]
     return node
@@ -102,9 +99,9 @@ def _strings(node: Any, path: Path) -> Iterator[tuple[Path, str]]:
             yield from _strings(value, (*path, index))
 
 
-def from_mapping(data: Mapping[str, Any]) -> Layers:
-    """Return `data` as a layer; its tuples become lists, so that it has the same shape as a file."""
-    layers = Layers(Origin("<dict>", _FILE, os.getcwd()), _as_plain(data))
+def from_mapping(data: Mapping[str, Any], shown: str = "<dict>") -> Layers:
+    """Return `data` as a layer of that name; tuples become lists, so that it has the same shape as a file."""
+    layers = Layers(Origin(shown, _FILE, os.getcwd()), _as_plain(data))
     _refuse_extends(layers, "extends works in files only; merge the maps before the call")
     return layers
 

@@ -127,6 +127,8 @@ def _quotes_hint(kind: str, value: Any, template: str | None) -> str:
             return "; remove the quotes"
     if kind == "bool_type" and isinstance(value, str) and value.lower() in ("yes", "no", "on", "off"):
         return f"; write {'true' if value.lower() in ('yes', 'on') else 'false'}"
+    if kind == "model_type" and value is None:
+        return "; remove the key to use the defaults"
     if kind == "tuple_type" and isinstance(value, str) and template is None:
         return f"; write [{value}]"
     return ""
@@ -162,11 +164,21 @@ def unknown_path(path: Path) -> str | None:
     """Return what is wrong with `path` as the place of a field; None if there is such a field."""
     for length in range(1, len(path) + 1):
         fields = _fields(path[: length - 1])
+        if not fields and _is_open_map(path[: length - 1]):
+            return None  # where any name is right
         if not fields:
-            return None  # within an open map, any name is right
+            return f"{show_path(path[: length - 1])} is one value, which has no fields"
         if path[length - 1] not in fields:
             return _unknown_key(path[:length])
     return None
+
+
+def _is_open_map(path: Path) -> bool:
+    for length in range(1, len(path) + 1):
+        field = _fields(path[: length - 1]).get(str(path[length - 1]))
+        if field is not None and typing.get_origin(field.annotation) is dict:
+            return True
+    return False
 
 
 def _fields(section: Path) -> dict[str, Any]:

@@ -30,6 +30,8 @@ _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _OCTAL = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+NUMBER = re.compile(f"(?:{_INT.pattern}|{_OCTAL.pattern}|{_HEX.pattern}|{_FLOAT.pattern})\\Z")
+"""Matches the texts that are numbers without quotes; whoever writes YAML must quote them."""
 _INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),

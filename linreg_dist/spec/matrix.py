@@ -1,0 +1,87 @@
+"""One spec with ``matrix:`` to one spec per combination, for ``batch``."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+from linreg_dist.errors import SpecError
+from linreg_dist.spec.load import check_layers
+from linreg_dist.spec.models import JobSpec
+from linreg_dist.spec.sources import from_mapping
+from linreg_dist.spec.yaml_reader import Path
+
+_LONGEST_NAME = 128
+
+
+def expand_matrix(spec: JobSpec) -> list[JobSpec]:
+    """Return a spec for every combination of the values in ``spec.matrix``; without a matrix, `spec` alone.
+
+    The last path varies fastest. Each job is named after the values it has, ``flights-l2_0.1``, so that the
+    same combination finds its run again when values are added to the matrix.
+
+    Raises:
+        SpecError: a combination is invalid; all of them are listed.
+
+    """
+    if spec.matrix is None:
+        return [spec]
+    jobs: list[JobSpec] = []
+    failures: list[str] = []
+    names: set[str] = set()
+    for choice in itertools.product(*(range(len(values)) for values in spec.matrix.values())):
+        setting = dict(zip(spec.matrix, choice, strict=True))
+        values = {dotted: _shown(spec, ("matrix", dotted, index)) for dotted, index in setting.items()}
+        name = _job_name(spec.name, values, names)
+        names.add(name)
+        try:
+            jobs.append(_one_job(spec, setting, name))
+        except SpecError as error:
+            shown = ", ".join(f"{dotted}={value}" for dotted, value in values.items())
+            failures += [f"combination {shown}: {line}" for line in str(error).splitlines()]
+    if failures:
+        raise SpecError("\n".join(failures))
+    return jobs
+
+
+def _one_job(spec: JobSpec, setting: dict[str, int], name: str) -> JobSpec:
+    """Return `spec` with the value number `setting[path]` at each path; a value keeps its ``${VAR}``."""
+    layers = from_mapping(spec.model_dump(mode="json"), "matrix")
+    record = spec.interpolated()
+    for dotted, index in setting.items():
+        source, path = ("matrix", dotted, index), tuple(dotted.split("."))
+        layers.put(path, layers.get(source))
+        record |= {(*path, *at[3:]): item for at, item in record.items() if at[:3] == source}
+    layers.put(("name",), name)
+    layers.put(("matrix",), None)
+    return check_layers(layers, record)
+
+
+def _job_name(base: str, setting: dict[str, Any], taken: set[str]) -> str:
+    parts = [base, *(f"{path.rpartition('.')[2]}_{_name_part(value)}" for path, value in setting.items())]
+    name = re.sub(r"\.\.+", ".", "-".join(parts))
+    candidate = name[:_LONGEST_NAME]
+    for number in itertools.count(2):
+        if candidate not in taken:
+            break
+        candidate = f"{name[: _LONGEST_NAME - 8]}-{number}"
+    return candidate
+
+
+def _shown(spec: JobSpec, path: Path) -> Any:
+    """Return the value at `path`, or what stood there before the environment was read."""
+    record = spec.interpolated()
+    value = spec.at(path)
+    if path in record:
+        return record[path].template
+    if isinstance(value, list | tuple):
+        return [_shown(spec, (*path, index)) for index in range(len(value))]
+    return value
+
+
+def _name_part(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "_".join(map(_name_part, value))
+    value = str(value).rstrip("/").rpartition("/")[2]  # of a path, its last part
+    return re.sub(r"[^A-Za-z0-9._]+", "_", str(value)).strip("_") or "x"

@@ -1,0 +1,135 @@
+"""A spec as it would run: written out, hashed, and compared with another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from linreg_dist.spec.interpolation import Interpolated, escape
+from linreg_dist.spec.models import JobSpec
+from linreg_dist.spec.problems import show_path
+from linreg_dist.spec.yaml_reader import NUMBER, Path
+
+_HEADER = "# The job as it ran: every field, defaults included. ${...} is read from the environment again.\n"
+_RESULT_SECTIONS = {"version", "data", "model", "solver", "tune"}
+_ABSENT = object()
+
+
+def resolved_yaml(spec: JobSpec) -> str:
+    """Return `spec` as YAML with every field, from which `load_spec` makes the same spec again.
+
+    What came from the environment is written as it was, ``${VAR}``, so no secret gets into a file. Where
+    ``${VAR}`` began a relative path, the folder it was relative to is written before it.
+    """
+    record = spec.interpolated()
+
+    def visit(node: Any, path: Path) -> Any:
+        if path in record:
+            return (_Plain if record[path].plain else _Quoted)(record[path].template)
+        if isinstance(node, dict):
+            return {key: visit(value, (*path, key)) for key, value in node.items()}
+        if isinstance(node, list):
+            return [visit(value, (*path, index)) for index, value in enumerate(node)]
+        return escape(node) if isinstance(node, str) else node
+
+    tree = visit(spec.model_dump(mode="json"), ())
+    return _HEADER + yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def spec_hash(spec: JobSpec) -> str:
+    """Return the SHA-256 (hex) of what determines the answer: equal specs must give equal models.
+
+    Hashed are ``version``, ``data``, ``model``, ``solver``, ``tune`` and the number of virtual shards, as
+    canonical JSON. Left out are ``name``, ``run``, ``cluster``, ``outputs``, ``tracking`` and the rest of
+    ``scaling``: they say where and how the job runs and what is written beside the model, so a run may resume
+    with others. ``matrix`` is left out because each of its jobs has a spec of its own. Values from the
+    environment count with what they were, not as ``${VAR}``; paths count as absolute paths, and what the files
+    hold does not count.
+    """
+    text = json.dumps(_result_part(spec), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def diff_specs(a: JobSpec, b: JobSpec, *, result_only: bool = False) -> list[str]:
+    """Return a line ``path: old -> new`` for every field in which `b` differs from `a`, in the spec's order.
+
+    Lists are compared as a whole. With `result_only`, only what `spec_hash` counts is compared. A value from
+    the environment is shown as ``${VAR}``.
+    """
+    dump = _result_part if result_only else _whole
+    old = dict(_leaves(dump(a), ()))
+    new = dict(_leaves(dump(b), ()))
+    lines = []
+    for path in {**old, **new}:
+        before, after = old.get(path, _ABSENT), new.get(path, _ABSENT)
+        if before != after:
+            shown = [_show(path, before, a.interpolated()), _show(path, after, b.interpolated())]
+            note = " (its value differs)" if shown[0] == shown[1] else ""
+            lines.append(f"{show_path(path)}: {shown[0]} -> {shown[1]}{note}")
+    return lines
+
+
+def _whole(spec: JobSpec) -> dict[str, Any]:
+    return spec.model_dump(mode="json")
+
+
+def _result_part(spec: JobSpec) -> dict[str, Any]:
+    part = spec.model_dump(mode="json", include=_RESULT_SECTIONS)
+    return {**part, "scaling": {"virtual_shards": spec.scaling.num_virtual_shards}}
+
+
+def _leaves(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _leaves(value, (*path, key))
+    else:
+        yield path, node
+
+
+def _show(path: Path, value: Any, record: Mapping[Path, Interpolated]) -> str:
+    if value is _ABSENT:
+        return "(absent)"
+
+    def visit(node: Any, at: Path) -> Any:
+        if at in record:
+            return record[at].template
+        if isinstance(node, list):
+            return [visit(item, (*at, index)) for index, item in enumerate(node)]
+        return node
+
+    shown = visit(value, path)
+    return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
+
+
+class _Plain(str):
+    """A text to write without quotes, so that it is typed again when it is read."""
+
+
+class _Quoted(str):
+    """A text to write in quotes."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that either YAML 1.1 or 1.2 would take for something else."""
+
+    def represent_sequence(
+        self, tag: str, sequence: Any, flow_style: bool | None = None
+    ) -> yaml.SequenceNode:
+        """Write lists of scalars on one line, unless one holds ``${VAR}`` without quotes."""
+        flow = all(isinstance(item, str | int | float | None) for item in sequence)
+        return super().represent_sequence(
+            tag, sequence, flow and not any(type(i) is _Plain for i in sequence)
+        )
+
+
+_Dumper.add_representer(
+    _Plain, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text))
+)
+_Dumper.add_representer(
+    _Quoted, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"')
+)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, [*"-+.0123456789"])
