@@ -19,12 +19,13 @@ from linreg_dist.data.source import FoundFile, find_files, open_filesystem
 from linreg_dist.errors import DataError
 
 Role = Literal["train", "validation"]
+_TAIL_BYTES = 1 << 16  # holds most footers, so that one request is enough
 _FOOTER_THREADS = 16  # footers are latency, not work: object stores answer many at once
 
 
 @dataclass(frozen=True)
 class ParquetFileInfo:
-    """One file of the data set: where it is, its hive keys and which schema of the manifest it has."""
+    """One file of the data set: where it is, its hive keys, its schema and the sha256 of its footer."""
 
     uri: str
     key: str
@@ -33,11 +34,14 @@ class ParquetFileInfo:
     partition: dict[str, Any]
     schema: pa.Schema
     role: Role
+    footer_sha256: str
 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """The unit of reading: ``ordinal`` of file number ``file``, whose first row is ``first_row`` of that file."""
+    """The unit of reading: ``ordinal`` of file number ``file``, whose first row is ``first_row`` of that "
+    "file.
+    """
 
     index: int
     file: int
@@ -66,8 +70,8 @@ class Manifest:
 
     @property
     def schema(self) -> pa.Schema:
-        """The first file's schema followed by the hive columns."""
-        schema = self.files[0].schema
+        """The schema of the first file that has rows, followed by the hive columns."""
+        schema = next((file for file in self.files if file.num_rows), self.files[0]).schema
         for name, kind in self.partition_types.items():
             if name not in schema.names:
                 schema = schema.append(pa.field(name, kind))
@@ -75,11 +79,12 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """A sha256 that changes when a file is added, removed, renamed or has other rows or bytes."""
-        lines = [
-            [file.key, file.size, file.role, [g.num_rows for g in self.row_groups if g.file == number]]
-            for number, file in enumerate(self.files)
-        ]
+        """A sha256 that changes when a file is added, removed, renamed or rewritten.
+
+        It covers the footers, which hold each column chunk's length and usually its extremes; a rewrite that
+        leaves all of these as they were is not noticed.
+        """
+        lines = [[file.key, file.size, file.role, file.footer_sha256] for file in self.files]
         return hashlib.sha256(json.dumps(lines, separators=(",", ":")).encode()).hexdigest()
 
     def where(self, group: RowGroup) -> str:
@@ -96,17 +101,20 @@ def read_manifest(paths: Sequence[str], validation_paths: Sequence[str] = ()) ->
 
     Raises:
         DataError: nothing found, a file is no Parquet, or the files hold no row at all.
+
     """
     found, types = find_files(paths)
     roles: list[Role] = ["train"] * len(found)
     if validation_paths:
         extra, extra_types = find_files(validation_paths)
+        _check_apart(found, types, extra, extra_types)
         found, types = found + extra, types | extra_types
         roles += ["validation"] * len(extra)
     with ThreadPoolExecutor(min(_FOOTER_THREADS, len(found))) as pool:
         footers = list(pool.map(_read_footer, found))
-    files, groups = [], []
-    for number, (item, footer, role) in enumerate(zip(found, footers, roles, strict=True)):
+    files: list[ParquetFileInfo] = []
+    groups: list[RowGroup] = []
+    for number, (item, (footer, digest), role) in enumerate(zip(found, footers, roles, strict=True)):
         files.append(
             ParquetFileInfo(
                 uri=item.uri,
@@ -116,6 +124,7 @@ def read_manifest(paths: Sequence[str], validation_paths: Sequence[str] = ()) ->
                 partition=item.partition,
                 schema=footer.schema.to_arrow_schema(),
                 role=role,
+                footer_sha256=digest,
             )
         )
         first_row = 0
@@ -129,15 +138,52 @@ def read_manifest(paths: Sequence[str], validation_paths: Sequence[str] = ()) ->
     manifest = Manifest(tuple(files), tuple(groups), types)
     if not any(manifest.role(group) == "train" for group in groups):
         raise DataError(
-            f"{', '.join(paths)} holds no rows ({len(files)} file(s), all empty); expected at least one row to train on"
+            f"{', '.join(paths)} holds no rows ({len(files)} file(s), all empty); expected at least one "
+            f"row to train on"
         )
     return manifest
 
 
-def _read_footer(found: FoundFile) -> pq.FileMetaData:
+def _check_apart(
+    train: Sequence[FoundFile],
+    types: dict[str, pa.DataType],
+    validation: Sequence[FoundFile],
+    validation_types: dict[str, pa.DataType],
+) -> None:
+    """Refuse validation files that also train, and hive keys that are numbers on one side and strings on "
+    "the other.
+    """
+    shared = sorted({file.uri for file in train} & {file.uri for file in validation})
+    if shared:
+        raise DataError(
+            f"{shared[0]} is in both data.path and data.validation.path ({len(shared)} such file(s)): a "
+            f"model must "
+            "not be measured on rows it was trained on; keep the files apart"
+        )
+    for name in types.keys() & validation_types.keys():
+        if types[name] != validation_types[name]:
+            raise DataError(
+                f"the hive key {name!r} is {types[name]} in data.path and {validation_types[name]} in "
+                f"data.validation.path; "
+                "expected the same type: integers in both, or other text in both"
+            )
+
+
+def _read_footer(found: FoundFile) -> tuple[pq.FileMetaData, str]:
+    """Return a file's footer, parsed, and its sha256."""
     filesystem, path = open_filesystem(found.uri)
     try:
         with filesystem.open_input_file(path) as source:
-            return pq.read_metadata(source)
-    except (pa.ArrowInvalid, OSError) as error:
+            tail = _read_tail(source, _TAIL_BYTES)
+            length = int.from_bytes(tail[-8:-4], "little") + 8
+            if len(tail) < length:
+                tail = _read_tail(source, length)
+            return pq.read_metadata(pa.BufferReader(tail)), hashlib.sha256(tail[-length:]).hexdigest()
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{found.uri} cannot be read as Parquet: {error}") from error
+
+
+def _read_tail(source: pa.NativeFile, length: int) -> bytes:
+    size = source.size()
+    taken: bytes = source.read_at(min(length, size), max(0, size - length))
+    return taken

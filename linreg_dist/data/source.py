@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from linreg_dist.errors import DataError
 
 _GLOB_CHARACTERS = "*?["
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+_INTEGER = re.compile(r"-?[0-9]{1,18}")  # 18 digits always fit into int64
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class FoundFile:
         key: path below the root it was found under; the file's identity when the data set moves.
         size: bytes.
         partition: hive keys read from its folders (``month=1`` gives ``{"month": 1}``).
+
     """
 
     uri: str
@@ -48,6 +51,7 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
 
     Raises:
         DataError: the scheme is unknown or the URI malformed.
+
     """
     if not is_uri(uri):
         return fs.LocalFileSystem(), uri
@@ -63,21 +67,25 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
 def find_files(paths: Sequence[str]) -> tuple[list[FoundFile], dict[str, pa.DataType]]:
     """Resolve files, directories and globs to Parquet files in a stable order.
 
-    Hidden files and those starting with ``_`` are skipped, as Spark and pyarrow do. Hive keys become columns:
-    integers where every value is one, strings otherwise.
+    In a glob ``*``, ``?`` and ``[…]`` stay within one folder and ``**`` stands for any number of folders, as
+    in a shell; a folder that matches is read as a folder. A path that exists is taken as it is, whatever
+    characters it has. Hidden files and those starting with ``_`` are skipped, as Spark and pyarrow do. Hive
+    keys become columns: integers where every value is one, strings otherwise.
 
     Returns:
         The files ordered as given and by key within one path, and the types of the hive columns.
 
     Raises:
         DataError: nothing is there, or it holds no Parquet file.
+
     """
     listed: list[tuple[str, str, int]] = []
     for path in paths:
         found = _list_one(path)
         if not found:
             raise DataError(
-                f"no Parquet files at {path}: expected a .parquet file, a folder that holds some, or a glob that matches"
+                f"no Parquet files at {path}: expected a .parquet file, a folder that holds some, or a "
+                f"glob that matches"
             )
         listed.extend(found)
     seen: dict[str, int] = {}
@@ -86,7 +94,8 @@ def find_files(paths: Sequence[str]) -> tuple[list[FoundFile], dict[str, pa.Data
     doubled = [uri for uri, count in seen.items() if count > 1]
     if doubled:
         raise DataError(
-            f"{doubled[0]} is named {seen[doubled[0]]} times by data.path: each row would count more than once; "
+            f"{doubled[0]} is named {seen[doubled[0]]} times by data.path: each row would count more than "
+            f"once; "
             "list every file, folder or glob once"
         )
     types, partitions = _hive_partitions([key for _, key, _ in listed])
@@ -102,14 +111,16 @@ def _list_one(path: str) -> list[tuple[str, str, int]]:
     filesystem, root = open_filesystem(path)
     # What precedes the path inside the file system, so that listed paths become URIs again (query included).
     prefix, _, query = path.partition(root) if is_uri(path) else ("", "", "")
-    pattern = None
+    glob = None
     base = root.rstrip("/") or "/"
-    if any(character in root for character in _GLOB_CHARACTERS):
-        pattern = root
-        fixed = root[: min(root.index(c) for c in _GLOB_CHARACTERS if c in root)]
-        base = posixpath.dirname(fixed) or "."
     try:
         info = filesystem.get_file_info(base)
+        if info.type == fs.FileType.NotFound and any(character in root for character in _GLOB_CHARACTERS):
+            fixed = root[: min(root.index(c) for c in _GLOB_CHARACTERS if c in root)]
+            base = posixpath.dirname(fixed)
+            glob = root[len(base) :].strip("/").split("/")
+            base = base or "."
+            info = filesystem.get_file_info(base)
         if info.type == fs.FileType.NotFound:
             raise DataError(f"data.path {path} does not exist; expected Parquet files, a folder or a glob")
         if info.type == fs.FileType.File:
@@ -122,10 +133,33 @@ def _list_one(path: str) -> list[tuple[str, str, int]]:
         key = posixpath.relpath(child.path, base)
         if child.type != fs.FileType.File or any(part[0] in "._" for part in key.split("/")):
             continue
-        matches = fnmatch.fnmatchcase(child.path, pattern) if pattern else _has_parquet_suffix(key)
-        if matches:
+        if _is_wanted(key, glob):
             found.append((prefix + child.path + query, key, child.size))
     return sorted(found, key=lambda item: item[1])
+
+
+def _is_wanted(key: str, glob: list[str] | None) -> bool:
+    """Return whether a file below the root is Parquet, or matches the glob, itself or by a folder above "
+    "it.
+    """
+    *folders, name = key.split("/")
+    if glob is None:
+        return _has_parquet_suffix(name)
+    if fnmatch.fnmatchcase(name, glob[-1]) and glob[-1] != "**" and _folders_match(folders, glob[:-1]):
+        return True
+    return _has_parquet_suffix(name) and any(
+        _folders_match(folders[:depth], glob) for depth in range(len(folders) + 1)
+    )
+
+
+def _folders_match(folders: list[str], glob: list[str]) -> bool:
+    if not glob:
+        return not folders
+    if glob[0] == "**":
+        return any(_folders_match(folders[skipped:], glob[1:]) for skipped in range(len(folders) + 1))
+    return (
+        bool(folders) and fnmatch.fnmatchcase(folders[0], glob[0]) and _folders_match(folders[1:], glob[1:])
+    )
 
 
 def _has_parquet_suffix(name: str) -> bool:
@@ -135,7 +169,8 @@ def _has_parquet_suffix(name: str) -> bool:
 def _hive_partitions(keys: Sequence[str]) -> tuple[dict[str, pa.DataType], list[dict[str, Any]]]:
     """Read the ``name=value`` folders of each key; a column is int64 where every value is an integer."""
     raw = [
-        dict(part.split("=", 1) for part in posixpath.dirname(key).split("/") if "=" in part) for key in keys
+        {unquote(part.split("=", 1)[0]): part.split("=", 1)[1] for part in folders if "=" in part}
+        for folders in (posixpath.dirname(key).split("/") for key in keys)
     ]
     names = list(dict.fromkeys(name for values in raw for name in values))
     types: dict[str, pa.DataType] = {}
@@ -144,7 +179,7 @@ def _hive_partitions(keys: Sequence[str]) -> tuple[dict[str, pa.DataType], list[
         texts = [
             None if values.get(name, _HIVE_NULL) == _HIVE_NULL else unquote(values[name]) for values in raw
         ]
-        integral = all(text is None or text.lstrip("-").isdecimal() for text in texts)
+        integral = all(text is None or _INTEGER.fullmatch(text) for text in texts)
         types[name] = pa.int64() if integral else pa.string()
         for partition, text in zip(partitions, texts, strict=True):
             partition[name] = int(text) if integral and text is not None else text
