@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from linreg_dist.data.manifest import Manifest
 from linreg_dist.errors import DataError
@@ -29,6 +30,7 @@ class Columns:
         split: the column that marks validation rows, or None.
         filters: columns that only the filter needs.
         skipped: columns left out of the default feature list, each with the reason.
+
     """
 
     features: tuple[str, ...]
@@ -72,8 +74,9 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
     """Match the spec's column names with what every file has.
 
     Raises:
-        DataError: a column is missing or has a type that cannot play its part; names the file, the column, what was
-            found and the nearest name.
+        DataError: a column is missing or has a type that cannot play its part; names the file, the column,
+            what was found and the nearest name.
+
     """
     schema = manifest.schema
     targets = data.targets
@@ -103,17 +106,21 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
         skipped=skipped,
     )
     _check_files(columns, manifest)
+    _check_filter(data, manifest)
     return columns
 
 
 def check_columns(wanted: Iterable[tuple[str, str]], manifest: Manifest) -> None:
-    """Check that every file has each ``(column, what for)``.
+    """Check that every file with rows has each ``(column, what for)``.
 
     Raises:
         DataError: names the first file that lacks one, and the nearest name it has.
+
     """
     pairs = list(wanted)
     for file in manifest.files:
+        if file.num_rows == 0:
+            continue
         have = [*file.schema.names, *file.partition]
         for name, purpose in pairs:
             if name not in have:
@@ -138,7 +145,8 @@ def _feature_names(
             skipped[name] = f"type {kind} is neither a number nor a string"
     if not names:
         raise DataError(
-            f"no usable feature column: the data has {_some(schema.names)}, of which target, weight, split and excluded "
+            f"no usable feature column: the data has {_some(schema.names)}, of which target, weight, split "
+            f"and excluded "
             "columns are left out; numbers, booleans and strings can be used"
         )
     return tuple(names), skipped
@@ -151,17 +159,59 @@ def _check_files(columns: Columns, manifest: Manifest) -> None:
     purposes += [(columns.split, "validation column")] if columns.split else []
     purposes += [(name, "filter") for name in columns.filters]
     check_columns(purposes, manifest)
+    level_kinds: dict[
+        str, tuple[str, str]
+    ] = {}  # column -> what its levels are, and the first file that says so
     for file in manifest.files:
+        if file.num_rows == 0:  # an empty file's types say nothing: pandas writes null for its strings
+            continue
         for name, purpose in purposes:
             kind = file.schema.field(name).type if name in file.schema.names else None
             kind = kind or manifest.partition_types[name]
-            if purpose in ("target", "weight") and not is_numeric(kind):
+            if purpose in _NUMERIC_ROLES and not is_numeric(kind):
                 raise DataError(
                     f"{file.uri}: the {purpose} {name!r} has type {kind}; expected a number. "
-                    f"Choose a numeric column as data.{purpose}"
+                    f"Choose a numeric column as {_NUMERIC_ROLES[purpose]}"
                 )
             if purpose == "feature":
                 _check_feature(name, kind, name in columns.categorical, file.uri)
+            if purpose == "feature" and name in columns.categorical:
+                found = "strings" if is_string(kind) else "numbers"
+                first, uri = level_kinds.setdefault(name, (found, file.uri))
+                if found != first:
+                    raise DataError(
+                        f"{file.uri}: the levels of {name!r} are {found}, but {first} in {uri}; expected "
+                        f"one kind "
+                        "in all files: convert the column when writing the Parquet"
+                    )
+
+
+_NUMERIC_ROLES = {
+    "target": "data.target",
+    "weight": "data.weight",
+    "validation column": "data.validation.column",
+}
+
+
+def _check_filter(data: DataSpec, manifest: Manifest) -> None:
+    """Try every condition on no rows: Arrow then says whether the column's type fits the value."""
+    for file in manifest.files:
+        for condition in (condition for group in data.filter_dnf for condition in group):
+            name = condition[0]
+            if file.num_rows == 0:
+                continue
+            kind = (
+                file.schema.field(name).type if name in file.schema.names else manifest.partition_types[name]
+            )
+            try:
+                nothing = pa.table({name: pa.array([], kind)})
+                nothing.filter(pq.filters_to_expression([[condition]]))
+            except (pa.ArrowException, TypeError, ValueError) as error:
+                raise DataError(
+                    f"{file.uri}: data.filter {list(condition)} does not fit the column {name!r} of type "
+                    f"{kind} "
+                    f"({error}); expected a value of the column's type"
+                ) from error
 
 
 def _check_feature(name: str, kind: pa.DataType, categorical: bool, uri: str) -> None:
@@ -177,7 +227,9 @@ def _check_feature(name: str, kind: pa.DataType, categorical: bool, uri: str) ->
             if is_string(kind)
             else "leave it out of data.features, or convert it when writing the Parquet"
         )
-        raise DataError(f"{uri}: the feature {name!r} has type {kind}; expected {expected}. To go on, {advice}")
+        raise DataError(
+            f"{uri}: the feature {name!r} has type {kind}; expected {expected}. To go on, {advice}"
+        )
 
 
 def _some(names: Iterable[str], limit: int = 12) -> str:

@@ -1,8 +1,8 @@
 """One row group from a file into memory, with bounded memory.
 
-``ParquetFile`` with ``pre_buffer=False`` holds one row group; with the default it keeps every range it ever read until it is
-closed (apache/arrow#39808). On an object store pre-buffering joins many small requests, so there each read opens a
-reader of its own and closes it.
+``ParquetFile`` with ``pre_buffer=False`` holds one row group; with the default it keeps every range it ever
+read until it is closed (apache/arrow#39808). On an object store pre-buffering joins many small requests, so
+there each read opens a reader of its own and closes it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ class RowGroupReader:
         manifest: the files.
         columns: names to read, hive columns included.
         dictionary: those to read as dictionary-encoded strings, which costs one lookup a distinct value.
+
     """
 
     def __init__(self, manifest: Manifest, columns: Sequence[str], dictionary: Sequence[str] = ()) -> None:
         self._manifest = manifest
         self._columns = tuple(columns)
-        self._dictionary = list(dictionary)
+        self._dictionary = tuple(dictionary)
         # A footer of a wide file takes milliseconds to parse, and its row groups are read one by one.
         self._footer = lru_cache(_FOOTERS_KEPT)(self._read_footer)
 
@@ -44,23 +45,26 @@ class RowGroupReader:
 
         Raises:
             DataError: the file is gone, truncated or no longer what its footer said.
+
         """
         file = self._manifest.files[group.file]
         stored = [name for name in self._columns if name in file.schema.names]
+        dictionary = [name for name in self._dictionary if name in stored]  # hive columns are not in the file
         filesystem, path = open_filesystem(file.uri)
         local = isinstance(filesystem, fs.LocalFileSystem)
         try:
             footer = self._footer(group.file)
             with filesystem.open_input_file(path) as source:
                 reader = pq.ParquetFile(
-                    source, metadata=footer, read_dictionary=self._dictionary, pre_buffer=not local
+                    source, metadata=footer, read_dictionary=dictionary, pre_buffer=not local
                 )
                 table = reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise DataError(f"cannot read {self._manifest.where(group)}: {error}") from error
         if table.num_rows != group.num_rows:
             raise DataError(
-                f"{self._manifest.where(group)} has {table.num_rows} rows, but had {group.num_rows} when the job started; "
+                f"{self._manifest.where(group)} has {table.num_rows} rows, but had {group.num_rows} when "
+                f"the job started; "
                 "the file was changed meanwhile: run the job again"
             )
         for name in self._columns:
