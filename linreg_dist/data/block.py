@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from linreg_dist.data.columns import Columns
-from linreg_dist.data.encoding import Encoding
+from linreg_dist.data.encoding import Encoding, refuse_overflow
 from linreg_dist.data.manifest import Manifest, RowGroup
 from linreg_dist.data.reader import RowGroupReader
 from linreg_dist.data.rows import RowSelection, RowSelector, decode_columns
@@ -23,9 +23,11 @@ from linreg_dist.spec import DataSpec
 
 @dataclass(frozen=True)
 class Shift:
-    """What is subtracted from each encoded column (D) and target (K) before it is rounded to the block's type.
+    """What is subtracted from each encoded column (D) and target (K) before it is rounded to the block's
+    type.
 
-    Zero unless a column's mean is large against its spread: there float32 would keep the mean and lose the spread.
+    Zero unless a column's mean is large against its spread: there float32 would keep the mean and lose the
+    spread.
     """
 
     x_D: npt.NDArray[np.float64]
@@ -41,6 +43,7 @@ class Block:
         y_NK: (N, K) targets less their shift, strides (1, N).
         w_N: (N,) row weights, or None where all are 1.
         num_train: rows [0, num_train) train, the rest validate.
+
     """
 
     x_ND: torch.Tensor
@@ -75,7 +78,7 @@ class BlockBuilder:
         shuffle: bool,
         seed: int,
     ) -> None:
-        dictionary = [name for name in columns.categorical]
+        dictionary = list(columns.categorical)
         self._reader = RowGroupReader(manifest, columns.to_read, dictionary)
         self._selector = RowSelector(manifest, columns, data, shuffle=shuffle, seed=seed)
         self._manifest = manifest
@@ -94,7 +97,9 @@ class BlockBuilder:
         """Decode, select and encode one row group.
 
         Raises:
-            DataError: unreadable file, a level training did not see, a negative weight.
+            DataError: unreadable file, a level training did not see, a number beyond the range of the block's
+                type, a negative weight.
+
         """
         table = self._reader.read(group)
         decoded = decode_columns(table, self._columns)
@@ -110,13 +115,17 @@ class BlockBuilder:
         for k, name in enumerate(self._columns.targets):
             values = decoded.numeric[name][rows]
             shift = self._shift.y_K[k]
-            y_KN[k] = values.astype(np.float64, copy=False) - shift if shift else values
+            with refuse_overflow(name, values, self._dtype, where):
+                y_KN[k] = values.astype(np.float64, copy=False) - shift if shift else values
         w_N = None
         if self._columns.weight:
-            weights = decoded.numeric[self._columns.weight][rows].astype(self._dtype)
+            given = decoded.numeric[self._columns.weight][rows]
+            with refuse_overflow(self._columns.weight, given, self._dtype, where):
+                weights = given.astype(self._dtype)
             if weights.size and weights.min() < 0:
                 raise DataError(
-                    f"{where}: the weight column {self._columns.weight!r} has {int((weights < 0).sum()):,} negative values; "
+                    f"{where}: the weight column {self._columns.weight!r} has {int((weights < 0).sum()):,} "
+                    f"negative values; "
                     "a weight must be zero or more. Filter those rows out or choose another column"
                 )
             w_N = torch.from_numpy(weights)

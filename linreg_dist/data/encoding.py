@@ -2,13 +2,14 @@
 
 An encoding is part of the model: what training did to a column is done again, exactly, at scoring.
 
-Shape suffixes: N rows, D encoded columns. Matrices are held column by column: ``x_DN`` is C-contiguous, and its transpose is
-the (N, D) design matrix that BLAS takes as it is.
+Shape suffixes: N rows, D encoded columns. Matrices are held column by column: ``x_DN`` is C-contiguous, and
+its transpose is the (N, D) design matrix that BLAS takes as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,7 +42,9 @@ class CategoricalColumn:
     Attributes:
         levels: the values, base first.
         unseen: what a value outside ``levels`` does: an error, or all zeros (it then scores as the base).
-        fill: the value of each 0/1 column for a missing value (its training mean), or None where none is allowed.
+        fill: the value of each 0/1 column for a missing value (its training mean), or None where none is
+            allowed.
+
     """
 
     name: str
@@ -99,12 +102,15 @@ class Encoding:
             where: names the row group in messages.
 
         Raises:
-            DataError: a level that is not among the column's levels, where ``unseen`` is "error".
+            DataError: a level that is not among the column's levels, where ``unseen`` is "error"; a number
+                beyond the range of ``out_DN``'s type.
+
         """
         for column, start, stop in self.spans():
             if isinstance(column, NumericColumn):
                 shift = 0.0 if shift_D is None else float(shift_D[start])
-                _take_numeric(numeric[column.name], rows, out_DN[start], shift, column.fill)
+                with refuse_overflow(column.name, numeric[column.name], out_DN.dtype, where):
+                    _take_numeric(numeric[column.name], rows, out_DN[start], shift, column.fill)
             else:
                 codes, levels = categorical[column.name]
                 _take_levels(column, codes[rows], levels, out_DN[start:stop], where)
@@ -144,6 +150,25 @@ class Encoding:
         return cls(tuple(columns))
 
 
+@contextmanager
+def refuse_overflow(name: str, values: Array, dtype: np.dtype[Any], where: str) -> Iterator[None]:
+    """Turn a number that becomes infinite when it is rounded to ``dtype`` into a message.
+
+    Raises:
+        DataError: there was one.
+
+    """
+    try:
+        with np.errstate(over="raise"):
+            yield
+    except FloatingPointError as error:
+        largest = float(np.abs(values[np.isfinite(values)]).max())
+        raise DataError(
+            f"{where}: column {name!r} has values as large as {largest:.3g}, beyond the range of {dtype}; "
+            "express it in a larger unit, or filter such rows out"
+        ) from error
+
+
 def _take_numeric(values: Array, rows: Rows, out_N: Array, shift: float, fill: float | None) -> None:
     if values.dtype == out_N.dtype and shift == 0.0:
         if isinstance(rows, slice):
@@ -175,8 +200,10 @@ def _take_levels(
         listed = ", ".join(repr(level) for level in strange[:5])
         more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
         raise DataError(
-            f"{where}: column {column.name!r} has {count:,} rows with {len(strange)} level(s) that training did not see: "
-            f"{listed}{more}. Add them to data.categorical.{column.name}, or set data.unseen: zero to score them as the base level "
+            f"{where}: column {column.name!r} has {count:,} rows with {len(strange)} level(s) that "
+            f"training did not see: "
+            f"{listed}{more}. Add them to data.categorical.{column.name}, or set data.unseen: zero to "
+            f"score them as the base level "
             f"{column.levels[0]!r}"
         )
     for offset in range(len(column.levels) - 1):

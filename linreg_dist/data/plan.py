@@ -1,9 +1,10 @@
 """Who reads which row group when: a pure function of the manifest, the seed, the epoch and the batch size.
 
-The row groups are dealt into a fixed number of *lanes* (virtual shards). Each optimizer step takes from every lane its next share of
-rows, and a worker owns whole lanes. So the rows of a step do not depend on how many workers there are: the answer is the same on one, two
-or seven, and a resumed job may have another number than the one that died. Every lane spreads its rows evenly over all the steps of an
-epoch, so lanes (and workers) end together, whatever their sizes, and no rank waits for one that has finished.
+The row groups are dealt into a fixed number of *lanes* (virtual shards). Each optimizer step takes from every
+lane its next share of rows, and a worker owns whole lanes. So the rows of a step do not depend on how many
+workers there are: the answer is the same on one, two or seven, and a resumed job may have another number than
+the one that died. Every lane spreads its rows evenly over all the steps of an epoch, so lanes (and workers)
+end together, whatever their sizes, and no rank waits for one that has finished.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ import numpy as np
 from linreg_dist.data.manifest import Manifest
 
 MAX_LANES = 12  # divisible by 1, 2, 3, 4, 6: even shares for the usual small numbers of workers
-_OPEN_BYTES = 1 << 30  # decoded bytes that one worker may hold open, one row group per lane, for a fixed batch size
+_OPEN_BYTES = 1 << 30  # decoded bytes that one worker may hold open: one row group per lane
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A share of one row group: its training rows from ``start/of`` to ``stop/of``, beginning at ``turn`` of the way round.
+    """A share of one row group: its training rows from ``start/of`` to ``stop/of``, beginning at ``turn`` of
+    the way round.
 
-    Shares are fractions because how many rows of a group train is known only once it is decoded; the fractions of a group's
-    slices in one epoch meet exactly, so each training row is used once.
+    Shares are fractions because how many rows of a group train is known only once it is decoded; the
+    fractions of a group's slices in one epoch meet exactly, so each training row is used once.
     """
 
     group: int
@@ -35,7 +37,9 @@ class Slice:
     turn: float = 0.0
 
     def spans(self, num_rows: int) -> list[tuple[int, int]]:
-        """Return the half-open row ranges of this slice in a block with ``num_rows`` training rows (at most two)."""
+        """Return the half-open row ranges of this slice in a block with ``num_rows`` training rows (at "
+        "most two).
+        """
         offset = int(self.turn * num_rows)
         first = self.start * num_rows // self.of + offset
         last = self.stop * num_rows // self.of + offset
@@ -48,7 +52,9 @@ class Slice:
         return [(first, num_rows), (0, last - num_rows)]
 
 
-def num_lanes(manifest: Manifest, num_workers: int, row_nbytes: int, virtual_shards: int | None = None) -> int:
+def num_lanes(
+    manifest: Manifest, num_workers: int, row_nbytes: int, virtual_shards: int | None = None
+) -> int:
     """Return how many lanes to deal the row groups into.
 
     Args:
@@ -56,6 +62,7 @@ def num_lanes(manifest: Manifest, num_workers: int, row_nbytes: int, virtual_sha
         num_workers: processes that train; only raises the number when there are more of them than lanes.
         row_nbytes: decoded bytes a row: a worker alone holds one row group of every lane open.
         virtual_shards: the user's choice, or None for `MAX_LANES` or as many as fit in a gibibyte.
+
     """
     if virtual_shards is None:
         largest = max(group.num_rows for group in manifest.row_groups) * row_nbytes
@@ -71,6 +78,7 @@ def deal_lanes(manifest: Manifest, lanes: int) -> tuple[tuple[int, ...], ...]:
 
     Returns:
         For each lane the indices of its row groups in file order. Every row group is in exactly one lane.
+
     """
     dealt: list[list[int]] = [[] for _ in range(lanes)]
     load = [0] * lanes
@@ -99,6 +107,7 @@ class EpochPlan:
         lanes: for each lane its row groups with their row counts, in this epoch's order.
         turns: for each row group where its slices begin, as a fraction of a turn.
         steps: optimizer steps.
+
     """
 
     lanes: tuple[tuple[tuple[int, int], ...], ...]
@@ -120,7 +129,9 @@ class EpochPlan:
         return taken
 
     def order_of_use(self, lanes: Sequence[int], first_step: int = 0) -> list[int]:
-        """Return the row groups of ``lanes`` in the order in which steps from ``first_step`` on first need them."""
+        """Return the row groups of ``lanes`` in the order in which steps from ``first_step`` on first "
+        "need them.
+        """
         needed: list[tuple[int, int, int]] = []
         for lane in lanes:
             total = sum(rows for _, rows in self.lanes[lane])
@@ -132,13 +143,14 @@ class EpochPlan:
         return [index for _, _, index in sorted(needed)]
 
     def _position(self, lane: int, total: int, step: int) -> int:
-        # The lanes take turns (the offset), so that steps smaller than the number of lanes are of equal size too.
+        # The lanes take turns (the offset), so that steps smaller than the number of lanes are of equal size
+        # too.
         return (total * step + lane * self.steps // len(self.lanes)) // self.steps
 
     def _step_at(self, lane: int, total: int, row: int) -> int:
         """Return the step in which a lane's row number ``row`` is used."""
         offset = lane * self.steps // len(self.lanes)
-        return max(0, math.ceil(((row + 1) * self.steps - offset) / total) - 1)
+        return max(0, -(-((row + 1) * self.steps - offset) // total) - 1)
 
 
 def plan_epoch(
@@ -152,8 +164,10 @@ def plan_epoch(
 ) -> EpochPlan:
     """Return the order of one epoch: row groups permuted within their lane, each begun at another row.
 
-    Together with the fixed permutation inside each row group this mixes rows as far as a lane reaches. It is not a uniform shuffle of the data
-    set: rows of one row group stay near each other in time, and a step sees at most one or two row groups per lane.
+    Together with the fixed permutation inside each row group this mixes rows as far as a lane reaches. It is
+    not a uniform shuffle of the data
+    set: rows of one row group stay near each other in time, and a step sees at most one or two row groups per
+    lane.
 
     Row groups that only validate are left out.
     """

@@ -1,6 +1,7 @@
 """Which rows of a row group train, which validate, and which are left out and why.
 
-Everything here depends on the file, the row's place in it and the spec alone: never on workers, threads or order.
+Everything here depends on the file, the row's place in it and the spec alone: never on workers, threads or
+order.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class RowSelection:
         validation: rows that validate, in file order.
         filtered: how many rows the spec's filter left out.
         missing_rows: how many rows were left out for a missing value.
-        missing: column -> how many of the rows the filter kept have no usable value in it (null, NaN or ±inf).
+        missing: column -> how many of the rows the filter kept have no usable value in it (null, NaN or
+            ±inf).
+
     """
 
     train: npt.NDArray[np.int64]
@@ -65,9 +68,10 @@ def decode_columns(table: pa.Table, columns: Columns) -> DecodedColumns:
 class RowSelector:
     """Applies filter, missing-value rule, split and shuffle to one row group at a time.
 
-    The split hashes (seed, file key, row number in the file), so a row keeps its side when files are added, when the
-    data set moves, and for any number of workers. The shuffle is one seeded permutation of each row group's training rows:
-    what comes after, the order of row groups and where each begins, changes with every epoch (see `plan`).
+    The split hashes (seed, file key, row number in the file), so a row keeps its side when files are added,
+    when the data set moves, and for any number of workers. The shuffle is one seeded permutation of each row
+    group's training rows: what comes after, the order of row groups and where each begins, changes with every
+    epoch (see `plan`).
     """
 
     def __init__(
@@ -81,7 +85,9 @@ class RowSelector:
         self._expression = pq.filters_to_expression(data.filter_dnf) if data.filter else None
 
     def select(self, table: pa.Table, decoded: DecodedColumns, group: RowGroup) -> RowSelection:
-        """Split the rows of ``table`` (the whole of ``group``) into training, validation and left-out rows."""
+        """Split the rows of ``table`` (the whole of ``group``) into training, validation and left-out "
+        "rows.
+        """
         kept = self._filter(table)
         missing = {
             name: mask if kept is None else mask & kept
@@ -90,7 +96,9 @@ class RowSelector:
         counts = {name: int(np.count_nonzero(mask)) for name, mask in missing.items()}
         if self._data.missing == "mean":  # features are imputed; a target or weight never is
             dropping = [
-                mask for name, mask in missing.items() if name in (*self._columns.targets, self._columns.weight)
+                mask
+                for name, mask in missing.items()
+                if name in (*self._columns.targets, self._columns.weight)
             ]
         else:
             dropping = list(missing.values())
@@ -164,7 +172,9 @@ def _stable_hash(text: str) -> int:
 def _missing_masks(decoded: DecodedColumns, columns: Columns) -> dict[str, npt.NDArray[np.bool_]]:
     """Return the rows without a usable value, for the columns that have any."""
     masks: dict[str, npt.NDArray[np.bool_]] = {}
-    wanted = dict.fromkeys((*columns.numeric, *columns.targets, *([columns.weight] if columns.weight else [])))
+    wanted = dict.fromkeys(
+        (*columns.numeric, *columns.targets, *([columns.weight] if columns.weight else []))
+    )
     for name in wanted:
         values = decoded.numeric[name]
         if values.dtype.kind == "f":

@@ -30,7 +30,9 @@ class RowCounts:
     filtered: int = 0
     missing_rows: int = 0
     missing: Counter[str] = field(default_factory=Counter)
-    first_missing: dict[str, int] = field(default_factory=dict)  # column -> index of the first row group affected
+    first_missing: dict[str, int] = field(
+        default_factory=dict
+    )  # column -> index of the first row group affected
 
     def add(self, selection: RowSelection, group: int, num_rows: int) -> None:
         """Count one row group."""
@@ -96,7 +98,9 @@ class LevelScan:
 
 @dataclass
 class MomentSums:
-    """Weighted mean and sum of squared deviations of a set of columns, merged by Chan, Golub & LeVeque (1983), eq. 2.1."""
+    """Weighted mean and sum of squared deviations of a set of columns, merged by Chan, Golub & LeVeque "
+    "(1983), eq. 2.1.
+    """
 
     weight: float
     mean: Vector
@@ -125,7 +129,9 @@ class MomentSums:
 
 @dataclass
 class BlockSummary:
-    """Counts, and the moments of the training rows of features and targets as blocks hold them (less their shift)."""
+    """Counts, and the moments of the training rows of features and targets as blocks hold them (less "
+    "their shift).
+    """
 
     counts: RowCounts
     x: MomentSums
@@ -155,7 +161,10 @@ class BlockSummary:
 def _moments(z_ND: torch.Tensor, w_N: torch.Tensor | None) -> MomentSums:
     """Return the moments of a block, slice by slice so that each slice is read from memory once.
 
-    Sums within a slice run in the block's own type around the slice's mean, where they are small; slices merge in float64.
+    Sums within a slice run in the block's own type around the slice's mean, where they are small; slices
+    merge in float64.
+    Columns for which float32 does not do are summed again in float64: those whose squares leave its range
+    (masses in kilograms and distances in metres can), and those that are constant up to its rounding.
     """
     moments = MomentSums.zeros(z_ND.shape[1])
     step = max(256, _SLICE_ELEMENTS // max(z_ND.shape[1], 1))
@@ -165,11 +174,23 @@ def _moments(z_ND: torch.Tensor, w_N: torch.Tensor | None) -> MomentSums:
         weight = float(w.sum(dtype=torch.float64))
         if weight == 0.0:
             continue
-        mean = (z @ w) / weight
-        centred = z - mean[:, None]
-        m2 = (centred.square_()) @ w
-        moments.merge(MomentSums(weight, mean.double().numpy(), m2.double().numpy()))
+        mean, m2 = _mean_and_m2(z, w, weight)
+        doubtful = ~((m2 > _SMALL) & (m2 < _LARGE) & (m2 > _CONSTANT * weight * mean.square()))
+        mean, m2 = mean.double(), m2.double()
+        if z.dtype != torch.float64 and bool(doubtful.any()):
+            mean[doubtful], m2[doubtful] = _mean_and_m2(z[doubtful].double(), w.double(), weight)
+        moments.merge(MomentSums(weight, mean.numpy(), m2.numpy()))
     return moments
 
 
+def _mean_and_m2(z_DN: torch.Tensor, w_N: torch.Tensor, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+    mean = (z_DN @ w_N) / weight
+    centred = z_DN - mean[:, None]
+    return mean, centred.square_() @ w_N
+
+
+_SMALL, _LARGE = 1e-30, 1e30  # outside of these float32 may have lost squares to underflow or overflow
+_CONSTANT = (
+    1e-10  # variance over squared mean, below which float32's rounding of the mean would pass for a spread
+)
 _SLICE_ELEMENTS = 1 << 17  # 512 KiB of float32: with its centred copy it stays in a core's L2
