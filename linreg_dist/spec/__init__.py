@@ -5,7 +5,7 @@ from __future__ import annotations
 from linreg_dist.spec.load import load_spec
 from linreg_dist.spec.matrix import expand_matrix
 from linreg_dist.spec.models import JobSpec
-from linreg_dist.spec.resolved import diff_specs, resolved_yaml, spec_hash
+from linreg_dist.spec.resolved import diff_specs, resolved_data, resolved_yaml, spec_hash
 from linreg_dist.spec.schema import json_schema
 from linreg_dist.spec.sections import (
     ClusterSpec,
@@ -40,6 +40,7 @@ __all__ = [
     "expand_matrix",
     "json_schema",
     "load_spec",
+    "resolved_data",
     "resolved_yaml",
     "spec_hash",
 ]

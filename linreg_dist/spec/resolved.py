@@ -19,11 +19,11 @@ _RESULT_SECTIONS = {"version", "data", "model", "solver", "tune"}
 _ABSENT = object()
 
 
-def resolved_yaml(spec: JobSpec) -> str:
-    """Return `spec` as YAML with every field, from which `load_spec` makes the same spec again.
+def resolved_data(spec: JobSpec) -> dict[str, Any]:
+    """Return every field of `spec` as plain data in the form of a file.
 
-    What came from the environment is written as it was, ``${VAR}``, so no secret gets into a file. Where
-    ``${VAR}`` began a relative path, the folder it was relative to is written before it.
+    What came from the environment is there as it was written, ``${VAR}``, so no secret gets out. Where
+    ``${VAR}`` began a relative path, the folder it was relative to stands before it.
     """
     record = spec.interpolated()
 
@@ -36,7 +36,12 @@ def resolved_yaml(spec: JobSpec) -> str:
             return [visit(value, (*path, index)) for index, value in enumerate(node)]
         return escape(node) if isinstance(node, str) else node
 
-    tree = visit(spec.model_dump(mode="json"), ())
+    return {key: visit(value, (key,)) for key, value in spec.model_dump(mode="json").items()}
+
+
+def resolved_yaml(spec: JobSpec) -> str:
+    """Return `resolved_data` as YAML, from which `load_spec` makes the same spec again."""
+    tree = resolved_data(spec)
     return _HEADER + yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -47,8 +52,8 @@ def spec_hash(spec: JobSpec) -> str:
     canonical JSON. Left out are ``name``, ``run``, ``cluster``, ``outputs``, ``tracking`` and the rest of
     ``scaling``: they say where and how the job runs and what is written beside the model, so a run may resume
     with others. ``matrix`` is left out because each of its jobs has a spec of its own. Values from the
-    environment count with what they were, not as ``${VAR}``; paths count as absolute paths, and what the files
-    hold does not count.
+    environment count with what they were, not as ``${VAR}``; paths count as absolute paths, and what the
+    files hold does not count.
     """
     text = json.dumps(_result_part(spec), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,92 @@
+"""The entry point ``linreg-dist``: which verbs there are, and where each one lives.
+
+A verb's module is imported when the verb is used, so that ``--help`` loads nothing but click. To add a verb,
+write a click command in a module of its own and name it in `VERBS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from linreg_dist._version import __version__
+from linreg_dist.cli.errors import report
+
+VERBS: dict[str, tuple[str, str]] = {
+    "validate": (
+        "linreg_dist.cli.validate:validate",
+        "Check a job spec, and with --data the data, without training.",
+    ),
+    "schema": ("linreg_dist.cli.schema:schema", "Print the JSON Schema of the job spec."),
+}
+"""Each verb's ``module:function`` and its line in ``--help``, in the order of ``--help``."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, not when they are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a verb; None if there is no such verb."""
+        if cmd_name not in VERBS:
+            return None
+        module, _, function = VERBS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), function)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{VERBS[cmd_name][0]} is no click command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb that `args` begin with; for an unknown one, say which is meant."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f'did you mean "{close[0]}"?' if close else f"the verbs are {', '.join(VERBS)}"
+            raise click.UsageError(f'there is no verb "{args[0]}"; {hint}', ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs with the lines of the table, importing none."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    subcommand_metavar="VERB ...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 success, 1 the run failed, 2 bad usage or invalid spec, 3 the data does not fit the "
+    "spec, 4 cluster unreachable or unauthorised, 130 interrupted.",
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Distributed linear regression on Parquet data."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line `arguments` and return the exit code; no exception leaves it."""
+    try:
+        result = cli.main(args=list(arguments), prog_name="linreg-dist", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone, as in `| head`. What is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except BaseException as error:  # noqa: BLE001 (the last handler there is: it turns everything into an exit code)
+        return report(error, arguments)
+    return result if isinstance(result, int) else 0
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit."""
+    sys.exit(run(sys.argv[1:]))

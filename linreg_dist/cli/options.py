@@ -1,0 +1,71 @@
+"""The options that several verbs share, each as a decorator; a verb names the ones it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+_Function = Callable[..., Any]
+_Decorator = Callable[[_Function], _Function]
+
+overrides_option: _Decorator = click.option(
+    "--set",
+    "overrides",
+    metavar="PATH=VALUE",
+    multiple=True,
+    help="Set a field of the spec: --set model.l2=0.1. Repeatable; values are YAML.",
+)
+"""``overrides: tuple[str, ...]``, for `linreg_dist.spec.load_spec`."""
+
+address_option: _Decorator = click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="Ray cluster to use instead of the spec's cluster.address.",
+)
+"""``address: str | None``"""
+
+json_option: _Decorator = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON document on stdout; everything else goes to stderr.",
+)
+"""``as_json: bool``"""
+
+dry_run_option: _Decorator = click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, and do nothing."
+)
+"""``dry_run: bool``"""
+
+fresh_option: _Decorator = click.option(
+    "--fresh", is_flag=True, help="Start over: delete an earlier run of the same name."
+)
+"""``fresh: bool``"""
+
+spec_argument: _Decorator = click.argument("spec", metavar="SPEC", type=click.Path())
+"""``spec: str``, the path of a spec file; whether it exists is checked where it is read."""
+
+
+def verbosity_options(function: _Function) -> _Function:
+    """Add ``quiet: bool`` and ``verbose: bool``, which exclude each other."""
+    quiet = click.option(
+        "-q", "--quiet", is_flag=True, callback=_refuse_both, help="Print results and errors only."
+    )
+    verbose = click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        callback=_refuse_both,
+        help="Print more, Ray's log and tracebacks too.",
+    )
+    return quiet(verbose(function))
+
+
+def _refuse_both(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    if value:
+        other = ctx.meta.setdefault(__name__, param.name)
+        if other != param.name:
+            raise click.UsageError("-q and -v exclude each other; give one of them", ctx)
+    return value
