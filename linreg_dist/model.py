@@ -38,8 +38,10 @@ class LinearModel:
         intercept_K: (K,) float64.
         encoding: makes the design matrix from named columns.
         targets: names of the K targets.
-        missing: what a missing feature does at scoring: an error, a null prediction (``drop``), or the training mean.
+        missing: what a missing feature does at scoring: an error, a null prediction (``drop``), or the
+            training mean.
         details: everything else worth keeping (solver, metrics, rows, versions, inference); JSON types only.
+
     """
 
     coef_KD: Matrix
@@ -73,21 +75,25 @@ class LinearModel:
         """Predict the target(s).
 
         Args:
-            data: a pyarrow Table or RecordBatch, a pandas DataFrame or a mapping of columns (matched by name), or a 2-D array
-                whose columns are the encoded features in the order of `feature_names_in_`.
+            data: a pyarrow Table or RecordBatch, a pandas DataFrame or a mapping of columns (matched by
+                name), or a 2-D array whose columns are the encoded features in the order of
+                `feature_names_in_`.
 
         Returns:
-            (N,) float64 for one target, (N, K) for several. A row with a missing feature is NaN where ``missing`` is "drop".
+            (N,) float64 for one target, (N, K) for several. A row with a missing feature is NaN where
+            ``missing`` is "drop".
 
         Raises:
-            DataError: a column is missing or has the wrong type, a value is missing where ``missing`` is "error", or a level is new
-                where the column says "error".
+            DataError: a column is missing or has the wrong type, a value is missing where ``missing`` is
+                "error", or a level is new where the column says "error".
+
         """
         if hasattr(data, "__array__") and getattr(data, "ndim", None) == 2 and not hasattr(data, "columns"):
             x_ND = np.asarray(data, dtype=np.float64)
             if x_ND.shape[1] != self.encoding.num_encoded:
                 raise DataError(
-                    f"the array has {x_ND.shape[1]} columns; expected {self.encoding.num_encoded}: {_some(self.encoding.names)}"
+                    f"the array has {x_ND.shape[1]} columns; expected {self.encoding.num_encoded}: "
+                    f"{_some(self.encoding.names)}"
                 )
         else:
             x_ND = self.design_matrix(as_table(data))
@@ -95,11 +101,14 @@ class LinearModel:
         return predicted[:, 0] if len(self.targets) == 1 else predicted
 
     def design_matrix(self, table: pa.Table, where: str = "the data") -> Matrix:
-        """Return the (N, D) float64 design matrix of ``table``, strides (8, 8N); see `predict` for the errors."""
+        """Return the (N, D) float64 design matrix of ``table``, strides (8, 8N); see `predict` for the
+        errors.
+        """
         absent = [name for name in self.columns if name not in table.column_names]
         if absent:
             raise DataError(
-                f"{where} has no column {', '.join(map(repr, absent))}, which the model needs; it has {_some(table.column_names)}"
+                f"{where} has no column {', '.join(map(repr, absent))}, which the model needs; it has "
+                f"{_some(table.column_names)}"
             )
         numeric, categorical = {}, {}
         for column in self.encoding.columns:
@@ -126,7 +135,9 @@ class LinearModel:
         x_DN: Matrix,
         where: str,
     ) -> None:
-        """Refuse missing values, or turn their rows into NaN; with ``missing: mean`` the encoding has filled them."""
+        """Refuse missing values, or turn their rows into NaN; with ``missing: mean`` the encoding has
+        filled them.
+        """
         if self.missing == "mean":
             return
         for name in self.columns:
@@ -134,8 +145,10 @@ class LinearModel:
             count = int(np.count_nonzero(mask))
             if count and self.missing == "error":
                 raise DataError(
-                    f"{where}: column {name!r} has {count:,} null, NaN or infinite values, and the model was trained with "
-                    "data.missing: error. Remove those rows, or train with missing: drop (null predictions) or mean"
+                    f"{where}: column {name!r} has {count:,} null, NaN or infinite values, and the model "
+                    f"was trained with "
+                    "data.missing: error. Remove those rows, or train with missing: drop (null "
+                    "predictions) or mean"
                 )
             if count:
                 x_DN[:, mask] = np.nan
@@ -145,7 +158,9 @@ class LinearModel:
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         tensors = {"coef": np.ascontiguousarray(self.coef_KD), "intercept": self.intercept_K}
-        save_file(tensors, path / _WEIGHTS, metadata={"format": "linreg_dist", "version": str(FORMAT_VERSION)})
+        save_file(
+            tensors, path / _WEIGHTS, metadata={"format": "linreg_dist", "version": str(FORMAT_VERSION)}
+        )
         config = {
             "format_version": FORMAT_VERSION,
             "model_type": "linear_regression",
@@ -163,6 +178,7 @@ class LinearModel:
 
         Raises:
             SpecError: there is no model, or it was written by a newer version.
+
         """
         path = Path(folder)
         if not (path / _CONFIG).is_file() and (path / "model" / _CONFIG).is_file():
@@ -172,13 +188,15 @@ class LinearModel:
             tensors = load_file(path / _WEIGHTS)
         except FileNotFoundError as error:
             raise SpecError(
-                f"no model at {folder}: expected a folder with {_CONFIG} and {_WEIGHTS}, such as runs/<name>/model"
+                f"no model at {folder}: expected a folder with {_CONFIG} and {_WEIGHTS}, such as "
+                f"runs/<name>/model"
             ) from error
         except (OSError, ValueError, SafetensorError) as error:
             raise SpecError(f"the model at {folder} cannot be read: {error}") from error
         if config.get("format_version") != FORMAT_VERSION:
             raise SpecError(
-                f"the model at {folder} has format version {config.get('format_version')}; this linreg_dist reads "
+                f"the model at {folder} has format version {config.get('format_version')}; this "
+                f"linreg_dist reads "
                 f"{FORMAT_VERSION}: use the version that wrote it"
             )
         known = ("format_version", "model_type", "targets", "missing", "columns", "feature_names")
@@ -197,6 +215,7 @@ def as_table(data: Any) -> pa.Table:
 
     Raises:
         DataError: it is nothing with named columns.
+
     """
     if isinstance(data, pa.Table):
         return data
@@ -207,7 +226,8 @@ def as_table(data: Any) -> pa.Table:
     if hasattr(data, "__dataframe__") or hasattr(data, "__arrow_c_stream__"):
         return pa.table(data) if hasattr(data, "__arrow_c_stream__") else pa.Table.from_pandas(data)
     raise DataError(
-        f"cannot predict from {type(data).__name__}; expected a pyarrow Table, a DataFrame, a mapping of columns or a 2-D array"
+        f"cannot predict from {type(data).__name__}; expected a pyarrow Table, a DataFrame, a mapping of "
+        f"columns or a 2-D array"
     )
 
 

@@ -39,8 +39,8 @@ class ParquetFileInfo:
 
 @dataclass(frozen=True)
 class RowGroup:
-    """The unit of reading: ``ordinal`` of file number ``file``, whose first row is ``first_row`` of that "
-    "file.
+    """The unit of reading: ``ordinal`` of file number ``file``, whose first row is ``first_row`` of that
+    file.
     """
 
     index: int
@@ -150,8 +150,8 @@ def _check_apart(
     validation: Sequence[FoundFile],
     validation_types: dict[str, pa.DataType],
 ) -> None:
-    """Refuse validation files that also train, and hive keys that are numbers on one side and strings on "
-    "the other.
+    """Refuse validation files that also train, and hive keys that are numbers on one side and strings on
+    the other.
     """
     shared = sorted({file.uri for file in train} & {file.uri for file in validation})
     if shared:

@@ -37,8 +37,8 @@ class Slice:
     turn: float = 0.0
 
     def spans(self, num_rows: int) -> list[tuple[int, int]]:
-        """Return the half-open row ranges of this slice in a block with ``num_rows`` training rows (at "
-        "most two).
+        """Return the half-open row ranges of this slice in a block with ``num_rows`` training rows (at
+        most two).
         """
         offset = int(self.turn * num_rows)
         first = self.start * num_rows // self.of + offset
@@ -129,8 +129,8 @@ class EpochPlan:
         return taken
 
     def order_of_use(self, lanes: Sequence[int], first_step: int = 0) -> list[int]:
-        """Return the row groups of ``lanes`` in the order in which steps from ``first_step`` on first "
-        "need them.
+        """Return the row groups of ``lanes`` in the order in which steps from ``first_step`` on first
+        need them.
         """
         needed: list[tuple[int, int, int]] = []
         for lane in lanes:

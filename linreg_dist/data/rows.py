@@ -85,8 +85,8 @@ class RowSelector:
         self._expression = pq.filters_to_expression(data.filter_dnf) if data.filter else None
 
     def select(self, table: pa.Table, decoded: DecodedColumns, group: RowGroup) -> RowSelection:
-        """Split the rows of ``table`` (the whole of ``group``) into training, validation and left-out "
-        "rows.
+        """Split the rows of ``table`` (the whole of ``group``) into training, validation and left-out
+        rows.
         """
         kept = self._filter(table)
         missing = {

@@ -139,8 +139,8 @@ def _list_one(path: str) -> list[tuple[str, str, int]]:
 
 
 def _is_wanted(key: str, glob: list[str] | None) -> bool:
-    """Return whether a file below the root is Parquet, or matches the glob, itself or by a folder above "
-    "it.
+    """Return whether a file below the root is Parquet, or matches the glob, itself or by a folder above
+    it.
     """
     *folders, name = key.split("/")
     if glob is None:

@@ -1,6 +1,8 @@
-"""Decoded blocks on demand: a bounded look-ahead of decoding threads, and a cache so that later epochs do not decode.
+"""Decoded blocks on demand: a bounded look-ahead of decoding threads, and a cache so that later epochs do not
+decode.
 
-A worker's threads decode whole row groups; Arrow, numpy and BLAS release the interpreter lock, so they run side by side.
+A worker's threads decode whole row groups; Arrow, numpy and BLAS release the interpreter lock, so they run
+side by side.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TypeVar
 
 from linreg_dist.data.block import Block, BlockBuilder
 from linreg_dist.data.manifest import Manifest
+from linreg_dist.data.rows import RowSelection
 
 T = TypeVar("T")
 
@@ -24,12 +27,13 @@ class BlockStore:
         builder: turns a row group into a block.
         num_threads: decoding threads; at most this many row groups are decoded ahead.
         budget_bytes: memory for blocks kept between passes. What does not fit is decoded again in every pass.
+
     """
 
     def __init__(
         self, manifest: Manifest, builder: BlockBuilder, *, num_threads: int, budget_bytes: int
     ) -> None:
-        self.builder = builder
+        self._builder = builder
         self.num_threads = num_threads
         self._manifest = manifest
         self._budget = budget_bytes
@@ -49,30 +53,31 @@ class BlockStore:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def keep(self, index: int, block: Block) -> None:
-        """Keep a block for later passes if the budget allows."""
+    def build(self, index: int) -> tuple[Block, RowSelection]:
+        """Decode a row group, keep the block for later passes if the budget allows, and say what became
+        of its rows.
+        """
+        block, selection = self._builder.build(self._manifest.row_groups[index])
         with self._lock:
             if index not in self._kept and self._kept_bytes + block.nbytes <= self._budget:
                 self._kept[index] = block
                 self._kept_bytes += block.nbytes
+        return block, selection
 
     def load(self, index: int) -> Block:
         """Return a block, from memory or decoded now."""
         kept = self._kept.get(index)
-        if kept is not None:
-            return kept
-        block, _ = self.builder.build(self._manifest.row_groups[index])
-        self.keep(index, block)
-        return block
+        return self.build(index)[0] if kept is None else kept
+
+    def holds(self, indices: Iterable[int]) -> bool:
+        """Return whether all these blocks are in memory, so that a pass over them costs no decoding."""
+        return all(index in self._kept for index in indices)
 
     def map(self, function: Callable[[int], T], indices: Iterable[int]) -> Iterator[T]:
-        """Apply ``function`` to row groups on the threads; results in order, at most one per thread (and one more) ahead."""
+        """Apply ``function`` to row groups on the threads; results in order, at most one per thread (and
+        one more) ahead.
+        """
         return bounded_map(self._pool, function, indices, self.num_threads + 1)
-
-    def in_order(self, indices: Iterable[int]) -> Iterator[tuple[int, Block]]:
-        """Yield ``(index, block)`` in order, decoding ahead."""
-        order = list(indices)
-        return zip(order, self.map(self.load, order), strict=True)
 
     def open(self, order: Sequence[int]) -> OpenBlocks:
         """Return the blocks of ``order`` one after another, each held until released."""
@@ -82,8 +87,8 @@ class BlockStore:
 class OpenBlocks:
     """The blocks that the current steps draw from, and those about to be needed.
 
-    `take` must be called for the row groups of ``order``; a block stays open until `release`. The look-ahead is counted from
-    the last one taken for the first time, so memory is (open blocks + look-ahead) row groups.
+    `take` must be called for the row groups of ``order``; a block stays open until `release`. The look-ahead
+    is counted from the last one taken for the first time, so memory is (open blocks + look-ahead) row groups.
     """
 
     def __init__(

@@ -98,8 +98,8 @@ class LevelScan:
 
 @dataclass
 class MomentSums:
-    """Weighted mean and sum of squared deviations of a set of columns, merged by Chan, Golub & LeVeque "
-    "(1983), eq. 2.1.
+    """Weighted mean and sum of squared deviations of a set of columns, merged by Chan, Golub & LeVeque
+    (1983), eq. 2.1.
     """
 
     weight: float
@@ -129,8 +129,8 @@ class MomentSums:
 
 @dataclass
 class BlockSummary:
-    """Counts, and the moments of the training rows of features and targets as blocks hold them (less "
-    "their shift).
+    """Counts, and the moments of the training rows of features and targets as blocks hold them (less
+    their shift).
     """
 
     counts: RowCounts

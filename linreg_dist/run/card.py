@@ -14,6 +14,7 @@ def model_card(name: str, config: dict[str, Any], coefficients: list[tuple[str, 
         name: the run's name.
         config: the details stored in config.json.
         coefficients: (encoded feature, coefficient) of the first target, intercept left out.
+
     """
     targets = ", ".join(f"`{target}`" for target in config["targets"])
     lines = [
@@ -42,7 +43,8 @@ def model_card(name: str, config: dict[str, Any], coefficients: list[tuple[str, 
         "",
         "## Coefficients",
         "",
-        "In the units of the data; a categorical column has one coefficient per level against its first level.",
+        "In the units of the data; a categorical column has one coefficient per level against its first "
+        "level.",
         "",
         "| feature | coefficient |",
         "|---|---|",
@@ -54,7 +56,8 @@ def model_card(name: str, config: dict[str, Any], coefficients: list[tuple[str, 
         "",
         "## Limits",
         "",
-        "It describes the rows it was trained on. It knows no interaction or curve that is not a column, and outside the range of its training "
+        "It describes the rows it was trained on. It knows no interaction or curve that is not a column, "
+        "and outside the range of its training "
         "data it extrapolates without a warning.",
         "",
         "```python",

@@ -1,4 +1,6 @@
-"""A run's folder: what lies where, when a name may be used again, and files that appear whole or not at all."""
+"""A run's folder: what lies where, when a name may be used again, and files that appear whole or not at
+all.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,12 @@ class RunFolder:
 
         Raises:
             SpecError: ``run.storage_path`` is a URI.
+
         """
         if "://" in spec.run.storage_path:
             raise SpecError(
-                f"run.storage_path is {spec.run.storage_path}; expected a local or shared folder: runs are written to a file system "
+                f"run.storage_path is {spec.run.storage_path}; expected a local or shared folder: runs are "
+                f"written to a file system "
                 "that all nodes mount. Copy the finished run to an object store from there"
             )
         return cls(Path(spec.run.storage_path).absolute() / spec.name)
@@ -76,16 +80,18 @@ class RunFolder:
         """Prepare the folder for a run of ``spec``.
 
         Returns:
-            The result, if this very job has already succeeded here; else None, and the folder is ready: a job that was interrupted or
-            failed keeps its checkpoints.
+            The result, if this very job has already succeeded here; else None, and the folder is ready: a job
+            that was interrupted or failed keeps its checkpoints.
 
         Raises:
             SpecError: the name was used by another spec or on other data; the message lists what differs.
+
         """
         if fresh and self.path.exists():
             if not self.job_yaml.exists() and any(self.path.iterdir()):
                 raise SpecError(
-                    f"{self.path} is not a run's folder (it has no job.yaml): --fresh will not delete it; choose another name or storage_path"
+                    f"{self.path} is not a run's folder (it has no job.yaml): --fresh will not delete it; "
+                    f"choose another name or storage_path"
                 )
             shutil.rmtree(self.path)
         if self.job_yaml.exists():
@@ -108,12 +114,14 @@ class RunFolder:
         if spec_hash(earlier) != spec_hash(spec):
             changes = "\n".join(f"  {line}" for line in diff_specs(earlier, spec))
             raise SpecError(
-                f"{self.path} holds a run of another spec:\n{changes}\nChoose another name, or start over with --fresh"
+                f"{self.path} holds a run of another spec:\n{changes}\nChoose another name, or start over "
+                f"with --fresh"
             )
         recorded = self._data_digest.read_text().strip() if self._data_digest.exists() else manifest_digest
         if recorded != manifest_digest:
             raise SpecError(
-                f"{self.path} holds a run of the same spec on other data: files were added, removed or rewritten since. "
+                f"{self.path} holds a run of the same spec on other data: files were added, removed or "
+                f"rewritten since. "
                 "Choose another name, or start over with --fresh"
             )
 

@@ -33,12 +33,14 @@ def evaluate(model: LinearModel | str | Path, data: str | Sequence[str]) -> dict
         data: file, folder, glob, URI, or a list of those.
 
     Returns:
-        ``{"metrics": {"mse", "rmse", "mae", "r2"}, "rows", "dropped", "seconds"}``; ``dropped`` counts rows without a usable target, and without a
-        usable feature where the model was trained with ``missing: drop``.
+        ``{"metrics": {"mse", "rmse", "mae", "r2"}, "rows", "dropped", "seconds"}``; ``dropped`` counts rows
+        without a usable target, and without a usable feature where the model was trained with ``missing:
+        drop``.
 
     Raises:
         SpecError: there is no such model.
         DataError: the data does not fit the model, or no row can be measured.
+
     """
     import torch
 
@@ -49,7 +51,10 @@ def evaluate(model: LinearModel | str | Path, data: str | Sequence[str]) -> dict
     started = time.perf_counter()
     manifest = _manifest(data, fitted, [*fitted.columns, *fitted.targets])
     _check_targets(manifest, fitted)
-    coef, intercept = torch.from_numpy(np.ascontiguousarray(fitted.coef_KD.T)), torch.from_numpy(fitted.intercept_K)
+    coef, intercept = (
+        torch.from_numpy(np.ascontiguousarray(fitted.coef_KD.T)),
+        torch.from_numpy(fitted.intercept_K),
+    )
     # The training mean of y, near which sums of squares keep their digits; without it the intercept must do.
     x_mean = fitted.details.get("scaling", {}).get("x_mean", [0.0] * coef.shape[0])
     center = intercept + torch.tensor(x_mean, dtype=coef.dtype) @ coef
@@ -68,7 +73,8 @@ def evaluate(model: LinearModel | str | Path, data: str | Sequence[str]) -> dict
     metrics = total.metrics(fitted.targets)
     if metrics is None:
         raise DataError(
-            f"none of {manifest.num_rows:,} rows has a usable target {', '.join(fitted.targets)} and usable features; expected at least one"
+            f"none of {manifest.num_rows:,} rows has a usable target {', '.join(fitted.targets)} and "
+            f"usable features; expected at least one"
         )
     return {
         "metrics": metrics,
@@ -86,10 +92,12 @@ def predict(
     *,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Score Parquet into Parquet, row for row: one output file for each input file, in the same order of rows.
+    """Score Parquet into Parquet, row for row: one output file for each input file, in the same order of
+    rows.
 
-    The output has the columns of ``keep`` and ``prediction`` (``prediction_<target>`` for several targets), float64; it is null where a feature is
-    missing and the model was trained with ``missing: drop``. A file appears under its name only when it is complete.
+    The output has the columns of ``keep`` and ``prediction`` (``prediction_<target>`` for several targets),
+    float64; it is null where a feature is missing and the model was trained with ``missing: drop``. A file
+    appears under its name only when it is complete.
 
     Args:
         model: the model, its folder or its run's folder.
@@ -104,6 +112,7 @@ def predict(
     Raises:
         SpecError: no such model, or the output holds files already.
         DataError: the data does not fit the model.
+
     """
     fitted = _load(model)
     started = time.perf_counter()
@@ -117,12 +126,15 @@ def predict(
     present = [path for path in targets if path.exists()]
     if present and not overwrite:
         raise SpecError(
-            f"{present[0]} exists already ({len(present)} of {len(targets)} files); choose another --output, or allow --overwrite"
+            f"{present[0]} exists already ({len(present)} of {len(targets)} files); choose another "
+            f"--output, or allow --overwrite"
         )
     names = ["prediction"] if len(fitted.targets) == 1 else [f"prediction_{name}" for name in fitted.targets]
     clash = [name for name in names if name in keep]
     if clash:
-        raise SpecError(f"--keep {clash[0]} would be overwritten by the prediction of that name; leave it out")
+        raise SpecError(
+            f"--keep {clash[0]} would be overwritten by the prediction of that name; leave it out"
+        )
 
     def score(group: RowGroup, table: pa.Table) -> pa.Table:
         predicted = fitted.predict(table)
@@ -151,7 +163,9 @@ def predict(
 
 
 class _FileWriter:
-    """Writes row groups to one file after another; each file is renamed into place when the next one begins."""
+    """Writes row groups to one file after another; each file is renamed into place when the next one
+    begins.
+    """
 
     def __init__(self, targets: list[Path]) -> None:
         self._targets = targets
@@ -212,7 +226,9 @@ def _check_targets(manifest: Manifest, model: LinearModel) -> None:
     for name in model.targets:
         kind = manifest.schema.field(name).type
         if not is_numeric(kind):
-            raise DataError(f"{manifest.files[0].uri}: the target {name!r} has type {kind}; expected a number")
+            raise DataError(
+                f"{manifest.files[0].uri}: the target {name!r} has type {kind}; expected a number"
+            )
 
 
 def _scan(

@@ -38,6 +38,7 @@ class Run:
         path: its folder.
         result: what result.json says.
         already_finished: whether the job had been run before and nothing was done now.
+
     """
 
     path: Path
@@ -69,7 +70,8 @@ def train(
     Args:
         spec: a spec file, the same as a dict, or a `JobSpec`.
         overrides: ``{"model.l2": 0.1}``, or ``["model.l2=0.1"]`` as on the command line.
-        fresh: start over where a run of this name exists; else an unfinished one is continued and a finished one returned.
+        fresh: start over where a run of this name exists; else an unfinished one is continued and a finished
+            one returned.
         verbose: let Ray's log lines through.
         watch: called with the path of metrics.jsonl, returns a context that is open while training goes on.
 
@@ -79,6 +81,7 @@ def train(
         ClusterError: the cluster is unreachable or too small.
         RunFailedError: training could not finish.
         InterruptedRunError: it was stopped by an interrupt.
+
     """
     checked = load_spec(spec, overrides)
     folder = RunFolder.of(checked)
@@ -104,6 +107,7 @@ def read_data(spec: JobSpec) -> tuple[Manifest, Columns]:
 
     Raises:
         DataError: nothing there, not Parquet, a missing column or a wrong type.
+
     """
     manifest = read_manifest(spec.data.paths, spec.data.validation.paths)
     return manifest, bind_columns(spec.data, manifest)
@@ -124,20 +128,24 @@ def choose_solver(spec: JobSpec) -> str:
 
     Raises:
         SpecError: the solver is not part of this version.
+
     """
     name = spec.solver.name
     if name == "auto":
-        return "adam"
-    if name in ("exact", "lbfgs"):
+        return "exact" if spec.model.loss == "squared" and spec.model.l1 == 0.0 else "adam"
+    if name == "exact" and (spec.model.l1 > 0.0 or spec.model.loss != "squared"):
         raise SpecError(
-            f"solver.name {name} is not available in linreg_dist {__version__}; expected sgd, adam, adamw, rmsprop or auto"
+            "solver.name exact needs model.loss squared and model.l1 0 in this version; choose sgd or adam"
+        )
+    if name == "lbfgs":
+        raise SpecError(
+            f"solver.name {name} is not available in linreg_dist {__version__}; expected exact, sgd, adam, "
+            f"adamw, rmsprop or auto"
         )
     return name
 
 
-def _run_workers(
-    job: TrainJob, folder: RunFolder, *, verbose: bool, watch: Watcher | None
-) -> dict[str, Any]:
+def _run_workers(job: TrainJob, folder: RunFolder, *, verbose: bool, watch: Watcher | None) -> dict[str, Any]:
     from linreg_dist.run.trainer import fit, ray_session
 
     with ray_session(job.spec, verbose=verbose):

@@ -1,4 +1,6 @@
-"""From a planned job to Ray Train and back: start or join Ray, check that it can ever run the job, fit, tell errors apart."""
+"""From a planned job to Ray Train and back: start or join Ray, check that it can ever run the job, fit,
+tell errors apart.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,21 @@ from linreg_dist.spec import JobSpec
 from linreg_dist.training.job import TrainJob
 
 _CONNECT_TIMEOUT_S = 5.0
-_COLLECTIVE_TIMEOUT_S = 120  # Ray's default is 30 minutes: a stuck rank should surface while somebody still looks
+_COLLECTIVE_TIMEOUT_S = (
+    120  # Ray's default is 30 minutes: a stuck rank should surface while somebody still looks
+)
 
 
 @contextmanager
 def ray_session(spec: JobSpec, *, verbose: bool) -> Iterator[None]:
-    """Have Ray ready for the job: join the cluster that ``cluster.address`` names, reuse one this process has, or start one.
+    """Have Ray ready for the job: join the cluster that ``cluster.address`` names, reuse one this process
+    has, or start one.
 
     Local mode (``num_workers: 0``) needs none. A Ray that was started here is stopped again.
 
     Raises:
         ClusterError: the cluster cannot be reached, refuses us, or is too small for the job.
+
     """
     if spec.scaling.max_workers == 0 and spec.cluster.address is None:
         yield
@@ -51,6 +57,7 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
     Raises:
         LinregDistError: what the workers agreed on.
         RunFailedError: a worker died more often than ``run.max_failures`` allows.
+
     """
     import ray.exceptions
     import ray.train
@@ -87,7 +94,8 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
         except KeyboardInterrupt as error:
             if expired.is_set():
                 raise RunFailedError(
-                    f"run.timeout_s of {spec.run.timeout_s:g} s is over; the run continues from its last checkpoint when it is started again"
+                    f"run.timeout_s of {spec.run.timeout_s:g} s is over; the run continues from its last "
+                    f"checkpoint when it is started again"
                 ) from error
             raise InterruptedRunError(
                 "stopped by an interrupt; start the same job again to continue from its last checkpoint"
@@ -110,7 +118,8 @@ def _quiet_ray() -> None:
 
 
 def _connect(spec: JobSpec, *, verbose: bool) -> None:
-    # Ray reads these when it is first imported: its notice on future GPU handling, and its usage report, are not for our users.
+    # Ray reads these when it is first imported: its notice on future GPU handling, and its usage report, are
+    # not for our users.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
@@ -132,7 +141,8 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
         address = address or os.environ["RAY_ADDRESS"]
         if address.startswith("http"):
             raise ClusterError(
-                f"cluster.address is {address}, a job server; expected host:port or auto here. Use `linreg-dist submit` to send the job to it"
+                f"cluster.address is {address}, a job server; expected host:port or auto here. Use "
+                f"`linreg-dist submit` to send the job to it"
             )
         _check_reachable(address)
         options |= {"address": address}
@@ -143,7 +153,8 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ClusterError(
-            f"cannot connect to Ray at {address or 'this machine'}: {_first_line(error)}. Check that it runs (`ray status`), and that address "
+            f"cannot connect to Ray at {address or 'this machine'}: {_first_line(error)}. Check that it "
+            f"runs (`ray status`), and that address "
             "and credentials are right (RAY_AUTH_MODE=token for a cluster with token authentication)"
         ) from error
 
@@ -158,7 +169,8 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
     except (OSError, ValueError) as error:
         raise ClusterError(
-            f"no Ray cluster answers at {address}: {error}. Expected the address of a running head (`ray start --head` prints it); "
+            f"no Ray cluster answers at {address}: {error}. Expected the address of a running head (`ray "
+            f"start --head` prints it); "
             "leave cluster.address out to run on this machine"
         ) from error
 
@@ -168,6 +180,7 @@ def _check_resources(spec: JobSpec) -> None:
 
     Raises:
         ClusterError: names what is needed and what there is.
+
     """
     import ray
 
@@ -183,7 +196,8 @@ def _check_resources(spec: JobSpec) -> None:
     ]
     if short:
         raise ClusterError(
-            f"the cluster is too small: the job needs {'; '.join(short)}. Lower scaling.num_workers or scaling.resources_per_worker, "
+            f"the cluster is too small: the job needs {'; '.join(short)}. Lower scaling.num_workers or "
+            f"scaling.resources_per_worker, "
             "or add nodes"
         )
 

@@ -32,7 +32,9 @@ def rows_of(block: Block, start: int, stop: int, device: torch.device) -> Rows:
 def epoch_batches(
     store: BlockStore, plan: EpochPlan, lanes: Sequence[int], device: torch.device, first_step: int = 0
 ) -> Iterator[list[Rows]]:
-    """Yield this worker's rows for every step from ``first_step`` on; a list may be empty, none is left out."""
+    """Yield this worker's rows for every step from ``first_step`` on; a list may be empty, none is left
+    out.
+    """
     blocks = store.open(plan.order_of_use(lanes, first_step))
     for step in range(first_step, plan.steps):
         pieces = []

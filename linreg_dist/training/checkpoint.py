@@ -1,6 +1,7 @@
 """Checkpoints of an iterative fit: weights, optimizer state and a few integers, in safetensors.
 
-One writer (rank 0), fixed names, written beside and renamed into place, with a checksum. A torn newest checkpoint falls back to the one before.
+One writer (rank 0), fixed names, written beside and renamed into place, with a checksum. A torn newest
+checkpoint falls back to the one before.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Progress:
         epoch_sums: Σw and Σw·e² per target of the epoch so far, so that its training loss counts every row.
         history: the finished epochs' lines of metrics.jsonl.
         best, stale: early stopping's memory.
+
     """
 
     epoch: int
@@ -51,6 +53,7 @@ class CheckpointStore:
     Args:
         folder: where they lie; made when the first is saved.
         num_to_keep: older ones are removed.
+
     """
 
     def __init__(self, folder: Path, num_to_keep: int) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from linreg_dist.training.batches import rows_of
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.metrics import ErrorSums
 from linreg_dist.training.optim import Curvature
-from linreg_dist.training.prepare import Prepared
+from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.scaling import AffineScale
 from linreg_dist.training.worker import Worker
 
@@ -21,15 +23,25 @@ class Evaluator:
     """Measures a model on the training and validation rows of all workers.
 
     Args:
-        worker, job, prepared: as in training.
-        scale: gives a constant near the mean of y, around which sums of squares keep their digits.
+        worker, job, data: as in training.
+        num_validation: validation rows over all workers.
+        center_K: a constant near the mean of y (block units), around which sums of squares keep their digits.
+
     """
 
-    def __init__(self, worker: Worker, job: TrainJob, prepared: Prepared, scale: AffineScale) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        job: TrainJob,
+        data: OpenData,
+        num_validation: int,
+        center_K: npt.NDArray[np.float64],
+    ) -> None:
         self._worker = worker
         self._job = job
-        self._prepared = prepared
-        self._center_K = torch.from_numpy(prepared.summary.y.mean).to(worker.device)
+        self._store = data.store
+        self._num_validation = num_validation
+        self._center_K = torch.from_numpy(center_K).to(worker.device)
         lanes = job.lanes
         self._order = [
             index for lane in job.lanes_of(worker.rank, worker.world_size) for index in lanes[lane]
@@ -37,7 +49,7 @@ class Evaluator:
 
     def validation(self, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> dict[str, Any] | None:
         """Return the metrics of the validation rows, None if there are none. Every worker must call it."""
-        if self._prepared.summary.counts.validation == 0:
+        if self._num_validation == 0:
             return None
         return self._measure(coef_DK, intercept_K, ("validation",))["validation"]
 
@@ -45,11 +57,17 @@ class Evaluator:
         """Return the metrics of both splits. Every worker must call it."""
         return self._measure(coef_DK, intercept_K, ("train", "validation"))
 
+    @property
+    def is_cheap(self) -> bool:
+        """Whether every worker has all its blocks in memory. Every worker must ask."""
+        return all(self._worker.gather(self._store.holds(self._order)))
+
     def _measure(
         self, coef_DK: torch.Tensor, intercept_K: torch.Tensor, splits: tuple[str, ...]
     ) -> dict[str, dict[str, Any] | None]:
         targets = self._job.columns.targets
-        store, device = self._prepared.store, self._worker.device
+        store, device = self._store, self._worker.device
+        coef_DK, intercept_K = coef_DK.to(device), intercept_K.to(device)
 
         def measure_one(index: int) -> list[ErrorSums]:
             block = store.load(index)
@@ -69,7 +87,7 @@ class Evaluator:
         }
 
 
-def sample_curvature(worker: Worker, job: TrainJob, prepared: Prepared, scale: AffineScale) -> Curvature:
+def sample_curvature(worker: Worker, job: TrainJob, data: OpenData, scale: AffineScale) -> Curvature:
     """Measure the curvature on the first row group that trains; the worker that owns it tells the others."""
     lanes = job.lanes
     mine = {index for lane in job.lanes_of(worker.rank, worker.world_size) for index in lanes[lane]}
@@ -77,7 +95,7 @@ def sample_curvature(worker: Worker, job: TrainJob, prepared: Prepared, scale: A
     for group in job.manifest.row_groups:
         if job.manifest.role(group) == "train":
             if group.index in mine:
-                block = prepared.store.load(group.index)
+                block = data.store.load(group.index)
                 x = block.x_ND[: min(block.num_train, _SAMPLE_ROWS)].double()
                 mean, spread = torch.from_numpy(scale.x_mean_D), torch.from_numpy(scale.x_scale_D)
                 owned = Curvature.measure((x - mean) / spread, fit_intercept=job.spec.model.fit_intercept)

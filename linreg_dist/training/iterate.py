@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from linreg_dist.data.block import Shift
 from linreg_dist.data.plan import num_steps, plan_epoch
 from linreg_dist.errors import RunFailedError
 from linreg_dist.training.batches import epoch_batches
 from linreg_dist.training.checkpoint import CheckpointStore, Progress, optimizer_tensors, restore_optimizer
 from linreg_dist.training.evaluate import Evaluator, sample_curvature
+from linreg_dist.training.fit import Fit
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.optim import PenalisedOptimizer, adaptive_learning_rate, sgd_learning_rate
-from linreg_dist.training.prepare import Prepared
+from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.scaling import AffineScale
 from linreg_dist.training.sweep import SweptLinear
@@ -32,33 +32,6 @@ from linreg_dist.training.worker import Worker
 
 AUTO_STEPS_PER_EPOCH = 128
 _AUTO_BATCH_MIN, _AUTO_BATCH_MAX = 32, 1 << 17
-
-
-@dataclass
-class Fit:
-    """What an iterative fit ends with.
-
-    Attributes:
-        coef_KD, intercept_K: in the units of the files.
-        epochs: how many were run, over all attempts.
-        stopped: why training ended.
-        choices: what every ``auto`` stood for.
-        rows_per_s: training rows a second over all workers, the first pass not counted.
-        train_s: seconds of the epoch loop in this attempt.
-    """
-
-    coef_KD: np.ndarray[Any, np.dtype[np.float64]]
-    intercept_K: np.ndarray[Any, np.dtype[np.float64]]
-    epochs: int
-    stopped: str
-    choices: dict[str, Any]
-    rows_per_s: float
-    train_s: float
-
-    def in_blocks(self, shift: Shift) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return coefficients (D, K) and intercepts (K) for features and targets less their shift."""
-        intercept = self.intercept_K - shift.y_K + self.coef_KD @ shift.x_D
-        return torch.from_numpy(np.ascontiguousarray(self.coef_KD.T)), torch.from_numpy(intercept)
 
 
 @dataclass
@@ -74,15 +47,22 @@ class _State:
 
 
 def fit_iteratively(
-    worker: Worker, job: TrainJob, prepared: Prepared, scale: AffineScale, evaluator: Evaluator, log: MetricsLog
+    worker: Worker,
+    job: TrainJob,
+    data: OpenData,
+    train_rows: int,
+    scale: AffineScale,
+    evaluator: Evaluator,
+    log: MetricsLog,
 ) -> Fit:
     """Train by steps on mini-batches; every worker returns the same fit.
 
     Raises:
         RunFailedError: the loss became infinite or NaN.
+
     """
     with ThreadPoolExecutor(worker.num_threads, thread_name_prefix="sweep") as pool:
-        return _Iteration(worker, job, prepared, scale, evaluator, log, pool).run()
+        return _Iteration(worker, job, data, train_rows, scale, evaluator, log, pool).run()
 
 
 class _Iteration:
@@ -90,21 +70,22 @@ class _Iteration:
         self,
         worker: Worker,
         job: TrainJob,
-        prepared: Prepared,
+        data: OpenData,
+        train_rows: int,
         scale: AffineScale,
         evaluator: Evaluator,
         log: MetricsLog,
         pool: ThreadPoolExecutor,
     ) -> None:
         solver, model_spec = job.spec.solver, job.spec.model
-        self.worker, self.job, self.prepared, self.scale = worker, job, prepared, scale
+        self.worker, self.job, self.data, self.scale = worker, job, data, scale
         self.evaluator, self.log = evaluator, log
-        self.train_rows = prepared.summary.counts.train
+        self.train_rows = train_rows
         self.num_targets = len(job.columns.targets)
         self.batch = global_batch_size(job, self.train_rows)
         self.steps = num_steps(self.train_rows, self.batch)
         self.model = SweptLinear(
-            prepared.encoding.num_encoded,
+            data.encoding.num_encoded,
             self.num_targets,
             scale,
             loss=model_spec.loss,
@@ -182,7 +163,7 @@ class _Iteration:
         last_save = time.monotonic()
         first_step = state.step
         sync_every = solver.sync_every if self.worker.world_size > 1 else 1
-        for pieces in epoch_batches(self.prepared.store, plan, lanes, self.worker.device, first_step):
+        for pieces in epoch_batches(self.data.store, plan, lanes, self.worker.device, first_step):
             number = state.epoch * self.steps + state.step
             alone = sync_every > 1
             state.epoch_sums += self._step(wrapped, pieces, number, alone=alone)
@@ -191,15 +172,17 @@ class _Iteration:
                 self._average()
             if self.log.tick_due():
                 self._tick(started, first_step)
-            if not alone or state.step % sync_every == 0:
-                if time.monotonic() - last_save >= self.job.spec.run.checkpoint_every_s:
-                    self._save()
-                    last_save = time.monotonic()
+            in_step = not alone or state.step % sync_every == 0  # else the workers' weights differ
+            if in_step and time.monotonic() - last_save >= self.job.spec.run.checkpoint_every_s:
+                self._save()
+                last_save = time.monotonic()
         self._finish_epoch(started, first_step)
         return int(self.train_rows * (self.steps - first_step) / self.steps)
 
     def _step(self, wrapped: nn.Module, pieces: Iterable[Any], number: int, *, alone: bool) -> torch.Tensor:
-        """Take one optimizer step and return its (Σw, Σw·e² per target), of this worker or averaged over all."""
+        """Take one optimizer step and return its (Σw, Σw·e² per target), of this worker or averaged over
+        all.
+        """
         self.model.zero_grad(set_to_none=False)
         if alone and isinstance(wrapped, nn.parallel.DistributedDataParallel):
             with wrapped.no_sync():
@@ -209,7 +192,8 @@ class _Iteration:
         weight, squared = self.model.normalise_gradients()
         if not all(math.isfinite(value) for value in squared):
             raise RunFailedError(
-                f"training diverged in epoch {self.state.epoch}, step {self.state.step}: the loss is no longer finite. "
+                f"training diverged in epoch {self.state.epoch}, step {self.state.step}: the loss is no "
+                f"longer finite. "
                 f"Lower solver.learning_rate (it was {self.rate:.3g}), or set it to auto"
             )
         if weight > 0.0:
@@ -217,7 +201,9 @@ class _Iteration:
         return torch.tensor([weight, *(value * weight for value in squared)], dtype=torch.float64)
 
     def _average(self) -> None:
-        """Average the workers' weights (local SGD, Stich 2019, algorithm 1), each counted by the rows it has."""
+        """Average the workers' weights (local SGD, Stich 2019, algorithm 1), each counted by the rows it
+        has.
+        """
         with torch.no_grad():
             flat = nn.utils.parameters_to_vector(self.model.linear.parameters())
             share = max(self.state.epoch_sums[0].item(), 0.0)
@@ -263,7 +249,7 @@ class _Iteration:
         if solver.learning_rate != "auto":
             return float(solver.learning_rate)
         if self.job.solver == "sgd":
-            curvature = sample_curvature(self.worker, self.job, self.prepared, self.scale)
+            curvature = sample_curvature(self.worker, self.job, self.data, self.scale)
             rows = self.train_rows / self.steps
             return sgd_learning_rate(curvature, rows, model_spec.l2, solver.momentum)
         return adaptive_learning_rate(self.steps * solver.epochs)
@@ -275,7 +261,7 @@ class _Iteration:
     def _on_original_scale(self) -> tuple[Any, Any]:
         linear = self.model.linear
         return self.scale.to_original(
-            linear.weight.detach().cpu(), linear.bias.detach().cpu(), self.prepared.shift
+            linear.weight.detach().cpu(), linear.bias.detach().cpu(), self.data.shift
         )
 
     def _tick(self, started: float, first_step: int) -> None:
@@ -284,7 +270,11 @@ class _Iteration:
         done = state.step - first_step
         left = (epochs - state.epoch) * self.steps - state.step
         weight = float(state.epoch_sums[0])
-        loss = float(np.mean(state.epoch_sums[1:].numpy() * self.scale.y_scale_K**2)) / weight if weight else None
+        loss = (
+            float(np.mean(state.epoch_sums[1:].numpy() * self.scale.y_scale_K**2)) / weight
+            if weight
+            else None
+        )
         self.log.tick(
             "train",
             (state.epoch * self.steps + state.step) / (epochs * self.steps),
@@ -309,7 +299,7 @@ class _Iteration:
             best=state.best,
             stale=state.stale,
         )
-        tensors = {name: tensor for name, tensor in self.model.linear.state_dict().items()}
+        tensors = dict(self.model.linear.state_dict())
         self.checkpoints.save(progress, {**tensors, **optimizer_tensors(self.optimizer.optimizer)})
 
     def _resume(self) -> None:
@@ -335,9 +325,12 @@ class _Iteration:
 
 
 def global_batch_size(job: TrainJob, train_rows: int) -> int:
-    """Return the batch that ``auto`` stands for: 128 steps an epoch, within 32 and 131,072 rows, and never more than all rows."""
+    """Return the batch that ``auto`` stands for: 128 steps an epoch, within 32 and 131,072 rows, and
+    never more than all rows.
+    """
     chosen = job.spec.solver.global_batch_size
     if chosen != "auto":
         return int(chosen)
-    return max(1, min(train_rows, max(_AUTO_BATCH_MIN, min(train_rows // AUTO_STEPS_PER_EPOCH, _AUTO_BATCH_MAX))))
-
+    return max(
+        1, min(train_rows, max(_AUTO_BATCH_MIN, min(train_rows // AUTO_STEPS_PER_EPOCH, _AUTO_BATCH_MAX)))
+    )

@@ -22,6 +22,7 @@ class TrainJob:
         num_lanes: virtual shards; the same for any number of workers.
         solver: the solver that ``auto`` stands for.
         run_dir: the run's folder.
+
     """
 
     spec: JobSpec

@@ -7,12 +7,16 @@ import time
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from linreg_dist.data.summary import RowCounts
 from linreg_dist.errors import LinregDistError, to_record
 from linreg_dist.training.evaluate import Evaluator
+from linreg_dist.training.exact import fit_exactly, gather_moments
+from linreg_dist.training.fit import Fit
 from linreg_dist.training.iterate import fit_iteratively
 from linreg_dist.training.job import TrainJob
-from linreg_dist.training.prepare import prepare
+from linreg_dist.training.prepare import OpenData, open_data, summarise
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.scaling import AffineScale
 from linreg_dist.training.worker import Worker, join_group
@@ -21,11 +25,13 @@ from linreg_dist.training.worker import Worker, join_group
 def train_loop_per_worker(config: dict[str, Any]) -> dict[str, Any]:
     """Train one job and return its outcome as plain numbers.
 
-    Errors of the user or the data are part of the outcome (``{"error": …}``), agreed on by all workers: Ray would retry an exception
-    ``max_failures`` times, and peers would wait for the one that raised. Anything else is raised, and Ray restarts the group.
+    Errors of the user or the data are part of the outcome (``{"error": …}``), agreed on by all workers: Ray
+    would retry an exception ``max_failures`` times, and peers would wait for the one that raised. Anything
+    else is raised, and Ray restarts the group.
 
     Args:
         config: ``{"job": TrainJob}``.
+
     """
     entered = time.time()
     job: TrainJob = config["job"]
@@ -40,28 +46,72 @@ def train_loop_per_worker(config: dict[str, Any]) -> dict[str, Any]:
 def _train(worker: Worker, job: TrainJob) -> dict[str, Any]:
     log = MetricsLog(job.run_dir / "metrics.jsonl" if worker.rank == 0 else None)
     with contextlib.closing(log):
-        prepared = prepare(worker, job, log, np.float32)
-        with prepared.store:
-            scale = AffineScale.from_summary(
-                prepared.summary,
-                prepared.shift,
-                standardize=job.standardize,
-                scale_target=job.spec.solver.learning_rate == "auto",
-                fit_intercept=job.spec.model.fit_intercept,
-            )
-            evaluator = Evaluator(worker, job, prepared, scale)
-            fit = fit_iteratively(worker, job, prepared, scale, evaluator, log)
-            metrics = evaluator.final(*fit.in_blocks(prepared.shift))
-    counts = prepared.summary.counts
+        started = time.perf_counter()
+        data = open_data(worker, job, log, block_dtype(job))
+        with data.store:
+            solve = _exact if job.solver == "exact" else _iterative
+            return solve(worker, job, data, log, started)
+
+
+def _iterative(
+    worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, started: float
+) -> dict[str, Any]:
+    summary = summarise(worker, job, data, log)
+    read_s = time.perf_counter() - started
+    scale = AffineScale.from_summary(
+        summary,
+        data.shift,
+        standardize=job.standardize,
+        scale_target=job.spec.solver.learning_rate == "auto",
+        fit_intercept=job.spec.model.fit_intercept,
+    )
+    evaluator = Evaluator(worker, job, data, summary.counts.validation, summary.y.mean)
+    fit = fit_iteratively(worker, job, data, summary.counts.train, scale, evaluator, log)
+    metrics = evaluator.final(*fit.in_blocks(data.shift))
+    mean = summary.x.mean + data.shift.x_D
+    return _outcome(data, summary.counts, fit, metrics, read_s, mean, summary.x.std)
+
+
+def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, started: float) -> dict[str, Any]:
+    sums = gather_moments(worker, job, data, log)
+    read_s = time.perf_counter() - started
+    fit = fit_exactly(worker, job, data, sums, log, read_s)
+    center = sums.target_mean(data.shift)
+    evaluator = Evaluator(worker, job, data, sums.counts.validation, center)
+    metrics = sums.metrics(fit)
+    if evaluator.is_cheap:  # the mean absolute error is no function of the moments
+        metrics = evaluator.final(*fit.in_blocks(data.shift))
+    log.line({"epoch": 0, **_epoch_line(sums.counts, metrics, read_s)})
+    return _outcome(data, sums.counts, fit, metrics, read_s, sums.feature_mean(), sums.feature_std())
+
+
+def _epoch_line(counts: RowCounts, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
+    validation = metrics["validation"]
+    return {
+        "rows": counts.train,
+        "rows_per_s": counts.train / seconds,
+        "seconds": seconds,
+        "train_mse": metrics["train"]["mse"],
+        "validation_mse": validation["mse"] if validation else None,
+        "validation_r2": validation["r2"] if validation else None,
+    }
+
+
+def _outcome(
+    data: OpenData,
+    counts: RowCounts,
+    fit: Fit,
+    metrics: dict[str, Any],
+    read_s: float,
+    x_mean_D: np.ndarray[Any, np.dtype[np.float64]],
+    x_std_D: np.ndarray[Any, np.dtype[np.float64]],
+) -> dict[str, Any]:
     return {
         "error": None,
         "coef": fit.coef_KD.tolist(),
         "intercept": fit.intercept_K.tolist(),
-        "encoding": prepared.encoding.to_json(),
-        "scaling": {
-            "x_mean": (prepared.summary.x.mean + prepared.shift.x_D).tolist(),
-            "x_std": prepared.summary.x.std.tolist(),
-        },
+        "encoding": data.encoding.to_json(),
+        "scaling": {"x_mean": x_mean_D.tolist(), "x_std": x_std_D.tolist()},
         "rows": {
             "train": counts.train,
             "validation": counts.validation,
@@ -72,7 +122,21 @@ def _train(worker: Worker, job: TrainJob) -> dict[str, Any]:
         "epochs": fit.epochs,
         "stopped": fit.stopped,
         "choices": fit.choices,
+        "documents": fit.documents,
         "rows_per_s": fit.rows_per_s,
-        "read_s": prepared.read_s,
+        "read_s": read_s,
         "train_s": fit.train_s,
     }
+
+
+def block_dtype(job: TrainJob) -> type[np.floating[Any]]:
+    """Return the type of blocks: float32, but float64 where the exact solver would lose digits of the
+    files by it.
+    """
+    if job.solver != "exact":
+        return np.float32
+    columns = job.columns
+    schema = job.manifest.schema
+    used = (*columns.numeric, *columns.targets, *([columns.weight] if columns.weight else []))
+    narrow = (pa.float32(), pa.float16(), pa.int16(), pa.int8(), pa.uint16(), pa.uint8(), pa.bool_())
+    return np.float32 if all(schema.field(name).type in narrow for name in used) else np.float64

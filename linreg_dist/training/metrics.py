@@ -57,8 +57,9 @@ class ErrorSums:
     def metrics(self, targets: Iterable[str]) -> dict[str, Any] | None:
         """Return ``mse``, ``rmse``, ``mae``, ``r2``, or None for no rows.
 
-        With several targets these are plain means over targets, as scikit-learn's ``uniform_average``, and ``per_target`` has
-        each target's own. R² = 1 - Σw·e² / Σw·(y - ȳ)², ȳ the mean of these rows; None where y is constant.
+        With several targets these are plain means over targets, as scikit-learn's ``uniform_average``, and
+        ``per_target`` has each target's own. R² = 1 - Σw·e² / Σw·(y - ȳ)², ȳ the mean of these rows; None
+        where y is constant.
         """
         weight, *rest = self.values.tolist()
         if weight <= 0.0:

@@ -1,7 +1,8 @@
 """Optimizers, step sizes, schedules and penalties: torch's own, set up for the unit-scale problem.
 
-Objective (the contract's): 1/(2 Σw) Σ w (y - xᵀβ - b)² + l1 ‖β‖₁ + (l2/2) ‖β‖₂², the intercept free. On the unit scale u = y/q the squared part is
-divided by q², so l2 stays as it is and l1 becomes l1/q for each target.
+Objective (the contract's): 1/(2 Σw) Σ w (y - xᵀβ - b)² + l1 ‖β‖₁ + (l2/2) ‖β‖₂², the intercept free. On the
+unit scale u = y/q the squared part is divided by q², so l2 stays as it is and l1 becomes l1/q for each
+target.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ class Curvature:
     """How steep the unit-scale problem is, measured on a sample of rows.
 
     Attributes:
-        largest_eigenvalue: of the second-moment matrix H = E[z zᵀ] with the constant column, if there is an intercept.
+        largest_eigenvalue: of the second-moment matrix H = E[z zᵀ] with the constant column, if there is an
+            intercept.
         row_bound: R² = E‖z‖⁴ / E‖z‖², the size of a typical row against H.
+
     """
 
     largest_eigenvalue: float
@@ -46,15 +49,17 @@ class Curvature:
 def sgd_learning_rate(curvature: Curvature, batch_rows: float, l2: float, momentum: float) -> float:
     """Return half the largest stable step of mini-batch SGD for least squares.
 
-    Jain, Kakade, Kidambi, Netrapalli & Sidford (JMLR 18(223), 2018), theorem 1: γ_max = 2b / (R² + (b - 1)‖H‖₂) for batches of b
-    rows. The penalty's curvature adds to ‖H‖; heavy-ball momentum μ multiplies the effective step by 1/(1 - μ).
+    Jain, Kakade, Kidambi, Netrapalli & Sidford (JMLR 18(223), 2018), theorem 1: γ_max = 2b / (R² + (b -
+    1)‖H‖₂) for batches of b rows. The penalty's curvature adds to ‖H‖; heavy-ball momentum μ multiplies the
+    effective step by 1/(1 - μ).
     """
     b = max(batch_rows, 1.0)
     return (1.0 - momentum) * b / (curvature.row_bound + (b - 1.0) * curvature.largest_eigenvalue + b * l2)
 
 
 def adaptive_learning_rate(total_steps: int) -> float:
-    """Return the step of Adam and its kin: each moves a weight by about its step, whatever the gradient's size.
+    """Return the step of Adam and its kin: each moves a weight by about its step, whatever the gradient's
+    size.
 
     On the unit scale weights are of order 1, so all the steps together should be able to travel about 10.
     """
@@ -62,7 +67,9 @@ def adaptive_learning_rate(total_steps: int) -> float:
 
 
 def scheduled(base: float, schedule: str, step: int, total_steps: int) -> float:
-    """Return the step size at ``step``: constant, base/(step+1)^0.25 (scikit-learn's invscaling), or half a cosine to 0."""
+    """Return the step size at ``step``: constant, base/(step+1)^0.25 (scikit-learn's invscaling), or half
+    a cosine to 0.
+    """
     if schedule == "inverse_scaling":
         return float(base / (step + 1) ** 0.25)
     if schedule == "cosine":
@@ -73,9 +80,10 @@ def scheduled(base: float, schedule: str, step: int, total_steps: int) -> float:
 class PenalisedOptimizer:
     """One of torch's optimizers with the job's penalties and schedule.
 
-    l2 is torch's ``weight_decay`` on the weights alone: for SGD, Adam and RMSprop that is the gradient of (l2/2)‖β‖²; AdamW decays
-    the weights instead of the gradient (Loshchilov & Hutter 2019, algorithm 2), so it does not minimise the objective above.
-    l1 is a proximal step (soft threshold) after plain SGD's step, which gives exact zeros; the others get its subgradient.
+    l2 is torch's ``weight_decay`` on the weights alone: for SGD, Adam and RMSprop that is the gradient of
+    (l2/2)‖β‖²; AdamW decays the weights instead of the gradient (Loshchilov & Hutter 2019, algorithm 2), so
+    it does not minimise the objective above. l1 is a proximal step (soft threshold) after plain SGD's step,
+    which gives exact zeros; the others get its subgradient.
 
     Args:
         model: its ``linear`` is trained.
@@ -83,6 +91,7 @@ class PenalisedOptimizer:
         l2, l1_K: penalties on the scale that ``linear`` lives on.
         learning_rate: the base step.
         total_steps: over all epochs, for the schedule.
+
     """
 
     def __init__(

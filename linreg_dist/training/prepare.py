@@ -1,17 +1,18 @@
 """Before the first step: levels, counts, checks, means and scales, found by all workers together.
 
-Each lane is summarised on its own and lanes are merged in order, so every number is the same for any number of workers.
+Each lane is summarised on its own and lanes are merged in order, so every number is the same for any number
+of workers.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -26,50 +27,74 @@ from linreg_dist.training.job import TrainJob
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.worker import Worker
 
-T = TypeVar("T")
+
+class Mergeable(Protocol):
+    """What a pass finds out about some rows; parts of disjoint rows merge into one of them all."""
+
+    def merge(self, other: Self, /) -> None:
+        """Add another part's rows to these."""
+
+
+M = TypeVar("M", bound=Mergeable)
 
 _SHIFT_FROM = 8.0  # |mean| / spread above which float32 would lose three bits of the spread
 
 
 @dataclass
-class Prepared:
-    """What the first pass leaves for training.
+class OpenData:
+    """This worker's blocks, and how they were made.
 
     Attributes:
-        encoding: complete, with levels and fills.
-        shift: what blocks have subtracted.
-        summary: counts and moments over all rows of all workers.
-        store: this worker's blocks, some of them already decoded.
-        read_s: seconds the passes took.
+        encoding: complete, with levels and fills; the same on every worker.
+        shift: what blocks have subtracted; likewise.
+        store: the blocks of this worker's row groups; some may be decoded already.
+
     """
 
     encoding: Encoding
     shift: Shift
-    summary: BlockSummary
     store: BlockStore
-    read_s: float
 
 
-def prepare(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.floating[Any]]) -> Prepared:
-    """Read the data once (twice where levels or means must be found first) and check it.
+def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.floating[Any]]) -> OpenData:
+    """Find levels and fills if need be, and open the blocks.
 
     Raises:
-        DataError: on every worker alike: missing values where none are allowed, no row left, too many levels, unreadable files.
+        DataError: on every worker alike: unreadable files, missing values where none are allowed, too many
+            levels.
+
     """
-    started = time.perf_counter()
     encoding = _complete_encoding(worker, job, log)
     shift = _pilot_shift(worker, job, encoding)
     builder = _builder(job, encoding, shift, dtype)
     store = BlockStore(
         job.manifest, builder, num_threads=worker.num_threads, budget_bytes=_budget(job, worker)
     )
-    try:
-        summary = _summarise(worker, job, encoding, store, log)
-        _check_counts(job, summary.counts)
-    except BaseException:
-        store.close()
-        raise
-    return Prepared(encoding, shift, summary, store, time.perf_counter() - started)
+    return OpenData(encoding, shift, store)
+
+
+def summarise(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog) -> BlockSummary:
+    """Read every block once: counts, means and spreads over all workers, checked.
+
+    Raises:
+        DataError: on every worker alike: see `check_counts`.
+
+    """
+
+    def summarise_one(index: int) -> BlockSummary:
+        group = job.manifest.row_groups[index]
+        block, selection = data.store.build(index)
+        return BlockSummary.of(block, selection, index, group.num_rows)
+
+    def empty() -> BlockSummary:
+        return BlockSummary.empty(data.encoding.num_encoded, len(job.columns.targets))
+
+    summary = merge_lanes(
+        collect_by_lane(worker, job, lambda order: data.store.map(summarise_one, order), empty, log, "read"),
+        empty(),
+    )
+    check_counts(job, summary.counts)
+    return summary
 
 
 def _complete_encoding(worker: Worker, job: TrainJob, log: MetricsLog) -> Encoding:
@@ -80,7 +105,7 @@ def _complete_encoding(worker: Worker, job: TrainJob, log: MetricsLog) -> Encodi
     scan = LevelScan()
     if needs_levels or means:
         scan = _scan(worker, job, log, means=means)
-        _check_counts(job, scan.counts)
+        check_counts(job, scan.counts)
     encoded: list[NumericColumn | CategoricalColumn] = []
     for name in columns.features:
         if name not in columns.categorical:
@@ -90,13 +115,15 @@ def _complete_encoding(worker: Worker, job: TrainJob, log: MetricsLog) -> Encodi
                 fill = total / number if number else 0.0
             encoded.append(NumericColumn(name, fill))
             continue
-        counts = scan.levels.get(name, {})
+        counts: Mapping[Any, int] = scan.levels.get(name, {})
         given = columns.categorical[name]
         levels = given if given is not None else tuple(sorted(counts))
         if len(levels) > data.max_levels:
             raise DataError(
-                f"column {name!r} has {len(levels):,} levels, more than data.max_levels {data.max_levels:,}: an identifier? "
-                f"Put it into data.exclude, list the levels that matter in data.categorical.{name}, or raise data.max_levels"
+                f"column {name!r} has {len(levels):,} levels, more than data.max_levels "
+                f"{data.max_levels:,}: an identifier? "
+                f"Put it into data.exclude, list the levels that matter in data.categorical.{name}, or "
+                f"raise data.max_levels"
             )
         frequencies = None
         if means:
@@ -106,7 +133,8 @@ def _complete_encoding(worker: Worker, job: TrainJob, log: MetricsLog) -> Encodi
     encoding = Encoding(tuple(encoded))
     if encoding.num_encoded == 0:
         raise DataError(
-            f"the features {', '.join(columns.features)} have one level each, so no column is left after encoding; "
+            f"the features {', '.join(columns.features)} have one level each, so no column is left after "
+            f"encoding; "
             "choose at least one feature that varies"
         )
     return encoding
@@ -127,14 +155,16 @@ def _scan(worker: Worker, job: TrainJob, log: MetricsLog, *, means: bool) -> Lev
 
     with ThreadPoolExecutor(worker.num_threads, thread_name_prefix="scan") as pool:
 
-        def results(order: list[int]) -> Any:
+        def results(order: list[int]) -> Iterator[LevelScan]:
             return bounded_map(pool, scan_one, order, worker.num_threads + 1)
 
-        return _by_lane(worker, job, results, LevelScan, log, "levels")
+        return merge_lanes(collect_by_lane(worker, job, results, LevelScan, log, "levels"), LevelScan())
 
 
 def _pilot_shift(worker: Worker, job: TrainJob, encoding: Encoding) -> Shift:
-    """Look at the first row group for columns whose mean dwarfs their spread; every worker gets the same answer."""
+    """Look at the first row group for columns whose mean dwarfs their spread; every worker gets the same
+    answer.
+    """
     zero = Shift(np.zeros(encoding.num_encoded), np.zeros(len(job.columns.targets)))
 
     def look() -> Shift | None:
@@ -165,9 +195,7 @@ def _shift(z_ND: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[np.
         return np.where(np.isfinite(mean) & (np.abs(mean) > _SHIFT_FROM * std), mean, 0.0)
 
 
-def _builder(
-    job: TrainJob, encoding: Encoding, shift: Shift, dtype: type[np.floating[Any]]
-) -> BlockBuilder:
+def _builder(job: TrainJob, encoding: Encoding, shift: Shift, dtype: type[np.floating[Any]]) -> BlockBuilder:
     solver = job.spec.solver
     return BlockBuilder(
         job.manifest,
@@ -181,38 +209,36 @@ def _builder(
     )
 
 
-def _summarise(
-    worker: Worker, job: TrainJob, encoding: Encoding, store: BlockStore, log: MetricsLog
-) -> BlockSummary:
-    def summarise_one(index: int) -> BlockSummary:
-        group = job.manifest.row_groups[index]
-        block, selection = store.builder.build(group)
-        store.keep(index, block)
-        return BlockSummary.of(block, selection, index, group.num_rows)
-
-    def empty() -> BlockSummary:
-        return BlockSummary.empty(encoding.num_encoded, len(job.columns.targets))
-
-    return _by_lane(worker, job, lambda order: store.map(summarise_one, order), empty, log, "read")
-
-
-def _by_lane(
+def collect_by_lane(
     worker: Worker,
     job: TrainJob,
-    results: Callable[[list[int]], Any],
-    empty: Callable[[], T],
+    results: Callable[[list[int]], Iterable[M]],
+    empty: Callable[[], M],
     log: MetricsLog,
     phase: str,
-) -> T:
-    """Summarise this worker's lanes, exchange, and merge all lanes in order."""
+) -> list[M]:
+    """Make one pass over the row groups and merge what it finds lane by lane.
+
+    Args:
+        worker, job, log: as in training; ``phase`` names the pass in the progress ticks.
+        results: computes a part for each row group of a list, in order.
+        empty: makes a part of no rows.
+
+    Returns:
+        One part per lane, the same on every worker, for any number of workers.
+
+    Raises:
+        LinregDistError: what a worker raised, on all of them.
+
+    """
     lanes = job.lanes
     mine = list(job.lanes_of(worker.rank, worker.world_size))
     order = [(lane, index) for lane in mine for index in lanes[lane]]
+    total = sum(job.manifest.row_groups[index].num_rows for _, index in order)
 
-    def work() -> dict[int, T]:
-        by_lane: dict[int, Any] = {lane: empty() for lane in mine}
+    def work() -> dict[int, M]:
+        by_lane = {lane: empty() for lane in mine}
         started, rows = time.perf_counter(), 0
-        total = sum(job.manifest.row_groups[index].num_rows for _, index in order)
         for (lane, index), part in zip(order, results([index for _, index in order]), strict=True):
             by_lane[lane].merge(part)
             rows += job.manifest.row_groups[index].num_rows
@@ -220,47 +246,62 @@ def _by_lane(
                 elapsed = time.perf_counter() - started
                 log.tick(
                     phase,
-                    0.0,
+                    rows / total if phase == "solve" else 0.0,
                     rows=rows * worker.world_size,
                     rows_per_s=rows * worker.world_size / elapsed,
                     eta_s=elapsed * (total - rows) / max(rows, 1),
                 )
         return by_lane
 
-    merged: Any = empty()
-    everyone = {lane: part for worker_lanes in worker.together(work) for lane, part in worker_lanes.items()}
-    for lane in sorted(everyone):
-        merged.merge(everyone[lane])
-    return merged  # type: ignore[no-any-return]  # parts are whatever `empty` makes
+    everyone = {lane: part for lanes_done in worker.together(work) for lane, part in lanes_done.items()}
+    return [everyone[lane] for lane in sorted(everyone)]
 
 
-def _check_counts(job: TrainJob, counts: RowCounts) -> None:
-    """Raise what is wrong with the rows as a whole."""
+def merge_lanes(parts: Iterable[M], into: M) -> M:
+    """Merge the lanes' parts in order."""
+    for part in parts:
+        into.merge(part)
+    return into
+
+
+def check_counts(job: TrainJob, counts: RowCounts) -> None:
+    """Check the rows as a whole.
+
+    Raises:
+        DataError: no row passes the filter, a column has no value at all, values are missing where none may,
+            nothing is left to train on.
+
+    """
     data, manifest = job.spec.data, job.manifest
     considered = counts.read - counts.filtered
     if considered == 0:
         raise DataError(
-            f"no rows after data.filter: all {counts.read:,} rows of {', '.join(data.paths)} were filtered out; loosen the filter"
+            f"no rows after data.filter: all {counts.read:,} rows of {', '.join(data.paths)} were filtered "
+            f"out; loosen the filter"
         )
     for name, number in counts.missing.items():
         if number == considered:
             file = manifest.files[manifest.row_groups[counts.first_missing[name]].file].uri
             raise DataError(
-                f"column {name!r} has no value in any of {number:,} rows (first in {file}): all are null, NaN or infinite; "
+                f"column {name!r} has no value in any of {number:,} rows (first in {file}): all are null, "
+                f"NaN or infinite; "
                 "leave it out with data.exclude, or choose other features"
             )
     if counts.missing and data.missing == "error":
         first = min(counts.first_missing, key=lambda name: (counts.first_missing[name], name))
         where = manifest.where(manifest.row_groups[counts.first_missing[first]])
         raise DataError(
-            f"{where}: column {first!r} has {counts.missing[first]:,} null, NaN or infinite values in all, and data.missing is error. "
+            f"{where}: column {first!r} has {counts.missing[first]:,} null, NaN or infinite values in all, "
+            f"and data.missing is error. "
             f"Columns affected: {missing_report(counts.missing)}. "
             "Set data.missing to drop (leave such rows out) or mean (fill features with their mean)"
         )
     if counts.train == 0:
         raise DataError(
-            f"no training rows: of {counts.read:,} rows, {counts.filtered:,} were filtered out, {counts.missing_rows:,} dropped for missing "
-            f"values ({missing_report(counts.missing) or 'none'}) and {counts.validation:,} held out for validation"
+            f"no training rows: of {counts.read:,} rows, {counts.filtered:,} were filtered out, "
+            f"{counts.missing_rows:,} dropped for missing "
+            f"values ({missing_report(counts.missing) or 'none'}) and {counts.validation:,} held out for "
+            f"validation"
         )
 
 
@@ -273,7 +314,6 @@ def _budget(job: TrainJob, worker: Worker) -> int:
     cores = len(os.sched_getaffinity(0))
     share = min(1.0, worker.num_threads / cores) if worker.world_size > 1 else 1.0
     return int(free * 0.5 * share)
-
 
 
 def _available_bytes() -> int:

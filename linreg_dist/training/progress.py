@@ -17,8 +17,9 @@ class MetricsLog:
     """Appends to ``metrics.jsonl``.
 
     Args:
-        path: the file, started anew (an attempt that resumes writes the finished epochs again), or None on workers that
-            write nothing.
+        path: the file, started anew (an attempt that resumes writes the finished epochs again), or None on
+            workers that write nothing.
+
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -50,9 +51,12 @@ class MetricsLog:
         loss: float | None = None,
         eta_s: float | None = None,
     ) -> None:
-        """Write where the job stands: ``progress`` from 0 to 1 over the whole job, ``rows`` done in this phase."""
+        """Write where the job stands: ``progress`` from 0 to 1 over the whole job, ``rows`` done in this
+        phase.
+        """
         self._last_tick = time.monotonic()
-        # `of_epoch` and not `epoch`: a line with the key `epoch` is a finished epoch, a line with `progress` a tick.
+        # `of_epoch` and not `epoch`: a line with the key `epoch` is a finished epoch, a line with `progress`
+        # a tick.
         self.line(
             {
                 "progress": round(min(max(progress, 0.0), 1.0), 4),

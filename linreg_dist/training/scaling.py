@@ -1,7 +1,7 @@
 """The affine map between the columns as blocks hold them and the unit-scale problem the optimizers see.
 
-With z = (x - m) / s and u = (y - p) / q the objective is well scaled whatever the units. The map is folded into the weights for
-every sweep and out of the gradients, so no standardised copy of the data is ever made.
+With z = (x - m) / s and u = (y - p) / q the objective is well scaled whatever the units. The map is folded
+into the weights for every sweep and out of the gradients, so no standardised copy of the data is ever made.
 
 Shape suffixes: D encoded columns, K targets.
 """
@@ -27,6 +27,7 @@ class AffineScale:
     Attributes:
         x_mean_D, x_scale_D: of the features.
         y_mean_K, y_scale_K: of the targets.
+
     """
 
     x_mean_D: Vector
@@ -36,15 +37,24 @@ class AffineScale:
 
     @classmethod
     def from_summary(
-        cls, summary: BlockSummary, shift: Shift, *, standardize: bool, scale_target: bool, fit_intercept: bool
+        cls,
+        summary: BlockSummary,
+        shift: Shift,
+        *,
+        standardize: bool,
+        scale_target: bool,
+        fit_intercept: bool,
     ) -> AffineScale:
         """Choose the map.
 
-        Standardised: mean 0 and variance 1 (divisor Σw) over the training rows; a constant column keeps scale 1 and so a zero
-        gradient. Without an intercept nothing is centred, only scaled. Not standardised: the columns in their own units.
+        Standardised: mean 0 and variance 1 (divisor Σw) over the training rows; a constant column keeps scale
+            1 and so a zero
+        gradient. Without an intercept nothing is centred, only scaled. Not standardised: the columns in their
+        own units.
 
-        ``scale_target`` divides the target by its spread as well, so that a step size can be chosen without looking at its units. A step
-        size that the user chose is meant in the target's own units, as in a plain loop over standardised features.
+        ``scale_target`` divides the target by its spread as well, so that a step size can be chosen without
+        looking at its units. A step size that the user chose is meant in the target's own units, as in a
+        plain loop over standardised features.
         """
         ones_D, ones_K = np.ones_like(summary.x.mean), np.ones_like(summary.y.mean)
         if not standardize:
@@ -56,7 +66,9 @@ class AffineScale:
         return cls(summary.x.mean, x_scale, summary.y.mean, y_scale)
 
     def to_blocks(self, weight_KD: torch.Tensor, bias_K: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the coefficients (D, K) and intercepts (K) that predict targets from features as blocks hold them."""
+        """Return the coefficients (D, K) and intercepts (K) that predict targets from features as blocks
+        hold them.
+        """
         x_mean, x_scale, y_mean, y_scale = self._tensors(weight_KD)
         coef_DK = (weight_KD / x_scale).t() * y_scale
         return coef_DK, bias_K * y_scale + y_mean - x_mean @ coef_DK
@@ -67,6 +79,7 @@ class AffineScale:
         Args:
             grad_DK: Σ w x r over rows, r the residual in block units.
             grad_K: Σ w r.
+
         """
         x_mean, x_scale, _, y_scale = self._tensors(grad_DK)
         centred_DK = grad_DK - x_mean[:, None] * grad_K

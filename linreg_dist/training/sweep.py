@@ -1,8 +1,9 @@
 """Loss and gradient of a linear model in one sweep over the rows, as one autograd node.
 
-``nn.Linear`` followed by a loss reads the rows twice from memory and keeps an activation for each; a step of a linear model costs
-little more than reading its rows, so here each cache-sized slice is read once for the prediction and, still in cache, for the gradient. Sums over a
-slice run in the type of the rows, slices add up in float64.
+``nn.Linear`` followed by a loss reads the rows twice from memory and keeps an activation for each; a step of
+a linear model costs little more than reading its rows, so here each cache-sized slice is read once for the
+prediction and, still in cache, for the gradient. Sums over a slice run in the type of the rows, slices add up
+in float64.
 
 Shape suffixes: N rows, D encoded columns, K targets.
 """
@@ -36,7 +37,9 @@ class Rows:
 
 @dataclass
 class SweepSums:
-    """Sums over rows, in block units and float64: weight, loss, squared error, and the gradient's two parts."""
+    """Sums over rows, in block units and float64: weight, loss, squared error, and the gradient's two
+    parts.
+    """
 
     weight: float
     loss_K: torch.Tensor
@@ -58,14 +61,15 @@ def sweep_rows(
 ) -> SweepSums:
     """Sum loss and gradient over rows.
 
-    Squared: Σ w r²/2. Huber: Σ w ρ(r), ρ(r) = r²/2 where |r| ≤ ε and ε(|r| - ε/2) beyond (Huber 1964, eq. 2.2), whose derivative is r
-    clamped to ±ε.
+    Squared: Σ w r²/2. Huber: Σ w ρ(r), ρ(r) = r²/2 where |r| ≤ ε and ε(|r| - ε/2) beyond (Huber 1964, eq.
+    2.2), whose derivative is r clamped to ±ε.
 
     Args:
         rows: any number of rows, also none.
         coef_DK, intercept_K: float64, in block units.
         loss: which loss.
         epsilon_K: Huber's ε per target in block units; None for squared.
+
     """
     x, y = rows.x_ND, rows.y_NK
     width, targets = coef_DK.shape
@@ -106,7 +110,9 @@ def sweep(
     epsilon_K: torch.Tensor | None,
     pool: ThreadPoolExecutor | None,
 ) -> SweepSums:
-    """Sum `sweep_rows` over pieces, on the pool's threads where that pays; always added in the order given."""
+    """Sum `sweep_rows` over pieces, on the pool's threads where that pays; always added in the order
+    given.
+    """
     width, targets = coef_DK.shape
     zeros_K = torch.zeros(targets, dtype=torch.float64, device=coef_DK.device)
     zeros_DK = torch.zeros(width, targets, dtype=torch.float64, device=coef_DK.device)
@@ -127,15 +133,16 @@ def sweep(
 
 
 class _SweepFunction(torch.autograd.Function):
-    """The sweep as an autograd node: the forward pass computes the gradient too, the backward pass hands it out.
+    """The sweep as an autograd node: the forward pass computes the gradient too, the backward pass hands it
+    out.
 
-    ``carried`` is a parameter held at zero whose gradient is Σw and the K sums of squared errors: DDP then reduces these in the same
-    message as the gradient, and dividing by the reduced Σw makes the step exact for workers with unequal row counts.
-    The function's value is Σ loss + carried · (Σw, Σ w r²).
+    ``carried`` is a parameter held at zero whose gradient is Σw and the K sums of squared errors: DDP then
+    reduces these in the same message as the gradient, and dividing by the reduced Σw makes the step exact for
+    workers with unequal row counts. The function's value is Σ loss + carried · (Σw, Σ w r²).
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]  # torch types this as *args
+    def forward(
         ctx: Any,
         weight_KD: torch.Tensor,
         bias_K: torch.Tensor,
@@ -154,7 +161,7 @@ class _SweepFunction(torch.autograd.Function):
         return (sums.loss_K / unit_K).sum() + carried.detach() @ carried_grad
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad_KD, grad_K, carried_grad = ctx.saved_tensors
         return upstream * grad_KD, upstream * grad_K, upstream * carried_grad, None, None
 
@@ -171,6 +178,7 @@ class SweptLinear(nn.Module):
         huber_epsilon: Huber's ε in units of the (scaled) target.
         fit_intercept: False freezes the bias at zero.
         pool: threads that share a sweep.
+
     """
 
     def __init__(
@@ -199,7 +207,7 @@ class SweptLinear(nn.Module):
 
     def forward(self, pieces: Sequence[Rows]) -> torch.Tensor:
         """Return the loss summed over all rows of ``pieces``, in units of the scaled target."""
-        loss: torch.Tensor = _SweepFunction.apply(
+        loss: torch.Tensor = _SweepFunction.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
             self.linear.weight, self.linear.bias, self.carried, self, pieces
         )
         return loss
@@ -208,8 +216,9 @@ class SweptLinear(nn.Module):
         """Turn (reduced) gradient sums into the gradient of the weighted mean loss.
 
         Returns:
-            Σw, or its mean over workers after DDP's averaging, and the mean squared error per target on the unit scale. Both are 0, and the
-            gradients too, when there was no row.
+            Σw, or its mean over workers after DDP's averaging, and the mean squared error per target on the
+            unit scale. Both are 0, and the gradients too, when there was no row.
+
         """
         carried, weight, bias = self.carried.grad, self.linear.weight.grad, self.linear.bias.grad
         if carried is None or weight is None or bias is None:

@@ -28,6 +28,7 @@ class Worker:
         world_size: number of workers.
         device: where the arithmetic runs.
         num_threads: threads for decoding and arithmetic, this worker's share of its node's cores.
+
     """
 
     rank: int
@@ -46,10 +47,12 @@ class Worker:
     def together(self, function: Callable[[], T]) -> list[T]:
         """Run ``function`` on every worker and return all results by rank.
 
-        A data error on one worker is raised on all of them, so that none waits in a collective for a peer that has stopped.
+        A data error on one worker is raised on all of them, so that none waits in a collective for a peer
+        that has stopped.
 
         Raises:
             LinregDistError: the error of the lowest rank that had one.
+
         """
         error: dict[str, object] | None = None
         result: Any = None
@@ -75,11 +78,12 @@ class Worker:
 def join_group(num_local_threads: int | None = None) -> Worker:
     """Describe this process as Ray Train sees it and give its libraries their share of the cores.
 
-    Ray sets ``OMP_NUM_THREADS`` from the CPU share, which pyarrow also obeys; we run our own threads over row groups
-    and slices, so each library call stays on the thread that makes it.
+    Ray sets ``OMP_NUM_THREADS`` from the CPU share, which pyarrow also obeys; we run our own threads over row
+    groups and slices, so each library call stays on the thread that makes it.
 
     Args:
         num_local_threads: threads in local mode, default all cores this process may use.
+
     """
     import ray.train
     import ray.train.torch
