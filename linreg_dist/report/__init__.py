@@ -3,7 +3,16 @@
 from linreg_dist.report.coefficients import coefficient_table
 from linreg_dist.report.console import print_renderable
 from linreg_dist.report.follow import follow_metrics
+from linreg_dist.report.model import evaluation_table, provenance_table
 from linreg_dist.report.progress import ProgressDisplay
 from linreg_dist.report.tables import result_table
 
-__all__ = ["ProgressDisplay", "coefficient_table", "follow_metrics", "print_renderable", "result_table"]
+__all__ = [
+    "ProgressDisplay",
+    "coefficient_table",
+    "evaluation_table",
+    "follow_metrics",
+    "print_renderable",
+    "provenance_table",
+    "result_table",
+]

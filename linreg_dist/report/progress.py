@@ -1,9 +1,10 @@
 """Show a running job on one stream: a bar on a terminal, now and then a line elsewhere, nothing when quiet.
 
 The display is fed the lines of ``metrics.jsonl``. A *tick* has ``progress`` (0 to 1, of the whole job) and
-any of ``phase``, ``epoch``, ``rows``, ``rows_per_s``, ``loss`` and ``eta_s``; an *epoch line* has ``epoch``,
+any of ``phase``, ``of_epoch``, ``rows``, ``rows_per_s``, ``loss``, ``eta_s``; an *epoch line* has ``epoch``,
 ``rows``, ``rows_per_s``, ``seconds``, ``train_mse`` and ``validation_mse``, and no ``progress``. Epochs count
-from 1. What a line lacks, or gives as null, is not shown; lines of any other kind are ignored.
+from 0 in the file and from 1 on the screen. What a line lacks, or gives as null, is not shown; lines of any
+other kind are ignored.
 """
 
 from __future__ import annotations
@@ -166,14 +167,14 @@ def _fraction(event: Mapping[str, Any]) -> float:
     return min(max(float(event["progress"]), 0.0), 1.0)
 
 
-def _epoch_number(event: Mapping[str, Any], total_epochs: int | None) -> str:
-    return f"{event['epoch']}/{total_epochs}" if total_epochs is not None else f"{event['epoch']}"
+def _nth(epoch: int, total_epochs: int | None) -> str:
+    return f"{epoch + 1}/{total_epochs}" if total_epochs is not None else f"{epoch + 1}"
 
 
 def _stage(event: Mapping[str, Any], total_epochs: int | None) -> str:
     """Return ``train 3/10``, or only the phase where there are no epochs."""
     phase = str(event.get("phase") or "train")
-    return phase if event.get("epoch") is None else f"{phase} {_epoch_number(event, total_epochs)}"
+    return phase if event.get("of_epoch") is None else f"{phase} {_nth(event['of_epoch'], total_epochs)}"
 
 
 def _tick_figures(event: Mapping[str, Any]) -> list[str]:
@@ -190,7 +191,7 @@ def _tick_figures(event: Mapping[str, Any]) -> list[str]:
 
 def _epoch_words(event: Mapping[str, Any], total_epochs: int | None) -> list[str]:
     """Return the parts of the line that reports a finished epoch."""
-    words = [f"epoch {_epoch_number(event, total_epochs)}"]
+    words = [f"epoch {_nth(event['epoch'], total_epochs)}"]
     if event.get("seconds") is not None:
         words.append(format_duration(event["seconds"]))
     if event.get("rows_per_s") is not None:

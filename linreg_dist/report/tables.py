@@ -30,8 +30,6 @@ def result_table(result: Mapping[str, Any]) -> RenderableType:
     """
     status = str(result["status"])
     headline = Text.assemble(str(result["name"]), ": ", (status, _STATUS_STYLES.get(status, "bold")))
-    if solver := result.get("solver"):
-        headline.append(f", solver {solver}")
     parts: list[RenderableType] = [headline]
     if error := result.get("error"):
         parts.append(Text(str(error["message"] if isinstance(error, Mapping) else error)))
@@ -61,6 +59,11 @@ def _metrics_table(metrics: Mapping[str, Any], rows: Mapping[str, Any]) -> Table
 
 def _facts(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the label and text of each line below the metrics."""
+    solver = result.get("solver") or {}
+    if solver.get("name"):
+        yield "solver", f"{solver['name']} ({solver['reason']})" if solver.get("reason") else solver["name"]
+    if solver.get("stopped"):
+        yield "stopped", solver["stopped"]
     if dropped := (result.get("rows") or {}).get("dropped"):
         yield "dropped", _dropped_text(dropped)
     timing = result.get("timing") or {}

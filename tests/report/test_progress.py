@@ -25,7 +25,7 @@ def tick(progress: float, epoch: int | None = 1, **more: Any) -> dict[str, Any]:
     return {
         "progress": progress,
         "phase": "train",
-        "epoch": epoch,
+        "of_epoch": epoch,
         "rows": 1000,
         "rows_per_s": 2.7e6,
         "loss": 313.2041,
@@ -60,7 +60,7 @@ def show(
 
 def test_a_pipe_gets_a_plain_line_only_every_few_seconds() -> None:
     text = show(
-        (1, tick(0.1)), (6, tick(0.4, epoch=4)), (8, tick(0.5)), (10.9, tick(0.6)), (11.1, tick(0.7, epoch=7))
+        (1, tick(0.1)), (6, tick(0.4, epoch=3)), (8, tick(0.5)), (10.9, tick(0.6)), (11.1, tick(0.7, epoch=6))
     )
     assert text == (
         "train 4/10   40 %  2.70 Mrow/s  loss 313.204  12 s left\n"
@@ -69,16 +69,16 @@ def test_a_pipe_gets_a_plain_line_only_every_few_seconds() -> None:
 
 
 def test_a_short_job_leaves_its_last_epoch() -> None:
-    text = show((0.1, epoch_line(1)), (0.2, epoch_line(2)))
+    text = show((0.1, epoch_line(0)), (0.2, epoch_line(1)))
     assert text == "epoch 2/10  0.2 s  1.30 Mrow/s  train mse 313.000  validation mse 312.500\n"
 
 
 def test_an_epoch_that_was_shown_is_not_shown_again_at_the_end() -> None:
-    assert show((6, epoch_line(1))).count("epoch 1/10") == 1
+    assert show((6, epoch_line(0))).count("epoch 1/10") == 1
 
 
 def test_verbose_writes_a_line_for_every_epoch() -> None:
-    text = show((0.1, epoch_line(1)), (0.2, epoch_line(2)), (0.3, epoch_line(3)), verbose=True)
+    text = show((0.1, epoch_line(0)), (0.2, epoch_line(1)), (0.3, epoch_line(2)), verbose=True)
     assert re.findall(r"epoch (\d+)/10", text) == ["1", "2", "3"]
 
 
@@ -112,7 +112,7 @@ def test_a_terminal_shows_one_bar_and_removes_it(make_terminal: Callable[[int], 
     terminal = make_terminal(80)
     with ProgressDisplay(terminal, total_epochs=10) as display:
         display.event(tick(0.0))
-        display.event(tick(0.42, epoch=5))
+        display.event(tick(0.42, epoch=4))
     text = terminal.getvalue()
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     assert re.search(r"train 5/10 ━+ +42 % 2\.70 Mrow/s  loss 313\.204  12 s left", plain)
@@ -131,7 +131,7 @@ def test_verbose_prints_epochs_above_the_bar(make_terminal: Callable[[int], io.S
     terminal = make_terminal(80)
     with ProgressDisplay(terminal, verbose=True, total_epochs=10) as display:
         display.event(tick(0.1))
-        display.event(epoch_line(1))
+        display.event(epoch_line(0))
     assert "epoch 1/10  0.2 s  1.30 Mrow/s  train mse 313.000  validation mse 312.500" in terminal.getvalue()
 
 

@@ -12,7 +12,7 @@ from linreg_dist.report import coefficient_table, print_renderable, result_table
 RESULT: dict[str, Any] = {
     "status": "succeeded",
     "name": "flights",
-    "solver": "exact",
+    "solver": {"name": "sgd", "reason": "solver.name is sgd", "stopped": "epochs: all 20 were run"},
     "model": "runs/flights/model",
     "rows": {"train": 261_826, "validation": 65_520, "dropped": {"missing": 9_430, "filter": 0}},
     "metrics": {
@@ -62,7 +62,7 @@ DOCUMENT: dict[str, Any] = {
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 RESULT_TEXT = """\
-flights: succeeded, solver exact
+flights: succeeded
 
                       train      validation
 ───────────────────────────────────────────
@@ -72,6 +72,8 @@ RMSE              17.6976         36.2346
 MAE               12.3012         12.2875
 R²                 0.842199        0.842310
 
+solver      sgd (solver.name is sgd)
+stopped     epochs: all 20 were run
 dropped     9,430 rows (missing: 9,430)
 time        start-up 0.4 s, training 1.9 s, teardown 0.0 s
 speed       1.40 Mrow/s
@@ -110,13 +112,17 @@ def test_a_failed_result_shows_the_message_as_written() -> None:
         **dict.fromkeys(RESULT),
         "status": "failed",
         "name": "flights",
+        "solver": {"name": "auto"},
         "error": {
             "type": "DataError",
             "message": "data: column 'a' [not there]\nuse [b]b[/b]",
             "exit_code": 3,
         },
     }
-    assert plain(result_table(failed)) == "flights: failed\ndata: column 'a' [not there]\nuse [b]b[/b]\n"
+    assert (
+        plain(result_table(failed))
+        == "flights: failed\ndata: column 'a' [not there]\nuse [b]b[/b]\n\nsolver      auto\n"
+    )
 
 
 def test_a_result_without_validation_has_one_column() -> None:
