@@ -14,9 +14,9 @@ from linreg_dist.errors import InterruptedRunError, LinregDistError, SpecError, 
 def report(error: BaseException, arguments: Sequence[str]) -> int:
     """Tell the user about `error`, which ended the command line `arguments`, and return its exit code.
 
-    The message goes to stderr. With ``--json``, a document goes to stdout too:
-    ``{"status": "failed", "error": {"type", "message", "exit_code"}}``. A traceback is shown only for an error that nobody expected, and only
-    with ``-v``.
+    The message goes to stderr. With ``--json``, a document goes to stdout too: ``status`` is ``"failed"`` and
+    ``error`` holds ``type``, ``message`` and ``exit_code``. A traceback is shown for an error that nobody
+    expected only, and only with ``-v``.
     """
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)

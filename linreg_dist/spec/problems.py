@@ -45,7 +45,9 @@ class Problem:
     def __str__(self) -> str:
         line, column = self.position
         place = f"{self.origin.file}:{line}:{column}" if line else self.origin.file
-        return f"{place}: {self.message}" + (f" @ {show_path(self.path)}" if self.path else "")
+        text = f"{place}: {self.message}" + (f" @ {show_path(self.path)}" if self.path else "")
+        # One problem is one line, whatever a user's text has in it.
+        return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def show_path(path: Iterable[Any]) -> str:

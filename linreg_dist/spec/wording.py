@@ -150,7 +150,7 @@ def _missing(path: Path) -> str:
 def _unknown_key(path: Path) -> str:
     key, section = str(path[-1]), path[:-1]
     known = list(_fields(section))
-    close = difflib.get_close_matches(key.lower(), known, n=1)
+    close = difflib.get_close_matches(key.lower(), known, n=1, cutoff=0.7)
     if close:
         return f'unknown key "{key}"; did you mean "{close[0]}"?'
     elsewhere = [show_path(place) for place in _places_of(key)]
