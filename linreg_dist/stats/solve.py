@@ -122,7 +122,7 @@ def solve(
     norm_A = (columns.std[columns.active] if standardize else 1.0) / columns.active_scale
     penalty_A = l2 * norm_A**2
     factor = system.factorise(penalty_A)
-    gamma_AK = _back_substitute(factor, norm_A)
+    gamma_AK = back_substitute(factor, norm_A)
     condition = _condition_number(factor)
     collinear = _name_dependent(factor, [columns.feature_names[i] for i in columns.active])
     residual_sum_K = system.residual_sum(gamma_AK)
@@ -173,7 +173,7 @@ def unscale(columns: Columns, gamma_AK: Array) -> tuple[Array, Array]:
     return coef_KP, columns.mean_y - coef_KP @ columns.mean_x
 
 
-def _back_substitute(factor: Factor, norm_A: Array) -> Array:
+def back_substitute(factor: Factor, norm_A: Array) -> Array:
     """Return γ; when columns are dependent, of least ‖norm·γ‖ (the limit of ridge for l2 -> 0)."""
     rank, pivot_A = factor.rank, factor.pivot
     num, num_targets = len(pivot_A), factor.rhs.shape[1]
