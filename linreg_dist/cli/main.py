@@ -19,6 +19,10 @@ from linreg_dist._version import __version__
 from linreg_dist.cli.errors import report
 
 VERBS: dict[str, tuple[str, str]] = {
+    "train": ("linreg_dist.cli.train:train", "Run one job here or on a cluster, and print its result."),
+    "evaluate": ("linreg_dist.cli.evaluate:evaluate", "Measure a saved model on Parquet."),
+    "predict": ("linreg_dist.cli.predict:predict", "Score Parquet into Parquet, row for row."),
+    "show": ("linreg_dist.cli.show:show", "Print a model's coefficients, fit and provenance."),
     "validate": (
         "linreg_dist.cli.validate:validate",
         "Check a job spec, and with --data the data, without training.",
@@ -65,8 +69,8 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     subcommand_metavar="VERB ...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 success, 1 the run failed, 2 bad usage or invalid spec, 3 the data does not fit the "
-    "spec, 4 cluster unreachable or unauthorised, 130 interrupted.",
+    epilog="Exit codes: 0 success, 1 the run failed, 2 bad usage or invalid spec, 3 the data does not fit "
+    "the spec, 4 cluster unreachable or unauthorised, 130 interrupted.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
@@ -79,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
         result = cli.main(args=list(arguments), prog_name="linreg-dist", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has gone, as in `| head`. What is still buffered must not fail again at exit.
+        # Whoever read our output has gone, as in `| head`. What is still buffered must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except BaseException as error:  # noqa: BLE001 (the last handler there is: it turns everything into an exit code)

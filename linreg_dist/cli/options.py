@@ -69,3 +69,16 @@ def _refuse_both(ctx: click.Context, param: click.Parameter, value: bool) -> boo
         if other != param.name:
             raise click.UsageError("-q and -v exclude each other; give one of them", ctx)
     return value
+
+
+model_argument: _Decorator = click.argument("model", metavar="MODEL", type=click.Path())
+"""``model: str``, a model's folder or its run's"""
+
+data_option: _Decorator = click.option(
+    "--data",
+    required=True,
+    multiple=True,
+    metavar="PATH",
+    help="Parquet: a file, a folder, a glob or a URI. Repeatable.",
+)
+"""``data: tuple[str, ...]``"""

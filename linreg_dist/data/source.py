@@ -98,7 +98,7 @@ def find_files(paths: Sequence[str]) -> tuple[list[FoundFile], dict[str, pa.Data
             f"once; "
             "list every file, folder or glob once"
         )
-    types, partitions = _hive_partitions([key for _, key, _ in listed])
+    types, partitions = _hive_partitions([_hive_folders(uri, key) for uri, key, _ in listed])
     files = [
         FoundFile(uri=uri, key=key, size=size, partition=partition)
         for (uri, key, size), partition in zip(listed, partitions, strict=True)
@@ -166,15 +166,30 @@ def _has_parquet_suffix(name: str) -> bool:
     return name.lower().endswith((".parquet", ".pq", ".parq"))
 
 
-def _hive_partitions(keys: Sequence[str]) -> tuple[dict[str, pa.DataType], list[dict[str, Any]]]:
-    """Read the ``name=value`` folders of each key; a column is int64 where every value is an integer."""
+def _hive_folders(uri: str, key: str) -> list[str]:
+    """Return the folders below the root, and those just above it that are hive keys.
+
+    So ``flights/month=3`` has the column ``month`` whether the path given was ``flights`` or ``flights/month=3``.
+    """
+    below = posixpath.dirname(key).split("/")
+    above = uri.partition("?")[0].removesuffix(key).rstrip("/").split("/")
+    first = len(above)
+    while first > 0 and "=" in above[first - 1]:
+        first -= 1
+    return [*above[first:], *below]
+
+
+def _hive_partitions(
+    folders_of_files: Sequence[Sequence[str]],
+) -> tuple[dict[str, pa.DataType], list[dict[str, Any]]]:
+    """Read the ``name=value`` folders of each file; a column is int64 where every value is an integer."""
     raw = [
         {unquote(part.split("=", 1)[0]): part.split("=", 1)[1] for part in folders if "=" in part}
-        for folders in (posixpath.dirname(key).split("/") for key in keys)
+        for folders in folders_of_files
     ]
     names = list(dict.fromkeys(name for values in raw for name in values))
     types: dict[str, pa.DataType] = {}
-    partitions: list[dict[str, Any]] = [{} for _ in keys]
+    partitions: list[dict[str, Any]] = [{} for _ in raw]
     for name in names:
         texts = [
             None if values.get(name, _HIVE_NULL) == _HIVE_NULL else unquote(values[name]) for values in raw

@@ -85,7 +85,7 @@ def train(
     """
     checked = load_spec(spec, overrides)
     folder = RunFolder.of(checked)
-    started = time.perf_counter()
+    began = time.time()
     manifest, columns = read_data(checked)
     earlier = folder.begin(checked, manifest.digest, fresh=fresh)
     if earlier is not None:
@@ -93,7 +93,7 @@ def train(
     try:
         job = plan_job(checked, manifest, columns, folder)
         outcome = _run_workers(job, folder, verbose=verbose, watch=watch)
-        result = _save(job, folder, outcome, time.perf_counter() - started)
+        result = _save(job, folder, outcome, began)
     except LinregDistError as error:
         status = INTERRUPTED if isinstance(error, InterruptedRunError) else FAILED
         folder.finish(_failed_result(checked, status, to_record(error)))
@@ -159,7 +159,7 @@ def _run_workers(job: TrainJob, folder: RunFolder, *, verbose: bool, watch: Watc
     return outcome
 
 
-def _save(job: TrainJob, folder: RunFolder, outcome: dict[str, Any], total_s: float) -> dict[str, Any]:
+def _save(job: TrainJob, folder: RunFolder, outcome: dict[str, Any], began: float) -> dict[str, Any]:
     spec = job.spec
     versions = {"linreg_dist": __version__, "python": platform.python_version()}
     versions |= {name: version(name) for name in ("torch", "ray", "pyarrow", "numpy")}
@@ -180,6 +180,7 @@ def _save(job: TrainJob, folder: RunFolder, outcome: dict[str, Any], total_s: fl
         "missing_values": outcome["missing"],
         "metrics": outcome["metrics"],
         "scaling": outcome["scaling"],
+        **outcome["documents"],
         "data": {
             "path": list(spec.data.paths),
             "digest": job.manifest.digest,
@@ -210,11 +211,12 @@ def _save(job: TrainJob, folder: RunFolder, outcome: dict[str, Any], total_s: fl
         "skipped_columns": job.columns.skipped,
         "metrics": outcome["metrics"],
         "timing": {
-            "startup_s": outcome["startup_s"],
+            "startup_s": outcome["entered"] - began,
+            "train_s": outcome["left"] - outcome["entered"],
             "read_s": outcome["read_s"],
-            "train_s": outcome["train_s"],
+            "fit_s": outcome["train_s"],
             "teardown_s": outcome["teardown_s"],
-            "total_s": total_s,
+            "total_s": time.time() - began,
             "rows_per_s": outcome["rows_per_s"],
         },
         "num_workers": outcome["world_size"] if spec.scaling.max_workers else 0,
@@ -224,7 +226,11 @@ def _save(job: TrainJob, folder: RunFolder, outcome: dict[str, Any], total_s: fl
 
 
 def _why_this_solver(spec: JobSpec, solver: str) -> str:
-    return f"solver.name is {solver}" if spec.solver.name != "auto" else "auto"
+    if spec.solver.name != "auto":
+        return "chosen in the spec"
+    if solver == "exact":
+        return "auto: squared loss has an exact solution in one pass"
+    return f"auto: {'huber loss' if spec.model.loss == 'huber' else 'l1'} has no closed form"
 
 
 def _failed_result(spec: JobSpec, status: str, error: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from linreg_dist.stats.moments import Moments, merge_all
 from linreg_dist.stats.solve import Solution, solve
 from linreg_dist.stats.tsqr import RFactor, merge_factors
 from linreg_dist.training.fit import Fit
+from linreg_dist.training.inference import inference_document
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.prepare import OpenData, check_counts, collect_by_lane
 from linreg_dist.training.progress import MetricsLog
@@ -139,6 +140,7 @@ def fit_exactly(
         },
         rows_per_s=sums.counts.train / (read_s + elapsed),
         train_s=elapsed,
+        documents={"inference": inference_document(solution, job.spec.data.weight_type)},
     )
 
 

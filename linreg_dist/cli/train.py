@@ -1,0 +1,87 @@
+"""``linreg-dist train``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from linreg_dist.cli.options import (
+    address_option,
+    dry_run_option,
+    fresh_option,
+    json_option,
+    overrides_option,
+    spec_argument,
+    verbosity_options,
+)
+from linreg_dist.cli.output import print_json
+
+
+@click.command
+@spec_argument
+@overrides_option
+@address_option
+@fresh_option
+@dry_run_option
+@json_option
+@verbosity_options
+def train(
+    spec: str,
+    overrides: tuple[str, ...],
+    address: str | None,
+    fresh: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Run the job in the file SPEC, show its progress, and print its result.
+
+    The run lies in <run.storage_path>/<name>. The same job again continues an unfinished run and reports a
+    finished one; --fresh starts over.
+    """
+    from linreg_dist.spec import load_spec
+
+    if address is not None:
+        overrides = (*overrides, f"cluster.address={address}")
+    checked = load_spec(spec, overrides)
+    if dry_run:
+        from linreg_dist.run import check_data
+
+        plan = check_data(checked)
+        if as_json:
+            print_json({"status": "dry run", "name": checked.name, **plan})
+        else:
+            click.echo(
+                f"would train {checked.name} with the {plan['solver']} solver on {plan['rows']:,} rows "
+                f"in {plan['row_groups']} row groups of {plan['files']} files; features: "
+                f"{', '.join(plan['features'])}"
+            )
+        return
+
+    from linreg_dist.report import ProgressDisplay, follow_metrics, print_renderable, result_table
+    from linreg_dist.run import train as run_job
+    from linreg_dist.run.train_job import choose_solver
+
+    iterative = choose_solver(checked) != "exact"
+
+    @contextmanager
+    def watch(metrics: Path) -> Iterator[None]:
+        epochs = checked.solver.epochs if iterative else None
+        with (
+            ProgressDisplay(sys.stderr, quiet=quiet, verbose=verbose, total_epochs=epochs) as display,
+            follow_metrics(metrics, display),
+        ):
+            yield
+
+    run = run_job(checked, fresh=fresh, verbose=verbose, watch=watch)
+    if run.already_finished and not quiet:
+        click.echo(f"{checked.name} has already finished; --fresh runs it again", err=True)
+    if as_json:
+        print_json(run.result)
+    else:
+        print_renderable(result_table(run.result), sys.stdout)
