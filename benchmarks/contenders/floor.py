@@ -1,0 +1,70 @@
+"""The limit: read every row group into a column-major block and do nothing with it.
+
+Learning should hide behind this in the first pass. Once with a process per core and once with a thread per
+core.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.contender import Contender, Grid, Outcome, Pass
+from benchmarks.problems import Dataset
+
+
+def scan(files: Sequence[Path]) -> int:
+    """Decode every row group into a column-major matrix, one at a time on this thread; return the rows."""
+    import pyarrow.parquet as pq
+
+    rows = 0
+    for file in files:
+        with pq.ParquetFile(file, pre_buffer=False) as parquet:
+            for ordinal in range(parquet.num_row_groups):
+                for batch in parquet.read_row_group(ordinal, use_threads=False).to_batches():
+                    rows += batch.to_tensor(row_major=False).shape[0]
+    return rows
+
+
+def _scan_with(
+    pool: ProcessPoolExecutor | ThreadPoolExecutor, workers: int, dataset: Dataset, grid: Grid
+) -> Outcome:
+    shares = [dataset.files[number::workers] for number in range(workers)]
+    list(
+        pool.map(scan, [[] for _ in range(workers)])
+    )  # start the workers and import pyarrow before the clock runs
+    started = time.time()
+    passes = []
+    for _ in range(grid.epochs):
+        began = time.perf_counter()
+        rows = sum(pool.map(scan, shares))
+        passes.append(Pass(rows, time.perf_counter() - began))
+    return Outcome(started, time.time(), passes)
+
+
+def _with_processes(dataset: Dataset, grid: Grid) -> Outcome:
+    workers = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return _scan_with(pool, workers, dataset, grid)
+
+
+def _with_threads(dataset: Dataset, grid: Grid) -> Outcome:
+    workers = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(workers) as pool:
+        return _scan_with(pool, workers, dataset, grid)
+
+
+CONTENDERS = (
+    Contender(
+        "floor_processes",
+        "bare pyarrow scan into column-major blocks, a process per core; learns nothing",
+        _with_processes,
+        single_process=False,
+    ),
+    Contender("floor_threads", "the same with a thread per core", _with_threads),
+    Contender("floor_1_core", "the same on one core", _with_threads, num_cpus=1),
+)
