@@ -167,7 +167,7 @@ def _moments(z_ND: torch.Tensor, w_N: torch.Tensor | None) -> MomentSums:
     (masses in kilograms and distances in metres can), and those that are constant up to its rounding.
     """
     moments = MomentSums.zeros(z_ND.shape[1])
-    step = max(256, _SLICE_ELEMENTS // max(z_ND.shape[1], 1))
+    step = max(256, min(_SLICE_ROWS, _SLICE_ELEMENTS // max(z_ND.shape[1], 1)))
     for start in range(0, z_ND.shape[0], step):
         z = z_ND[start : start + step].t()  # (D, n), rows contiguous
         w = torch.ones(z.shape[1], dtype=z.dtype) if w_N is None else w_N[start : start + step]
@@ -194,3 +194,4 @@ _CONSTANT = (
     1e-10  # variance over squared mean, below which float32's rounding of the mean would pass for a spread
 )
 _SLICE_ELEMENTS = 1 << 17  # 512 KiB of float32: with its centred copy it stays in a core's L2
+_SLICE_ROWS = 1 << 13  # a dot product of n numbers in float32 loses a digit for every 100-fold in n

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from linreg_dist.data.manifest import read_manifest
+from linreg_dist.data.reader import RowGroupReader, category_codes, numeric_values
+from linreg_dist.errors import DataError
+from tests.parquet import write_parquet
+
+
+def read_all(path, columns, dictionary=()):
+    manifest = read_manifest([str(path)])
+    reader = RowGroupReader(manifest, columns, dictionary)
+    return pa.concat_tables([reader.read(group) for group in manifest.row_groups], promote_options="default")
+
+
+def test_only_the_columns_asked_for_are_read(tmp_path):
+    write_parquet(tmp_path / "a.parquet", {"x": [1.0], "x.y": [2.0], "z": [3.0]})
+    table = read_all(tmp_path, ["z", "x.y"])
+    assert table.select(["z", "x.y"]).to_pylist() == [{"z": 3.0, "x.y": 2.0}]
+    assert "x" not in table.column_names
+
+
+def test_a_column_whose_name_begins_another_is_not_confused_with_it(tmp_path):
+    write_parquet(tmp_path / "a.parquet", {"x": [1.0], "x.y": [2.0]})
+    assert read_all(tmp_path, ["x"]).column("x").to_pylist() == [1.0]
+
+
+def test_row_groups_come_in_order_and_hive_keys_as_constants(tmp_path):
+    write_parquet(tmp_path / "k=1" / "s=u" / "a.parquet", {"x": np.arange(5.0)}, row_group_size=2)
+    write_parquet(tmp_path / "k=2" / "s=__HIVE_DEFAULT_PARTITION__" / "a.parquet", {"x": [9.0]})
+    table = read_all(tmp_path, ["k", "x", "s"], dictionary=["s"])
+    assert table.column("x").to_pylist() == [0.0, 1.0, 2.0, 3.0, 4.0, 9.0]
+    assert table.column("k").to_pylist() == [1, 1, 1, 1, 1, 2]
+    assert table.column("s").to_pylist() == ["u"] * 5 + [None]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array(["b", None, "a", "b"]),
+        pa.array(["b", None, "a", "b"], pa.large_string()),
+        pa.array(["b", None, "a", "b"], pa.string_view()),
+        pa.array(["b", None, "a", "b"]).dictionary_encode(),
+        pa.array([7, None, 3, 7]),
+        pa.array([True, None, False, True]),
+    ],
+    ids=lambda values: str(values.type)[:10],
+)
+def test_categories_of_any_type_come_back_as_codes_and_levels(tmp_path, values):
+    write_parquet(tmp_path / "a.parquet", pa.table({"s": values}))
+    codes, levels = category_codes(read_all(tmp_path, ["s"], dictionary=["s"]).column("s"))
+    assert [None if code < 0 else levels[code] for code in codes] == values.to_pylist()
+
+
+def test_chunks_with_different_dictionaries_are_unified():
+    chunks = [pa.array(["a", "b"]).dictionary_encode(), pa.array(["c", "a"]).dictionary_encode()]
+    codes, levels = category_codes(pa.chunked_array(chunks))
+    assert [levels[code] for code in codes] == ["a", "b", "c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("array", "expected", "kind"),
+    [
+        (pa.array([1, 2], pa.int16()), [1, 2], "i"),
+        (pa.array([1, None]), [1.0, np.nan], "f"),
+        (pa.array([True, False]), [1, 0], "u"),
+        (pa.array([True, None]), [1.0, np.nan], "f"),
+        (pa.array([Decimal("1.25"), None]), [1.25, np.nan], "f"),
+        (pa.array([1.5, 2.5], pa.float32()).cast(pa.float16()), [1.5, 2.5], "f"),
+        (pa.chunked_array([[1.0], [2.0]]), [1.0, 2.0], "f"),
+        (pa.chunked_array([], pa.float64()), [], "f"),
+    ],
+)
+def test_numbers_of_any_type_come_back_as_numpy_with_nan_for_null(array, expected, kind):
+    values = numeric_values(array)
+    np.testing.assert_array_equal(values, expected)
+    assert values.dtype.kind == kind
+
+
+def test_floats_without_nulls_are_not_copied():
+    array = pa.array(np.arange(10.0))
+    assert numeric_values(array).__array_interface__["data"][0] == array.buffers()[1].address
+
+
+def test_a_file_that_vanished_is_an_error_that_names_it(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", {"x": [1.0]})
+    manifest = read_manifest([str(path)])
+    path.unlink()
+    with pytest.raises(DataError, match=r"cannot read .*a\.parquet \(row group 0\)"):
+        RowGroupReader(manifest, ["x"]).read(manifest.row_groups[0])
+
+
+def test_a_file_that_changed_meanwhile_is_an_error(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", {"x": [1.0]})
+    manifest = read_manifest([str(path)])
+    write_parquet(path, {"x": [1.0, 2.0]})
+    with pytest.raises(DataError, match=r"has 2 rows, but had 1 when the job started.*run the job again"):
+        RowGroupReader(manifest, ["x"]).read(manifest.row_groups[0])
+
+
+def test_damaged_pages_are_an_error_that_names_the_row_group(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", {"x": np.random.default_rng(0).normal(size=1000)})
+    manifest = read_manifest([str(path)])
+    content = bytearray(path.read_bytes())
+    content[4:64] = bytes(60)
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match=r"cannot read .*\(row group 0\)"):
+        RowGroupReader(manifest, ["x"]).read(manifest.row_groups[0])
