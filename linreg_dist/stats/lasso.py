@@ -84,8 +84,8 @@ def _certificates(problem: LassoProblem, gamma_A: Array, slope_A: Array) -> tupl
     """Return the duality gap and the relative violation of the optimality conditions.
 
     With g = c - (G + L2)γ, R the penalised residual mean square and s = min(1, min l1_j/|g_j|), the dual
-    point s·residual gives gap = ½ R (1 - s)² + Σ (l1_j |γ_j| - s γ_j g_j): written so, nothing cancels near the
-    optimum.
+    point s·residual gives gap = ½ R (1 - s)² + Σ (l1_j |γ_j| - s γ_j g_j). Written so, nothing cancels near
+    the optimum.
     """
     ridge_A = problem.l2 * gamma_A
     g_A = slope_A - ridge_A

@@ -124,11 +124,9 @@ def penalised_path(
     ridge = [i for i, penalty in enumerate(penalties) if penalty.l1 == 0]
     if ridge:
         gamma_LAK[ridge] = _ridge_path(system, norm_A, np.array([penalties[i].l2 for i in ridge]))
-    # From large to small l1: coefficients come in one after another, and the last point is the next one's
-    # start.
-    sparse = sorted(
-        (i for i in range(len(penalties)) if penalties[i].l1 > 0), key=lambda i: penalties[i], reverse=True
-    )
+    # From large to small l1, coefficients come in one after another: each point starts from the one before.
+    sparse = [i for i in range(len(penalties)) if penalties[i].l1 > 0]
+    sparse.sort(key=lambda i: penalties[i], reverse=True)
     for k in range(system.xy.shape[1]):
         gamma_A = np.zeros(len(norm_A))
         for i in sparse:

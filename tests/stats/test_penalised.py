@@ -188,7 +188,7 @@ def test_a_hundred_penalties_at_32_columns_take_milliseconds():
         start = time.perf_counter()
         penalised_path(moments, grid)
         seconds.append(time.perf_counter() - start)
-    # About 0.01 s on the machine that this was written on; ten times that still means "no pass over the data".
+    # About 0.01 s on a core of 2.6 GHz; ten times that still is no second pass over the data.
     assert min(seconds) < 0.1
 
 

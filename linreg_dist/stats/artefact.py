@@ -1,0 +1,255 @@
+"""`statistics.safetensors`: moments on disk, with enough beside them to merge, subtract and solve later.
+
+The file is a plain safetensors file. Its tensors are those of `Moments` (float64) and the row counts
+(int64), prefixed ``fold.<i>.`` for the folds. Its header's string metadata hold, as JSON: the format and
+its version, the column names, and four things that this module compares but does not interpret: ``schema``,
+``encodings``, ``consumed`` and ``extra``.
+
+``consumed`` lists the pieces of data that were summed, one JSON value each (a file digest with a row group,
+say). A piece counts once: merging statistics that share one, or subtracting one that is not there, is
+refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from linreg_dist.errors import DataError
+from linreg_dist.stats.moments import Moments
+
+FORMAT = "linreg_dist.statistics"
+FORMAT_VERSION = 1
+
+_MAX_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """Moments together with where they come from.
+
+    Attributes:
+        moments: of all rows.
+        folds: of each cross-validation fold; empty when there are none.
+        schema: opaque JSON value: the columns and types that were read. Must be equal to merge.
+        encodings: opaque JSON value: how columns became features (levels, fill values). Must be equal to
+        merge. consumed: JSON values that identify the pieces of data, each by its content rather than its
+        place. extra: opaque JSON object; kept from the left operand of a merge or subtraction.
+
+    """
+
+    moments: Moments
+    folds: tuple[Moments, ...] = ()
+    schema: Any = None
+    encodings: Any = None
+    consumed: tuple[Any, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def save_artefact(artefact: Artefact, path: str | os.PathLike[str]) -> None:
+    """Write to ``path`` atomically: a reader, or a crash, sees the old file or the new one, never half of it.
+
+    Raises:
+        DataError: `Artefact.consumed` lists a piece twice.
+
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = to_bytes(artefact)
+    # In the same directory, because a rename is atomic only within one file system.
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_artefact(path: str | os.PathLike[str]) -> Artefact:
+    """Read what `save_artefact` wrote.
+
+    Raises:
+        DataError: there is no such file, or it is not a statistics file of a known version.
+
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read statistics from {path}: {error.strerror or error}") from error
+    return from_bytes(content, str(path))
+
+
+def to_bytes(artefact: Artefact) -> bytes:
+    """Return the file's content, the same bytes for the same artefact; raises as `save_artefact`."""
+    _keys(artefact, "the artefact")
+    tensors = _tensors(artefact.moments, "")
+    for i, fold in enumerate(artefact.folds):
+        tensors |= _tensors(fold, f"fold.{i}.")
+    metadata = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "feature_names": artefact.moments.feature_names,
+        "target_names": artefact.moments.target_names,
+        "num_folds": len(artefact.folds),
+        "schema": artefact.schema,
+        "encodings": artefact.encodings,
+        "consumed": artefact.consumed,
+        "extra": artefact.extra,
+    }
+    # One metadata entry: safetensors does not fix the order of several, and the bytes should be reproducible.
+    content: bytes = save_tensors(tensors, {"linreg_dist": json.dumps(metadata, sort_keys=True)})
+    return content
+
+
+def from_bytes(content: bytes, source: str) -> Artefact:
+    """Rebuild an artefact; ``source`` names it in errors. Raises DataError as `load_artefact`."""
+    metadata = _metadata(content, source)
+    try:
+        tensors = load_tensors(content)
+        names = tuple(metadata["feature_names"]), tuple(metadata["target_names"])
+        return Artefact(
+            moments=_moments(tensors, "", *names),
+            folds=tuple(_moments(tensors, f"fold.{i}.", *names) for i in range(metadata["num_folds"])),
+            schema=metadata["schema"],
+            encodings=metadata["encodings"],
+            consumed=tuple(metadata["consumed"]),
+            extra=metadata["extra"],
+        )
+    except (SafetensorError, KeyError) as error:
+        raise DataError(f"{source} is damaged: {error}; make the statistics again") from error
+
+
+def merge_artefacts(left: Artefact, right: Artefact) -> Artefact:
+    """Return the statistics of both sets of data.
+
+    Raises:
+        DataError: a piece of data is in both, or columns, schema, encodings or the number of folds differ.
+
+    """
+    _require_same_kind(left, right, "merge")
+    mine, theirs = _keys(left, "the left side"), _keys(right, "the right side")
+    shared = sorted(set(mine) & set(theirs))
+    if shared:
+        raise DataError(
+            f"the statistics overlap: {len(shared)} piece(s) of data are in both ({_shown(shared)}); "
+            "their rows would count twice. Merge only disjoint partitions, or subtract one first"
+        )
+    return replace(
+        left,
+        moments=left.moments.merge(right.moments),
+        folds=tuple(a.merge(b) for a, b in zip(left.folds, right.folds, strict=True)),
+        consumed=(*left.consumed, *right.consumed),
+    )
+
+
+def subtract_artefacts(left: Artefact, right: Artefact) -> Artefact:
+    """Return the statistics of the data of ``left`` without that of ``right``.
+
+    Raises:
+        DataError: ``right`` holds a piece of data that ``left`` does not, or columns, schema, encodings or
+        the number of
+            folds differ.
+
+    """
+    _require_same_kind(left, right, "subtract")
+    mine, theirs = _keys(left, "the left side"), set(_keys(right, "the right side"))
+    missing = sorted(theirs - set(mine))
+    if missing:
+        raise DataError(
+            f"cannot subtract: {len(missing)} piece(s) of data are not in the left side ({_shown(missing)})"
+        )
+    return replace(
+        left,
+        moments=left.moments.subtract(right.moments),
+        folds=tuple(a.subtract(b) for a, b in zip(left.folds, right.folds, strict=True)),
+        consumed=tuple(piece for key, piece in zip(mine, left.consumed, strict=True) if key not in theirs),
+    )
+
+
+def canonical(value: Any) -> str:
+    """Return the JSON text by which two opaque values are compared: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _require_same_kind(left: Artefact, right: Artefact, verb: str) -> None:
+    for name in ("schema", "encodings"):
+        ours, theirs = canonical(getattr(left, name)), canonical(getattr(right, name))
+        if ours != theirs:
+            raise DataError(
+                f"cannot {verb} statistics with different {name}: "
+                f"{_clipped(ours)} against {_clipped(theirs)}; "
+                "make both with the same job spec and category levels"
+            )
+    if len(left.folds) != len(right.folds):
+        raise DataError(
+            f"cannot {verb} statistics with {len(left.folds)} and with {len(right.folds)} folds; "
+            "make both with the same number of folds"
+        )
+
+
+def _keys(artefact: Artefact, side: str) -> list[str]:
+    keys = [canonical(piece) for piece in artefact.consumed]
+    twice = sorted(key for key, count in Counter(keys).items() if count > 1)
+    if twice:
+        raise DataError(f"{side} lists {len(twice)} piece(s) of data twice ({_shown(twice)})")
+    return keys
+
+
+def _shown(keys: list[str]) -> str:
+    return ", ".join(keys[:_MAX_NAMED]) + (", …" if len(keys) > _MAX_NAMED else "")
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
+def _tensors(moments: Moments, prefix: str) -> dict[str, torch.Tensor]:
+    return {
+        f"{prefix}counts": torch.tensor([moments.n, moments.n_zero_weight], dtype=torch.int64),
+        f"{prefix}sums": torch.tensor(
+            [moments.sum_w, moments.sum_w2, moments.sum_log_w], dtype=torch.float64
+        ),
+        f"{prefix}shift": moments.shift.cpu().contiguous(),
+        f"{prefix}offset": moments.offset.cpu().contiguous(),
+        f"{prefix}cross": moments.cross.cpu().contiguous(),
+    }
+
+
+def _moments(
+    tensors: dict[str, torch.Tensor], prefix: str, features: tuple[str, ...], targets: tuple[str, ...]
+) -> Moments:
+    n, n_zero_weight = tensors[f"{prefix}counts"].tolist()
+    sum_w, sum_w2, sum_log_w = tensors[f"{prefix}sums"].tolist()
+    shift, offset, cross = (tensors[f"{prefix}{name}"] for name in ("shift", "offset", "cross"))
+    return Moments(features, targets, n, n_zero_weight, sum_w, sum_w2, sum_log_w, shift, offset, cross)
+
+
+def _metadata(content: bytes, source: str) -> dict[str, Any]:
+    """Read our metadata from the header: eight bytes of length, then JSON (the safetensors format)."""
+    length = int.from_bytes(content[:8], "little")
+    try:
+        header = json.loads(content[8 : 8 + length])
+        metadata: dict[str, Any] = json.loads(header["__metadata__"]["linreg_dist"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{source} is not a statistics file; expected the safetensors file that an exact fit writes"
+        ) from error
+    if metadata.get("format") != FORMAT or metadata.get("version") != FORMAT_VERSION:
+        raise DataError(
+            f"{source} has format {metadata.get('format')} version {metadata.get('version')}; this program "
+            f"reads {FORMAT} version {FORMAT_VERSION}: use the program that wrote it, or make it again"
+        )
+    return metadata
