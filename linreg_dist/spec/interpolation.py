@@ -48,6 +48,17 @@ def interpolate(layers: Layers, environ: Mapping[str, str]) -> tuple[dict[Path, 
     return record, problems
 
 
+def uninterpolated(node: Any, path: Path, record: Mapping[Path, Interpolated]) -> Any:
+    """Return `node`, which stands at `path`, as it was before the environment was read: fit to be shown."""
+    if path in record:
+        return record[path].template
+    if isinstance(node, dict):
+        return {key: uninterpolated(value, (*path, key), record) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [uninterpolated(value, (*path, index), record) for index, value in enumerate(node)]
+    return node
+
+
 def escape(text: str) -> str:
     """Return `text` so that `interpolate` gives it back unchanged."""
     return text.replace("${", "$${")

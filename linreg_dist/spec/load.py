@@ -139,14 +139,15 @@ def _validate(
 ) -> tuple[JobSpec | None, list[Problem]]:
     """Return the spec, or what is wrong with it; nothing is said again about the values at `failed`."""
     sound = copy.deepcopy(layers.data)
-    bad = [_take_out(sound, path) for path in failed if path]
+    bad: list[Path] = []
+    _take_all_out(sound, failed, bad)
     spec, errors, conflicts = _try(sound)
     problems: list[Problem] = []
     if errors:
         templates = {path: item.template for path, item in interpolated.items()}
         problems = [item for item in reword(errors, layers, templates) if not _touches(item.path, bad)]
         # Conflicts are found on whole specs only, so look at what remains without the faulty values.
-        bad += [_take_out(sound, problem.path) for problem in problems]
+        _take_all_out(sound, [problem.path for problem in problems], bad)
         spec, _, conflicts = _try(_with_required(sound))
     for conflict in conflicts:
         if not any(_touches(path, bad) for path in conflict.involves):
@@ -164,6 +165,12 @@ def _try(data: Any) -> tuple[JobSpec | None, list[ErrorDetails], list[Conflict]]
     if errors[0]["type"] == "conflicts":
         return None, [], errors[0]["ctx"]["conflicts"]
     return None, errors, []
+
+
+def _take_all_out(data: dict[str, Any], paths: Sequence[Path], gone: list[Path]) -> None:
+    for path in paths:
+        if path and not any(path[: len(other)] == other for other in gone):
+            gone.append(_take_out(data, path))
 
 
 def _take_out(data: dict[str, Any], path: Path) -> Path:

@@ -7,10 +7,10 @@ import re
 from typing import Any
 
 from linreg_dist.errors import SpecError
+from linreg_dist.spec.interpolation import uninterpolated
 from linreg_dist.spec.load import check_layers
 from linreg_dist.spec.models import JobSpec
 from linreg_dist.spec.sources import from_mapping
-from linreg_dist.spec.yaml_reader import Path
 
 _LONGEST_NAME = 128
 
@@ -30,16 +30,17 @@ def expand_matrix(spec: JobSpec) -> list[JobSpec]:
     jobs: list[JobSpec] = []
     failures: list[str] = []
     names: set[str] = set()
+    shown = uninterpolated(spec.matrix, ("matrix",), spec.interpolated())
     for choice in itertools.product(*(range(len(values)) for values in spec.matrix.values())):
         setting = dict(zip(spec.matrix, choice, strict=True))
-        values = {dotted: _shown(spec, ("matrix", dotted, index)) for dotted, index in setting.items()}
+        values = {dotted: shown[dotted][index] for dotted, index in setting.items()}
         name = _job_name(spec.name, values, names)
         names.add(name)
         try:
             jobs.append(_one_job(spec, setting, name))
         except SpecError as error:
-            shown = ", ".join(f"{dotted}={value}" for dotted, value in values.items())
-            failures += [f"combination {shown}: {line}" for line in str(error).splitlines()]
+            combination = ", ".join(f"{dotted}={value}" for dotted, value in values.items())
+            failures += [f"combination {combination}: {line}" for line in str(error).splitlines()]
     if failures:
         raise SpecError("\n".join(failures))
     return jobs
@@ -67,17 +68,6 @@ def _job_name(base: str, setting: dict[str, Any], taken: set[str]) -> str:
             break
         candidate = f"{name[: _LONGEST_NAME - 8]}-{number}"
     return candidate
-
-
-def _shown(spec: JobSpec, path: Path) -> Any:
-    """Return the value at `path`, or what stood there before the environment was read."""
-    record = spec.interpolated()
-    value = spec.at(path)
-    if path in record:
-        return record[path].template
-    if isinstance(value, list | tuple):
-        return [_shown(spec, (*path, index)) for index in range(len(value))]
-    return value
 
 
 def _name_part(value: Any) -> str:

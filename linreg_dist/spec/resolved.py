@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from linreg_dist.spec.interpolation import Interpolated, escape
+from linreg_dist.spec.interpolation import Interpolated, escape, uninterpolated
 from linreg_dist.spec.models import JobSpec
 from linreg_dist.spec.problems import show_path
 from linreg_dist.spec.yaml_reader import NUMBER, Path
@@ -98,15 +98,7 @@ def _leaves(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 def _show(path: Path, value: Any, record: Mapping[Path, Interpolated]) -> str:
     if value is _ABSENT:
         return "(absent)"
-
-    def visit(node: Any, at: Path) -> Any:
-        if at in record:
-            return record[at].template
-        if isinstance(node, list):
-            return [visit(item, (*at, index)) for index, item in enumerate(node)]
-        return node
-
-    shown = visit(value, path)
+    shown = uninterpolated(value, path, record)
     return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
 
 
@@ -131,6 +123,13 @@ class _Dumper(yaml.SafeDumper):
         )
 
 
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # Some line breaks of Unicode would come back as blanks from within single quotes.
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(
     _Plain, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text))
 )
