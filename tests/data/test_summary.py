@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -99,10 +100,7 @@ def test_moments_merge_to_the_same_whole_in_any_grouping_and_order(cuts, order, 
     z = loc + np.random.default_rng(0).normal(size=(60, 2))
     w = np.random.default_rng(1).uniform(0.1, 2.0, size=60)
     edges = [0, *sorted(cuts), 60]
-    parts = [
-        summary_of(block_of(z[a:b], w_N=w[a:b], dtype=np.float64))
-        for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    parts = [summary_of(block_of(z[a:b], w_N=w[a:b], dtype=np.float64)) for a, b in pairwise(edges)]
     order.shuffle(parts)
     whole = BlockSummary.empty(2, 1)
     for part in parts:

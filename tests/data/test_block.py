@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from linreg_dist.data.block import Block, BlockBuilder, Shift
+from linreg_dist.data.encoding import Encoding, NumericColumn
+from linreg_dist.errors import DataError
+from tests.data.reading import open_data_set
+from tests.parquet import write_parquet
+
+
+def build(opened, *, dtype=np.float32, shuffle=False, shift=None) -> Block:
+    encoding = Encoding(tuple(NumericColumn(name) for name in opened.columns.features))
+    shift = shift or Shift(np.zeros(encoding.num_encoded), np.zeros(len(opened.columns.targets)))
+    builder = BlockBuilder(
+        opened.manifest,
+        opened.columns,
+        opened.spec,
+        encoding,
+        shift,
+        dtype=dtype,
+        shuffle=shuffle,
+        seed=0,
+    )
+    return builder.build(opened.manifest.row_groups[0])[0]
+
+
+@pytest.fixture
+def path(tmp_path):
+    rng = np.random.default_rng(0)
+    columns = {name: rng.normal(size=50) for name in ("a", "b", "y", "z")}
+    columns["w"] = rng.uniform(size=50)
+    columns["held"] = (np.arange(50) % 5 == 0).astype(int)
+    return write_parquet(tmp_path / "a.parquet", columns)
+
+
+def test_columns_are_contiguous_and_equal_the_files(path):
+    opened = open_data_set(path, features=["b", "a"], target=["y", "z"], weight="w")
+    block = build(opened, dtype=np.float64)
+    ((_, table, _),) = opened.tables()
+    assert block.x_ND.stride() == (1, 50)
+    assert block.y_NK.stride() == (1, 50)
+    np.testing.assert_array_equal(block.x_ND[:, 0], table.column("b"))
+    np.testing.assert_array_equal(block.x_ND[:, 1], table.column("a"))
+    np.testing.assert_array_equal(block.y_NK[:, 1], table.column("z"))
+    assert block.w_N is not None
+    np.testing.assert_array_equal(block.w_N, table.column("w"))
+    assert (block.num_rows, block.num_train) == (50, 50)
+    assert block.nbytes == 8 * 50 * 5
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_training_rows_come_first_and_all_columns_move_together(path, shuffle):
+    opened = open_data_set(
+        path, features=["a"], target="y", weight="w", validation={"method": "column", "column": "held"}
+    )
+    block = build(opened, dtype=np.float64, shuffle=shuffle)
+    assert (block.num_train, block.num_rows) == (40, 50)
+    for split, rows in (("train", slice(0, 40)), ("validation", slice(40, 50))):
+        for column, tensor in (("a", block.x_ND[:, 0]), ("y", block.y_NK[:, 0]), ("w", block.w_N)):
+            assert tensor[rows].tolist() == opened.values(column, split, shuffle=shuffle)
+
+
+def test_the_shift_is_taken_off_before_rounding(tmp_path):
+    exact = np.arange(8) / 4
+    path = write_parquet(tmp_path / "a.parquet", {"a": 1e8 + exact, "y": 5e8 - exact})
+    block = build(open_data_set(path), shift=Shift(np.array([1e8]), np.array([5e8])))
+    assert block.x_ND.dtype == torch.float32
+    assert block.x_ND[:, 0].tolist() == exact.tolist()
+    assert block.y_NK[:, 0].tolist() == (-exact).tolist()
+
+
+def test_negative_weights_are_an_error_that_counts_them(tmp_path):
+    columns = {"a": [1.0, 2.0, 3.0], "w": [1.0, -1.0, -0.5], "y": [0.0, 0.0, 0.0]}
+    path = write_parquet(tmp_path / "a.parquet", columns)
+    with pytest.raises(DataError, match=r"row group 0\): the weight column 'w' has 2 negative values"):
+        build(open_data_set(path, weight="w"))
+
+
+@pytest.mark.parametrize("column", ["a", "y", "w"])
+def test_a_number_beyond_float32_is_an_error_that_names_the_column(tmp_path, column):
+    columns = {"a": [1.0], "w": [1.0], "y": [0.0], column: [1e39]}
+    path = write_parquet(tmp_path / "a.parquet", columns)
+    with pytest.raises(DataError, match=rf"column '{column}' has values as large as 1e\+39, beyond the ran"):
+        build(open_data_set(path, weight="w"))
+    build(open_data_set(path, weight="w"), dtype=np.float64)
+
+
+def test_a_row_group_without_usable_rows_is_an_empty_block(path):
+    block = build(open_data_set(path, features=["a"], filter=[["a", ">", 1e9]]))
+    assert (block.num_rows, block.num_train) == (0, 0)
