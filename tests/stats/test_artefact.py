@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from blocks import moments_of
 from safetensors import safe_open
 from safetensors.torch import save as save_tensors
+from stats_blocks import moments_of
 
 from linreg_dist.errors import DataError
 from linreg_dist.stats.artefact import (

@@ -5,9 +5,9 @@ import time
 
 import numpy as np
 import pytest
-from blocks import moments_of
 from sklearn.linear_model import ElasticNet, Ridge
 from sklearn.preprocessing import StandardScaler
+from stats_blocks import moments_of
 
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.stats.crossval import cross_validate, mean_squared_error, penalties_of

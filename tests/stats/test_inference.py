@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from blocks import factor_of, moments_of
+from stats_blocks import factor_of, moments_of
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from linreg_dist.errors import SpecError

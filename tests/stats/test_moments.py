@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from blocks import column_major
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stats_blocks import column_major
 
 from linreg_dist.errors import DataError
 from linreg_dist.stats.kernel import SLICE_BYTES, shifted_sums, slice_rows

@@ -4,11 +4,11 @@ import time
 
 import numpy as np
 import pytest
-from blocks import moments_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import ElasticNet, Ridge
 from sklearn.preprocessing import StandardScaler
+from stats_blocks import moments_of
 
 from linreg_dist.errors import SpecError
 from linreg_dist.stats.inference import Refusal, infer

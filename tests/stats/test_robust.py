@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from blocks import blocks_of, moments_of
+from stats_blocks import blocks_of, moments_of
 
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.stats.inference import Refusal

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from blocks import factor_of, moments_of, with_ones
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.preprocessing import StandardScaler
+from stats_blocks import factor_of, moments_of, with_ones
 
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.stats.moments import Moments
