@@ -151,9 +151,12 @@ def _validate(
         spec, _, conflicts = _try(_with_required(sound))
     for conflict in conflicts:
         if not any(_touches(path, bad) for path in conflict.involves):
-            problems.append(Problem(layers.origin(conflict.at), conflict.message, conflict.at))
+            message = conflict.message
+            for item in interpolated.values():  # what came from the environment is not for others to read
+                message = message.replace(f'"{item.value}"', f'"{item.template}"')
+            problems.append(Problem(layers.origin(conflict.at), message, conflict.at))
     if spec is not None and spec.matrix is not None and not problems:
-        problems = _check_matrix(spec.matrix, layers)
+        problems = _check_matrix(spec.matrix, layers, interpolated)
     return (None if problems or bad else spec), problems
 
 
@@ -192,7 +195,9 @@ def _touches(path: Path, bad: Sequence[Path]) -> bool:
     return any(path[: len(other)] == other or other[: len(path)] == path for other in bad)
 
 
-def _check_matrix(matrix: Mapping[str, Sequence[Any]], layers: Layers) -> list[Problem]:
+def _check_matrix(
+    matrix: Mapping[str, Sequence[Any]], layers: Layers, interpolated: Mapping[Path, Interpolated]
+) -> list[Problem]:
     """Return what is wrong with each value of `matrix` alone; combinations are checked when they are made."""
     problems = []
     for dotted, values in matrix.items():
@@ -209,5 +214,9 @@ def _check_matrix(matrix: Mapping[str, Sequence[Any]], layers: Layers) -> list[P
             trial.put(path, value)
             _, errors, _ = _try(trial.data)
             at = (*at_key, index)
-            problems += [Problem(layers.origin(at), item.message, at) for item in reword(errors, trial, {})]
+            templates = {
+                (*path, *place[3:]): item.template for place, item in interpolated.items() if place[:3] == at
+            }
+            found = reword(errors, trial, templates)
+            problems += [Problem(layers.origin(at), item.message, at) for item in found]
     return problems

@@ -15,7 +15,10 @@ from linreg_dist.spec.problems import show_path
 from linreg_dist.spec.yaml_reader import NUMBER, Path
 
 _HEADER = "# The job as it ran: every field, defaults included. ${...} is read from the environment again.\n"
-_RESULT_SECTIONS = {"version", "data", "model", "solver", "tune"}
+_RESULT_FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("version", "data", "model", "solver", "tune"), True),
+    "scaling": {"virtual_shards": True},
+}
 _ABSENT = object()
 
 
@@ -48,7 +51,7 @@ def resolved_yaml(spec: JobSpec) -> str:
 def spec_hash(spec: JobSpec) -> str:
     """Return the SHA-256 (hex) of what determines the answer: equal specs must give equal models.
 
-    Hashed are ``version``, ``data``, ``model``, ``solver``, ``tune`` and the number of virtual shards, as
+    Hashed are ``version``, ``data``, ``model``, ``solver``, ``tune`` and ``scaling.virtual_shards``, as
     canonical JSON. Left out are ``name``, ``run``, ``cluster``, ``outputs``, ``tracking`` and the rest of
     ``scaling``: they say where and how the job runs and what is written beside the model, so a run may resume
     with others. ``matrix`` is left out because each of its jobs has a spec of its own. Values from the
@@ -83,8 +86,7 @@ def _whole(spec: JobSpec) -> dict[str, Any]:
 
 
 def _result_part(spec: JobSpec) -> dict[str, Any]:
-    part = spec.model_dump(mode="json", include=_RESULT_SECTIONS)
-    return {**part, "scaling": {"virtual_shards": spec.scaling.num_virtual_shards}}
+    return spec.model_dump(mode="json", include=_RESULT_FIELDS)
 
 
 def _leaves(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:

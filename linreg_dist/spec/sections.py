@@ -29,9 +29,6 @@ from linreg_dist.spec.fields import (
 )
 from linreg_dist.spec.filters import Condition, Filter, as_dnf
 
-VIRTUAL_SHARDS = 12
-"""The default number of virtual shards: divisible by 1, 2, 3, 4, 6 and 12 workers."""
-
 
 class Section(BaseModel):
     """Base of every section: frozen, and an unknown key is an error."""
@@ -271,9 +268,8 @@ class ScalingSpec(Section):
     )
     virtual_shards: AutoOrCount = Field(
         default="auto",
-        description="Streams of row groups that each global batch draws from; the answer is the same for "
-        "any number of workers up to this. auto: 12, or for more workers the next multiple "
-        "of 12.",
+        description="Streams of row groups that each global batch draws from; the answer is the same for any "
+        "number of workers up to this. auto: 12, or fewer where the row groups are few or large.",
     )
     memory_budget: ByteSize = Field(
         default="auto",
@@ -290,13 +286,6 @@ class ScalingSpec(Section):
     def min_workers(self) -> int:
         """The smallest number of workers asked for; 0 means in this process."""
         return self.num_workers[0] if isinstance(self.num_workers, tuple) else self.num_workers
-
-    @property
-    def num_virtual_shards(self) -> int:
-        """`virtual_shards` as a number."""
-        if self.virtual_shards != "auto":
-            return self.virtual_shards
-        return max(1, -(-self.max_workers // VIRTUAL_SHARDS)) * VIRTUAL_SHARDS
 
     @property
     def memory_budget_bytes(self) -> int | None:

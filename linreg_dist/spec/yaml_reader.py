@@ -24,6 +24,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 Path = tuple[str | int, ...]
 """Where a value stands in a document: ``("data", "features", 0)``."""
 
+_MAX_DIGITS = 1000  # Python refuses to convert much longer ones; as a float they become infinite
 _MAX_NODES = 100_000  # a few lines of nested aliases can stand for billions of values
 
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
@@ -75,7 +76,7 @@ def plain_scalar(text: str) -> Any:
     """Return what an unquoted YAML scalar means: None, a bool, an int, a float or the text itself."""
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.fullmatch(text):
+    if len(text) <= _MAX_DIGITS and _INT.fullmatch(text):
         return int(text)
     if _OCTAL.fullmatch(text):
         return int(text[2:], 8)
@@ -97,6 +98,12 @@ def read_yaml(text: str) -> Document:
     """
     try:
         node = yaml.compose(_without_tabs(text), Loader=_Loader)
+        if node is None:
+            return Document(None)
+        builder = _Builder()
+        data = builder.build(node, (), None)
+    except RecursionError:
+        raise YamlError([(1, 1, "lists or maps are nested too deeply in this file")]) from None
     except yaml.MarkedYAMLError as error:
         raise YamlError([_describe_syntax(error)]) from None
     except yaml.reader.ReaderError as error:
@@ -105,10 +112,6 @@ def read_yaml(text: str) -> Document:
         raise YamlError(
             [(line, column, f"not YAML: the character U+{int(error.character):04X} is not allowed")]
         ) from None
-    if node is None:
-        return Document(None)
-    builder = _Builder()
-    data = builder.build(node, (), None)
     if builder.faults:
         raise YamlError(sorted(builder.faults))
     return Document(data, builder.marks)

@@ -41,11 +41,10 @@ def test_a_filter_is_a_list_of_ors_of_a_list_of_ands() -> None:
     assert load_spec(nested).data.filter_dnf == [[("a", "<", 3)], [("b", "==", "2013-01-01")]]
 
 
-@pytest.mark.parametrize(("workers", "shards"), [(0, 12), (12, 12), (13, 24), ([2, 30], 36)])
-def test_automatic_virtual_shards_are_a_multiple_of_12_that_covers_the_workers(
-    workers: object, shards: int
-) -> None:
-    assert load_spec({**MINIMAL, "scaling": {"num_workers": workers}}).scaling.num_virtual_shards == shards
+@pytest.mark.parametrize(("workers", "least", "most"), [(0, 0, 0), (3, 3, 3), ([2, 30], 2, 30)])
+def test_the_number_of_workers_is_a_range(workers: object, least: int, most: int) -> None:
+    scaling = load_spec({**MINIMAL, "scaling": {"num_workers": workers}}).scaling
+    assert (scaling.min_workers, scaling.max_workers) == (least, most)
 
 
 def test_a_number_written_without_a_dot_is_the_same_spec(in_tmp: Path) -> None:
@@ -229,6 +228,10 @@ class TestEnvironment:
         lines = errors_of(file, environ={"SECRET": "hun/ter2"})
         assert len(lines) == 8
         assert "hun" not in "\n".join(lines)
+        conflict = {"data": {"path": "a", "target": "${S}", "features": ["${S}"]}}
+        assert errors_of(conflict, environ={"S": "hunter2"}) == [
+            '<dict>: "${S}" is both a feature and data.target; remove it from one @ data.features[0]'
+        ]
 
 
 class TestOverrides:

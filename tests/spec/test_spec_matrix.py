@@ -58,6 +58,13 @@ def test_a_job_keeps_secrets_out_of_its_name_and_its_yaml(write: Write) -> None:
     assert "hunter2" not in job.name + resolved_yaml(job)
 
 
+def test_a_wrong_value_from_the_environment_is_not_shown(write: Write, errors_of: Errors) -> None:
+    file = write("job.yaml", 'data: {path: /a, target: y}\nmatrix: {model.l2: ["${K}"]}')
+    assert errors_of(file, environ={"K": "hunter2"}) == [
+        'job.yaml:2:21: found "${K}" from the environment, expected a number @ matrix.model.l2[0]'
+    ]
+
+
 @pytest.mark.parametrize(
     ("matrix", "message"),
     [

@@ -123,6 +123,15 @@ def test_any_json_document_reads_as_json_does(data: object) -> None:
     assert read_yaml(json.dumps(data)).data == data
 
 
+def test_a_number_of_thousands_of_digits_is_no_crash() -> None:
+    assert read_yaml("9" * 10_000).data == math.inf
+
+
+def test_endless_nesting_is_refused() -> None:
+    with pytest.raises(YamlError, match="nested too deeply"):
+        read_yaml("[" * 5000 + "]" * 5000)
+
+
 def test_an_empty_document_is_none() -> None:
     assert read_yaml("# nothing\n").data is None
 
