@@ -17,7 +17,7 @@ from linreg_dist.spec.interpolation import Interpolated, escape, interpolate
 from linreg_dist.spec.models import JobSpec
 from linreg_dist.spec.problems import Problem, spec_error
 from linreg_dist.spec.sections import RunSpec
-from linreg_dist.spec.sources import Layers, apply_overrides, from_file, from_mapping, get_at
+from linreg_dist.spec.sources import Layers, apply_overrides, fault_in_part, from_file, from_mapping, get_at
 from linreg_dist.spec.wording import reword, unknown_path
 from linreg_dist.spec.yaml_reader import Path
 
@@ -203,7 +203,7 @@ def _check_matrix(
     for dotted, values in matrix.items():
         path = tuple(dotted.split("."))
         at_key = ("matrix", dotted)
-        message = unknown_path(path)
+        message = unknown_path(path) or fault_in_part(layers, path)
         if path[0] in ("matrix", "name", "version"):
             message = f"{path[0]} cannot vary within a matrix; each job gets its name from what varies"
         if message is not None:

@@ -170,14 +170,18 @@ def _refuse_path(layers: Layers, path: Path, root: Origin) -> Problem | None:
         return Problem(root, f'found the path "{show_path(path)}", expected names joined by single dots')
     if path == ("extends",):
         return Problem(root, "extends cannot be set from outside; write it into the file", path)
+    fault = fault_in_part(layers, path)
+    return Problem(root, fault, path) if fault is not None else None
+
+
+def fault_in_part(layers: Layers, path: Path) -> str | None:
+    """Return why the value at `path` cannot be set alone: something around it is no map."""
     for length in range(1, len(path)):
         parent = layers.get(path[:length])
         if parent is not None and not isinstance(parent, dict):
             whole = show_path(path[:length])
             kind = "a list" if isinstance(parent, list) else "one value"
-            return Problem(
-                root, f"{whole} is {kind}, which cannot be set in part; set {whole} as a whole", path
-            )
+            return f"{whole} is {kind}, which cannot be set in part; set {whole} as a whole"
     return None
 
 

@@ -74,13 +74,16 @@ def test_a_wrong_value_from_the_environment_is_not_shown(write: Write, errors_of
         ({"model.l2": []}, "found an empty list, expected a list with at least 1 element @ matrix.model.l2"),
         ({"model.l2": 3}, "found the number 3, expected a list @ matrix.model.l2"),
         ({"model.l2": [0, -1]}, "found the number -1, expected a number of at least 0 @ matrix.model.l2[1]"),
+        ({"cluster.env.A.b": [1]}, "cluster.env.A is one value, which cannot be set in part; set "
+        "cluster.env.A as "
+         "a whole @ matrix.cluster.env.A.b"),
         ({"solver.name.x": [1]}, "solver.name is one value, which has no fields @ matrix.solver.name.x"),
     ],
 )  # fmt: skip
 def test_a_wrong_path_or_value_is_found_when_the_spec_is_read(
     matrix: object, message: str, errors_of: Errors
 ) -> None:
-    assert errors_of({**MINIMAL, "matrix": matrix}) == [f"<dict>: {message}"]
+    assert errors_of({**MINIMAL, "cluster": {"env": {"A": "1"}}, "matrix": matrix}) == [f"<dict>: {message}"]
 
 
 def test_any_path_within_an_open_map_may_vary() -> None:
