@@ -107,7 +107,8 @@ def _names(text: str | None, known: Mapping[str, object], kind: str) -> tuple[st
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise click.BadParameter(f"no {kind} {', '.join(unknown) or text!r}; there are {', '.join(known)}")
+        found = ", ".join(unknown) or "in an empty list"
+        raise click.BadParameter(f"no {kind} {found}; there are {', '.join(known)}")
     return names
 
 

@@ -1,4 +1,4 @@
-"""How long gloo takes to sum a vector over processes of this machine: latency and bandwidth without any training."""
+"""How long gloo takes to sum a vector over processes: latency and bandwidth without any training."""
 
 from __future__ import annotations
 
@@ -33,11 +33,10 @@ def measure_allreduce(num_ranks: int, sizes_bytes: Sequence[int]) -> dict[int, f
     for process in ranks:
         process.join()
     if any(process.exitcode for process in ranks):
-        raise RuntimeError(f"all-reduce ranks ended with exit
-        codes {[process.exitcode for process
-        in ranks]}")
-    measured: dict[int, float] =
-    queue.get() return measured
+        codes = [process.exitcode for process in ranks]
+        raise RuntimeError(f"all-reduce ranks ended with exit codes {codes}")
+    measured: dict[int, float] = queue.get()
+    return measured
 
 
 def _rank(rank: int, num_ranks: int, port: int, sizes_bytes: tuple[int, ...], queue: Any) -> None:
@@ -47,9 +46,7 @@ def _rank(rank: int, num_ranks: int, port: int, sizes_bytes: tuple[int, ...], qu
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[rank % len(cores)]})
     torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=num_ranks
-    )
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=num_ranks)
     seconds = {}
     for size in sizes_bytes:
         vector = torch.zeros(max(1, size // 8), dtype=torch.float64)

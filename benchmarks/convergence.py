@@ -1,4 +1,4 @@
-"""Loss against wall time: what synchronising less often, or with larger batches, costs in progress and saves in time.
+"""Loss against wall time: what rarer synchronisation or larger batches save in time and cost in progress.
 
 Rows a second alone would reward never talking at all. So every setting trains the same correlated problem for
 the same number of passes, and what counts is the gap to the optimum after each second.
@@ -123,12 +123,14 @@ def render(
     lines = [
         "# Loss against wall time",
         "",
-        f"{CONTENDERS[contender].about}; {machine['cpu']}, {machine['cores']} cores. Problem C32: {rows:,} rows, 32 features,",
-        f"neighbours correlated 0.9; optimum {optimum:.6g}. Written by `python -m benchmarks convergence`.",
+        f"{CONTENDERS[contender].about}; {machine['cpu']}, {machine['cores']} cores. Problem C32:",
+        f"{rows:,} rows, 32 features, neighbours correlated 0.9; optimum {optimum:.6g}.",
+        "Written by `python -m benchmarks convergence`.",
         "",
-        "`gap` is the mean squared error over all rows less the optimum. A pass's loss is the mean over its steps, so it lags behind.",
+        "`gap` is the mean squared error over all rows less the optimum. The loss of a pass is the mean over",
+        "its steps, so it lags behind the model that the pass ends with.",
         "",
-        "| setting | s to the end of pass 1 | s in all | loss of pass 1 | loss of the last pass | final gap |",
+        "| setting | s to the end of pass 1 | s in all | loss of pass 1 | loss of the last | final gap |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for curve in sorted(curves, key=lambda curve: curve.final_gap):
@@ -145,9 +147,10 @@ def render(
         "",
         "![loss against wall time](convergence.png)",
         "",
-        "How to choose: `sync_every: 1` gives the same answer on any number of workers and is right whenever a step takes",
-        "longer than the all-reduce. `sync_every: k` is for small batches on a slow network; the workers drift apart between",
-        "averages, and with unequal data that drift is a bias that a constant learning rate does not remove.",
+        "How to choose: `sync_every: 1` gives the same answer on any number of workers and is right whenever",
+        "a step takes longer than the all-reduce. `sync_every: k` is for small batches on a slow network;",
+        "the workers drift apart between averages, and where their data differ that drift is a bias which a",
+        "constant learning rate does not remove.",
     ]
     return "\n".join(lines) + "\n"
 

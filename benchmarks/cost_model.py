@@ -37,7 +37,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Work:
-    """One pass over the rows, or (``rows`` 0) bare all-reduces; ``payload_bytes`` is what is reduced in a step."""
+    """One pass over the rows, or (``rows`` 0) bare all-reduces of ``payload_bytes``."""
 
     rows: int
     features: int
@@ -93,7 +93,7 @@ class CostModel:
 
 
 def fit_cost_model(points: Sequence[Measured]) -> CostModel:
-    """Fit the coefficients to the points that are to be fitted (Lawson & Hanson 1974, ch. 23, as in `scipy.optimize.nnls`).
+    """Fit the coefficients (Lawson & Hanson 1974, ch. 23, as in `scipy.optimize.nnls`) to the marked points.
 
     Raises:
         ValueError: fewer points than coefficients.

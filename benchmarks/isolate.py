@@ -27,13 +27,14 @@ class Record:
     Attributes:
         problem, contender, round: which.
         num_rows, num_features: the size of the problem, whatever part of it the contender read.
+        cores: how many it could use.
         status, reason: whether it worked, and why not.
         startup_s: from the start of the process until it began to read.
         train_s: reading and learning.
         teardown_s: until the process was gone.
-        passes: ``(rows, seconds)`` one after another; the first includes reading.
-        mse, gap: the mean squared error over ALL rows of what was learnt, and its excess over the optimum.
-        peak_rss_mb: of the process, None where it used others.
+        passes: ``(rows, seconds)`` one after another; the first includes reading. Their sum is at most
+        ``train_s``. mse, gap: the mean squared error over ALL rows of what was learnt, and its excess over
+        the optimum. peak_rss_mb: of the process, None where it used others.
         note, extra: from the contender.
     """
 
@@ -44,6 +45,7 @@ class Record:
     num_features: int
     status: Status
     reason: str = ""
+    cores: int | None = None
     startup_s: float | None = None
     train_s: float | None = None
     teardown_s: float | None = None
@@ -108,6 +110,7 @@ def run_isolated(contender: Contender, dataset: Dataset, grid: Grid, round_numbe
     return Record(
         **identity,
         status="ok",
+        cores=document["cores"],
         startup_s=outcome["started"] - spawned,
         train_s=outcome["finished"] - outcome["started"],
         teardown_s=gone - outcome["finished"],

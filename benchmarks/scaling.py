@@ -82,18 +82,9 @@ def measure_and_write(
         for point in star:
             record = run_point(point, round_number, root)
             records[point].append(record)
-            say(f"round {round_number} 
-            {point.label}: {record.status} {record.reason}
-          
-           
-          
-           
-          
-           
-            {record.train_s or 0:.2f} s")
-    measured = [item for point, runs in records.items() for item in
-    as_measured(point, runs, cores)] for ranks in
-    (2, 4):
+            say(f"round {round_number}  {point.label}: {record.status} {record.reason}")
+    measured = [item for point, runs in records.items() for item in as_measured(point, runs, cores)]
+    for ranks in (2, 4):
         say(f"all-reduce over {ranks} processes")
         for size, seconds in measure_allreduce(ranks, _ALLREDUCE_BYTES).items():
             work = Work(0, 0, ranks, 1, reads=False, cores=cores, payload_bytes=size)
@@ -120,8 +111,9 @@ def run_point(point: Point, round_number: int, root: Path) -> Record:
         epochs=3,
         overrides={"solver.global_batch_size": max(1, point.rows // point.steps)},
     )
-    return run_isolated(CONTENDERS[f"ours_ray_{point.workers}"], materialise(problem, root), grid,
-    round_number)
+    return run_isolated(
+        CONTENDERS[f"ours_ray_{point.workers}"], materialise(problem, root), grid, round_number
+    )
 
 
 def as_measured(point: Point, runs: Sequence[Record], cores: int) -> Iterator[Measured]:

@@ -1,4 +1,4 @@
-"""The text and the picture of `scaling`: coefficients, predicted against measured, and 10 TB on up to 1,000 workers."""
+"""The text and picture of `scaling`: coefficients, predicted and measured, 10 TB on up to 1,000 workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BATCH_PER_WORKER = 65_536
 
 
 def far_work(workers: int, *, reads: bool, steps: int | None = None, growing: bool = False) -> Work:
-    """Return a pass over 10 TB of 32 features: ``steps``, or a global batch that is fixed or grows with the workers."""
+    """Return a pass over 10 TB: of ``steps``, or of a global batch that is fixed or grows with workers."""
     rows = int(_BYTES / (4 * (_FEATURES + 1)))
     batch = _BATCH_PER_WORKER * workers if growing else _FIXED_BATCH
     count = -(-rows // batch) if steps is None else steps
@@ -29,7 +29,7 @@ def render(model: CostModel, measured: Sequence[Measured], machine: dict[str, An
         "# How cost grows",
         "",
         f"Measured on {machine['cpu']}, {machine['cores']} cores, with Ray workers pinned to one core each.",
-        "Written by `python -m benchmarks scaling`; the model and its terms are in `benchmarks/cost_model.py`.",
+        "Written by `python -m benchmarks scaling`; benchmarks/cost_model.py explains the terms.",
         "",
         "## The model",
         "",
@@ -67,12 +67,12 @@ def _far(model: CostModel) -> list[str]:
     lines = [
         "## Drawn to 1,000 workers and 10 TB",
         "",
-        f"{far_work(1, reads=True).rows:,} rows of {_FEATURES} float32 features and a target, one core per worker, storage that",
-        "feeds every worker as fast as the page cache does here. Latency and bandwidth are those of processes on",
-        "one machine: over a network, take the latency coefficient of that network instead. These are predictions,",
-        "not measurements.",
+        f"{far_work(1, reads=True).rows:,} rows of {_FEATURES} float32 features and a target, one core per",
+        "worker, storage that feeds every worker as fast as the page cache does here. Latency and bandwidth",
+        "are those of processes on one machine: over a network, take the coefficients of that network.",
+        "These are predictions, not measurements.",
         "",
-        "| workers | first pass | later pass | of it communication | later, batch grows | of it communication | one reduction in all |",
+        "| workers | first pass | later pass | talking | later, batch grows | talking | one reduction |",
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for workers in _WORKERS:
@@ -90,8 +90,8 @@ def _far(model: CostModel) -> list[str]:
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
-        f"A global batch of {_FIXED_BATCH:,} rows in the first columns, {_BATCH_PER_WORKER:,} rows per worker where it grows, and a "
-        "single reduction (the exact solver) in the last.",
+        f"The global batch is {_FIXED_BATCH:,} rows, or {_BATCH_PER_WORKER:,} rows per worker where it",
+        "grows; the last column needs a single reduction (the exact solver). Talking: communication.",
     ]
     return lines
 

@@ -1,0 +1,61 @@
+"""Each part of a pass on its own; every benchmark checks what it computed, so that it cannot time a no-op."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.contenders.floor import scan
+from benchmarks.parts import Parts
+from linreg_dist.data.plan import deal_lanes, plan_epoch
+from linreg_dist.data.rows import hash_split
+from linreg_dist.training.sweep import Rows, sweep_rows
+
+
+def test_scan_one_file_into_column_major_blocks(benchmark: Any, parts: Parts) -> None:
+    """The floor, for comparison with the next."""
+    rows = benchmark(scan, parts.dataset.files[:1])
+    assert rows == 125_000
+
+
+def test_decode_split_shuffle_and_encode_one_row_group(benchmark: Any, parts: Parts) -> None:
+    builder = parts.builder()
+    block, _ = benchmark(builder.build, parts.manifest.row_groups[0])
+    assert block.num_rows == 125_000
+    assert block.x_ND.stride() == (1, 125_000)
+
+
+@pytest.mark.parametrize("features", [8, 32, 256])
+def test_sweep_over_a_block_in_memory(benchmark: Any, features: int) -> None:
+    rows = 4_000_000 // features
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(features, rows, generator=generator).t()
+    y = torch.randn(1, rows, generator=generator).t()
+    coef, intercept = torch.zeros(features, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    torch.set_num_threads(1)
+    sums = benchmark(sweep_rows, Rows(x, y, None), coef, intercept, "squared", None)
+    expected = -(x.t().double() @ y.double())
+    torch.testing.assert_close(sums.grad_DK, expected, rtol=1e-3, atol=1.0)
+
+
+def test_hash_split_of_one_row_group(benchmark: Any) -> None:
+    mask = benchmark(hash_split, "part-000.parquet", 1_000_000, 125_000, 0.2, 0)
+    assert np.mean(mask) == pytest.approx(0.2, abs=0.01)
+
+
+def test_plan_of_one_epoch_with_its_slices(benchmark: Any, parts: Parts) -> None:
+    dealt = deal_lanes(parts.manifest, 2)
+
+    def plan() -> int:
+        epoch = plan_epoch(parts.manifest, dealt, epoch=1, steps=128, shuffle=True, seed=0)
+        return sum(
+            piece.stop - piece.start
+            for lane in range(2)
+            for step in range(128)
+            for piece in epoch.slices(lane, step)
+        )
+
+    assert benchmark(plan) == 250_000

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+if str(ROOT) not in sys.path:  # `pytest` alone, unlike `python -m pytest`, does not add the current directory
+    sys.path.insert(0, str(ROOT))
+
+from benchmarks.problems import Dataset, Problem, materialise  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("benchmark-data")
+
+
+@pytest.fixture(scope="session")
+def dataset(data_root: Path) -> Dataset:
+    """20,000 rows of 8 features."""
+    return materialise(Problem("W8", 20_000, 8, row_group_rows=1_000), data_root)
