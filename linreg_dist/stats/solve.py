@@ -16,7 +16,7 @@ second pass
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,9 +33,9 @@ GRAM_CONDITION_LIMIT = 1000.0
 # Residual sum of squares over total: below this the quadratic form keeps fewer than 8 of its digits.
 GRAM_RESIDUAL_LIMIT = 1e-7
 
-# Up to here singular values are computed; above, LAPACK's estimate in the 1-norm (it may be √A times too
-# large).
+# Up to here all singular values are computed; above, the extreme ones by power iteration.
 _EXACT_CONDITION_COLUMNS = 512
+_POWER_STEPS = 30
 
 _MAX_RELATED = 5
 
@@ -222,8 +222,30 @@ def _condition_number(factor: Factor) -> float:
     if num <= _EXACT_CONDITION_COLUMNS:
         singular = sl.svdvals(factor.r)
         return float(singular[0] / singular[-1])
-    reciprocal, _ = sl.lapack.dtrcon(factor.r)
-    return float(1.0 / max(reciprocal, EPS * EPS))
+    largest = _power_iteration(lambda v: factor.r.T @ (factor.r @ v), num)
+    smallest = _power_iteration(lambda v: _triangular(factor.r, _triangular(factor.r, v, trans="T")), num)
+    return math.sqrt(largest * smallest)
+
+
+def _triangular(r_AA: Array, v_A: Array, trans: str = "N") -> Array:
+    return np.asarray(sl.solve_triangular(r_AA, v_A, trans=trans, check_finite=False))
+
+
+def _power_iteration(apply: Callable[[Array], Array], num: int) -> float:
+    """Return the largest eigenvalue of a positive definite map, at most about a quarter too small.
+
+    Kuczyński and Woźniakowski, "Estimating the largest eigenvalue by the power and Lanczos algorithms with
+    a random start" (1992), theorem 3.1: after q steps the mean relative error is at most
+    0.87 ln(num) / (q - 1).
+    """
+    vector_A = np.random.default_rng(0).normal(size=num)
+    value = 0.0
+    for _ in range(_POWER_STEPS):
+        vector_A /= np.linalg.norm(vector_A)
+        image_A = apply(vector_A)
+        value = float(vector_A @ image_A)
+        vector_A = image_A
+    return value
 
 
 def _tsqr_reason(

@@ -76,6 +76,15 @@ def test_condition_number_is_that_of_the_centred_and_scaled_design():
     assert solve(factor_of(x, y)).condition_number == pytest.approx(want, rel=1e-9)
 
 
+def test_the_condition_number_of_many_columns_is_estimated_closely_from_below():
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(1500, 600))
+    x[:, 1] += 30 * x[:, 0]
+    want = np.linalg.cond((x - x.mean(0)) / x.std(0))
+    got = solve(moments_of(x, rng.normal(size=1500))).condition_number
+    assert 0.8 * want < got < 1.0001 * want
+
+
 @SOURCES
 def test_a_column_with_mean_a_million_times_its_deviation_in_float32_costs_nothing(source_of):
     rng = np.random.default_rng(3)
