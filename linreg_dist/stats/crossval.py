@@ -6,7 +6,7 @@ its own::
     mse = (ȳ - b - β'x̄)² + (Syy - 2 β'Sxy + β'Sxxβ) / Σw
 
 The spread over folds, weighted by their Σw, gives the standard error of the mean as glmnet computes it:
-Friedman, Hastie and Tibshirani, "Regularization Paths …", J. Stat. Softw. 33 (2010), section 6; the
+Friedman, Hastie and Tibshirani, "Regularization Paths …", J. Stat. Softw. 33 (2010); the
 one-standard-error rule is in Hastie, Tibshirani and Friedman, The Elements of Statistical Learning (2nd
 ed.), section 7.10.
 """

@@ -7,15 +7,14 @@ With X̃ = [1 X], W = diag(w) and C = (X̃'WX̃)⁻¹, the covariance of the coe
 What n is depends on what the weights mean:
 
 - ``analytic``: a row's error has variance σ²/w (w is a precision). n counts the rows whose weight is
-positive: a row of
-  weight zero says nothing, and would otherwise be counted as evidence. This is R's `lm` and, for positive
-  weights, statsmodels' `WLS`. The log-likelihood has the term ½ Σ log w.
+  positive: a row of weight zero says nothing, and would otherwise be counted as evidence. This is R's `lm`
+  and, for positive weights, statsmodels' `WLS`. The log-likelihood has the term ½ Σ log w.
 - ``frequency``: a row stands for w equal rows. n = Σ w: the same as repeating rows.
 
 Inference does not exist where a penalty biases the coefficients, where features are combinations of others,
 or where no degrees of freedom are left. Then `infer` returns a `Refusal` that says so.
 
-Greene, Econometric Analysis (8th ed.), sections 4.4, 4.7 and 5.3; AIC and BIC count the coefficients, not
+Formulas: Greene, Econometric Analysis (8th ed.), chapters 4 and 5. AIC and BIC count the coefficients, not
 σ, as statsmodels does.
 """
 

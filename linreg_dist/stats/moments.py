@@ -7,8 +7,7 @@ of them.
 
 Merge: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances"
 (1979), eq. 2.1; the weighted multivariate form is Pébay et al., "Numerically stable, scalable formulas for
-parallel and online computation of higher-order multivariate central moments with arbitrary weights" (2016),
-eq. 2.5 and 3.3.
+parallel and online computation of higher-order multivariate central moments with arbitrary weights" (2016).
 """
 
 from __future__ import annotations

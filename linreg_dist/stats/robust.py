@@ -1,6 +1,7 @@
 """Covariances that survive unequal or clustered error variances, in one streamed pass: HC0 to HC3, cluster.
 
-The sandwich is ``C M C`` with C = (X̃'WX̃)⁻¹, X̃ = [1 X], and the meat, for rows with error e and leverage h ::
+The sandwich is ``C M C`` with C = (X̃'WX̃)⁻¹, X̃ = [1 X], and the meat, for rows with error e and leverage
+h ::
 
     HC0       M = Σ (w e)² x̃x̃'                         White (1980)
     HC1       HC0 · n/df

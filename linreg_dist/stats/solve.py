@@ -235,7 +235,7 @@ def _power_iteration(apply: Callable[[Array], Array], num: int) -> float:
     """Return the largest eigenvalue of a positive definite map, at most about a quarter too small.
 
     Kuczyński and Woźniakowski, "Estimating the largest eigenvalue by the power and Lanczos algorithms with
-    a random start" (1992), theorem 3.1: after q steps the mean relative error is at most
+    a random start" (1992): after q steps the mean relative error is at most
     0.87 ln(num) / (q - 1).
     """
     vector_A = np.random.default_rng(0).normal(size=num)

@@ -9,8 +9,8 @@ diag(scale), the unknown is γ = D β, and what is minimised over γ, per target
 `GramSystem` knows the products X'WX and X'Wy; it is cheap and loses digits as cond(X)².
 `TriangleSystem` knows R of a QR factorisation of √W [X y]; it loses digits as cond(X) only.
 
-Equilibration is within a factor √P of the best column scaling: van der Sluis, "Condition numbers and
-equilibration of matrices" (1969), theorem 3.5.
+Equilibration is within a factor √P of the best column scaling: van der Sluis (1969); Higham, Accuracy and
+Stability of Numerical Algorithms (2nd ed.), theorem 7.5.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ residual sum of squares comes out as a sum of squares. It costs about four times
 moments.
 
 Demmel, Grigori, Hoemmen and Langou, "Communication-optimal parallel and sequential QR and LU
-factorizations", SIAM J. Sci. Comput. 34 (2012), section 4.
+factorizations", SIAM J. Sci. Comput. 34 (2012).
 """
 
 from __future__ import annotations
