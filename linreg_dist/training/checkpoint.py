@@ -73,8 +73,11 @@ class CheckpointStore:
         final = self._folder / name
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
-        for old in self._names()[: -self._num_to_keep]:
-            shutil.rmtree(self._folder / old)
+        # What lies ahead of this one was not resumed from: torn, or another job's. It must not pass for newer.
+        earlier = [other for other in self._names() if other < name]
+        kept = {name, *earlier[::-1][: self._num_to_keep - 1]}
+        for other in set(self._names()) - kept:
+            shutil.rmtree(self._folder / other)
 
     def latest(self, fingerprint: str) -> tuple[Progress, dict[str, torch.Tensor]] | None:
         """Return the newest checkpoint that is whole and belongs to this job, or None."""
