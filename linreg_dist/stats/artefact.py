@@ -160,8 +160,7 @@ def subtract_artefacts(left: Artefact, right: Artefact) -> Artefact:
 
     Raises:
         DataError: ``right`` holds a piece of data that ``left`` does not, or columns, schema, encodings or
-        the number of
-            folds differ.
+            the number of folds differ.
 
     """
     _require_same_kind(left, right, "subtract")

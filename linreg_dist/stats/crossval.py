@@ -36,8 +36,7 @@ class CrossValidation:
         std_err: (L,), of the mean.
         best: position of the penalty with the least mean.
         one_std_err: position of the largest penalty, of the l1_ratio of the best, whose mean is within one
-        standard error
-            of the best mean: the simplest model that cannot be told from the best.
+            standard error of the best mean: the simplest model that cannot be told from the best.
 
     """
 

@@ -81,8 +81,7 @@ class Moments:
 
         Raises:
             DataError: shapes do not match, or a value or weight is NaN, infinite, negative (weights) or too
-            large to
-                be squared in float64; the columns are named.
+                large to be squared in float64; the columns are named.
 
         """
         features, targets = _block_names(x_ND, y_NK, w_N, feature_names, target_names)

@@ -259,8 +259,7 @@ def robust_tests(
         cov_type: HC0, HC1, HC2, HC3 or cluster; must be among the accumulated kinds.
         alpha: 1 minus the level of the intervals.
         use_t: use the t distribution with n - q (clusters: G - 1) degrees of freedom instead of the normal
-        one, which
-            is statsmodels' default; Stata's is t.
+            one, which is statsmodels' default; Stata's is t.
 
     Raises:
         SpecError: ``cov_type`` was not accumulated, or ``alpha`` is not between 0 and 1.

@@ -9,8 +9,8 @@ The route escalates, and says so:
 1. pivoted Cholesky of the equilibrated Gram matrix;
 2. where columns are dependent to working precision: the solution of least norm, the dependent columns named;
 3. where the Gram matrix has lost too many digits: `Solution.tsqr_reason` is set. The caller then makes a
-second pass
-   that accumulates an `RFactor` and solves again from that; the answer has the digits of a float64 QR.
+   second pass that accumulates an `RFactor` and solves again from that; the answer has the digits of a
+   float64 QR.
 """
 
 from __future__ import annotations
