@@ -35,7 +35,9 @@ class SpecError(LinregDistError):
 
 
 class DataError(LinregDistError):
-    """The data does not fit the spec: a missing column, a wrong type, no rows, a value that is not allowed."""
+    """The data does not fit the spec: a missing column, a wrong type, no rows, a value that is not "
+    "allowed.
+    """
 
     exit_code = 3
 

@@ -18,13 +18,15 @@ import numpy as np
 from linreg_dist.data.manifest import Manifest
 
 MAX_LANES = 12  # divisible by 1, 2, 3, 4, 6: even shares for the usual small numbers of workers
+_PARTS = 16  # of a row group, permuted each epoch: slices of memory, so that reshuffling moves no row
 _OPEN_BYTES = 1 << 30  # decoded bytes that one worker may hold open: one row group per lane
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A share of one row group: its training rows from ``start/of`` to ``stop/of``, beginning at ``turn`` of
-    the way round.
+    """A share of one row group: its training rows from ``start/of`` to ``stop/of``.
+
+    The rows are counted after the block's equal parts have been put into ``order``.
 
     Shares are fractions because how many rows of a group train is known only once it is decoded; the
     fractions of a group's slices in one epoch meet exactly, so each training row is used once.
@@ -34,22 +36,24 @@ class Slice:
     start: int
     stop: int
     of: int
-    turn: float = 0.0
+    order: tuple[int, ...] = (0,)
 
     def spans(self, num_rows: int) -> list[tuple[int, int]]:
-        """Return the half-open row ranges of this slice in a block with ``num_rows`` training rows (at
-        most two).
-        """
-        offset = int(self.turn * num_rows)
-        first = self.start * num_rows // self.of + offset
-        last = self.stop * num_rows // self.of + offset
-        if last <= first:
-            return []
-        if first >= num_rows:
-            return [(first - num_rows, last - num_rows)]
-        if last <= num_rows:
-            return [(first, last)]
-        return [(first, num_rows), (0, last - num_rows)]
+        """Return the half-open row ranges of this slice in a block with ``num_rows`` training rows."""
+        first, last = self.start * num_rows // self.of, self.stop * num_rows // self.of
+        parts = len(self.order)
+        spans: list[tuple[int, int]] = []
+        begin = 0
+        for part in self.order:
+            low, high = part * num_rows // parts, (part + 1) * num_rows // parts
+            end = begin + high - low
+            taken = (low + max(first - begin, 0), low + min(last, end) - begin)
+            if taken[0] < taken[1]:
+                if spans and spans[-1][1] == taken[0]:
+                    taken = (spans.pop()[0], taken[1])
+                spans.append(taken)
+            begin = end
+        return spans
 
 
 def num_lanes(
@@ -105,13 +109,14 @@ class EpochPlan:
 
     Attributes:
         lanes: for each lane its row groups with their row counts, in this epoch's order.
-        turns: for each row group where its slices begin, as a fraction of a turn.
+        part_orders: for each row group the order of its equal parts; without one it is read from top to
+            bottom.
         steps: optimizer steps.
 
     """
 
     lanes: tuple[tuple[tuple[int, int], ...], ...]
-    turns: dict[int, float]
+    part_orders: dict[int, tuple[int, ...]]
     steps: int
 
     def slices(self, lane: int, step: int) -> list[Slice]:
@@ -124,7 +129,7 @@ class EpochPlan:
         for index, rows in groups:
             low, high = max(begin - first, 0), min(end - first, rows)
             if low < high:
-                taken.append(Slice(index, low, high, rows, self.turns.get(index, 0.0)))
+                taken.append(Slice(index, low, high, rows, self.part_orders.get(index, (0,))))
             first += rows
         return taken
 
@@ -135,10 +140,11 @@ class EpochPlan:
         needed: list[tuple[int, int, int]] = []
         for lane in lanes:
             total = sum(rows for _, rows in self.lanes[lane])
+            begin = self._position(lane, total, first_step)
             first = 0
             for index, rows in self.lanes[lane]:
-                if first + rows > self._position(lane, total, first_step):
-                    needed.append((self._step_at(lane, total, first), lane, index))
+                if first + rows > begin:
+                    needed.append((self._step_at(lane, total, max(first, begin)), lane, index))
                 first += rows
         return [index for _, _, index in sorted(needed)]
 
@@ -162,7 +168,7 @@ def plan_epoch(
     shuffle: bool,
     seed: int,
 ) -> EpochPlan:
-    """Return the order of one epoch: row groups permuted within their lane, each begun at another row.
+    """Return the order of one epoch: row groups permuted within their lane, the parts of each row group too.
 
     Together with the fixed permutation inside each row group this mixes rows as far as a lane reaches. It is
     not a uniform shuffle of the data
@@ -172,12 +178,13 @@ def plan_epoch(
     Row groups that only validate are left out.
     """
     lanes = []
-    turns: dict[int, float] = {}
+    part_orders: dict[int, tuple[int, ...]] = {}
     for lane, groups in enumerate(dealt):
         order = [index for index in groups if manifest.role(manifest.row_groups[index]) == "train"]
         if shuffle:
             generator = np.random.default_rng([seed, epoch, lane])
             order = [order[i] for i in generator.permutation(len(order))]
-            turns.update(zip(order, generator.random(len(order)).tolist(), strict=True))
+            for index in order:
+                part_orders[index] = tuple(generator.permutation(_PARTS).tolist())
         lanes.append(tuple((index, manifest.row_groups[index].num_rows) for index in order))
-    return EpochPlan(tuple(lanes), turns, steps)
+    return EpochPlan(tuple(lanes), part_orders, steps)

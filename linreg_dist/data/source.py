@@ -169,7 +169,8 @@ def _has_parquet_suffix(name: str) -> bool:
 def _hive_folders(uri: str, key: str) -> list[str]:
     """Return the folders below the root, and those just above it that are hive keys.
 
-    So ``flights/month=3`` has the column ``month`` whether the path given was ``flights`` or ``flights/month=3``.
+    So ``flights/month=3`` has the column ``month`` whether the path given was ``flights`` or
+    ``flights/month=3``.
     """
     below = posixpath.dirname(key).split("/")
     above = uri.partition("?")[0].removesuffix(key).rstrip("/").split("/")

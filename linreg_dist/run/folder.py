@@ -65,8 +65,9 @@ class RunFolder:
         return self.path / ".ray"
 
     @property
-    def _data_digest(self) -> Path:
-        return self.path / "checkpoints" / "data.sha256"
+    def _identity(self) -> Path:
+        """Hashes of the spec and the data that the checkpoints belong to."""
+        return self.path / "checkpoints" / "identity.json"
 
     def result(self) -> dict[str, Any] | None:
         """Return result.json, or None if the run has not ended."""
@@ -94,36 +95,41 @@ class RunFolder:
                     f"choose another name or storage_path"
                 )
             shutil.rmtree(self.path)
+        identity = {"spec": spec_hash(spec), "data": manifest_digest}
         if self.job_yaml.exists():
-            self._refuse_other(spec, manifest_digest)
+            self._refuse_other(spec, identity)
             earlier = self.result()
             if earlier is not None and earlier["status"] == SUCCEEDED:
                 return earlier
             self.result_json.unlink(missing_ok=True)
-        self._data_digest.parent.mkdir(parents=True, exist_ok=True)
+        self._identity.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self._identity, json.dumps(identity))
         write_whole(self.job_yaml, resolved_yaml(spec))
-        write_whole(self._data_digest, manifest_digest)
         return None
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write result.json, last and whole."""
         write_whole(self.result_json, json.dumps(result, indent=2) + "\n")
 
-    def _refuse_other(self, spec: JobSpec, manifest_digest: str) -> None:
-        earlier = load_spec(self.job_yaml)
-        if spec_hash(earlier) != spec_hash(spec):
-            changes = "\n".join(f"  {line}" for line in diff_specs(earlier, spec))
+    def _refuse_other(self, spec: JobSpec, identity: dict[str, str]) -> None:
+        recorded = json.loads(self._identity.read_text()) if self._identity.exists() else {}
+        if recorded.get("spec") != identity["spec"]:
+            changes = "\n".join(f"  {line}" for line in self._changes(spec))
             raise SpecError(
-                f"{self.path} holds a run of another spec:\n{changes}\nChoose another name, or start over "
-                f"with --fresh"
-            )
-        recorded = self._data_digest.read_text().strip() if self._data_digest.exists() else manifest_digest
-        if recorded != manifest_digest:
-            raise SpecError(
-                f"{self.path} holds a run of the same spec on other data: files were added, removed or "
-                f"rewritten since. "
+                f"{self.path} holds a run of another spec:\n{changes}\n"
                 "Choose another name, or start over with --fresh"
             )
+        if recorded.get("data") != identity["data"]:
+            raise SpecError(
+                f"{self.path} holds a run of the same spec on other data: files were added, removed or "
+                "rewritten since. Choose another name, or start over with --fresh"
+            )
+
+    def _changes(self, spec: JobSpec) -> list[str]:
+        try:
+            return diff_specs(load_spec(self.job_yaml), spec, result_only=True)
+        except SpecError as error:  # an environment variable that it was written with may be gone
+            return [f"(the earlier spec cannot be read again: {error})"]
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -67,7 +67,8 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
 
     if not verbose:
         _quiet_ray()
-    # Ray looks every 2 s whether the workers have finished; a short job would wait longer for that than it trains.
+    # Ray looks every 2 s whether the workers have finished; a short job would wait longer for that than it
+    # trains.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     spec = job.spec
     trainer = TorchTrainer(
