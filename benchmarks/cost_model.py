@@ -1,9 +1,10 @@
-"""What a pass costs, as a sum of five things, each with one coefficient found by non-negative least squares.
+"""What a pass costs, as a sum of six things, each with one coefficient found by non-negative least squares.
 
 For n rows of d features and one target, float32, on p workers of one core each, on a machine with c cores, in
 s optimizer steps::
 
-    seconds = scan    · n·(d+1)·4 / min(p, c)      first pass only: read, decompress, decode, convert
+    seconds = once                                 first pass only: footers, pilot block, first collective
+            + scan    · n·(d+1)·4 / min(p, c)      first pass only: read, decompress, decode, convert
             + compute · n·(d+1)   / min(p, c)      predict, and the gradient
             + step    · s                          optimizer, autograd, plan
             + latency · s·⌈log₂ p⌉                 rounds of a halving-doubling all-reduce
@@ -23,8 +24,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-TERMS = ("scan", "compute", "step", "latency", "byte")
+TERMS = ("once", "scan", "compute", "step", "latency", "byte")
 UNITS = {
+    "once": "s per first pass",
     "scan": "s per byte of decoded data",
     "compute": "s per value",
     "step": "s per step",
@@ -49,11 +51,12 @@ class Work:
 
     @property
     def terms(self) -> Array:
-        """What the five coefficients are multiplied with."""
+        """What the coefficients are multiplied with, in the order of `TERMS`."""
         values = self.rows * (self.features + 1) / min(self.workers, self.cores)
         sent = 8 * (self.features + 4) if self.payload_bytes is None else self.payload_bytes
         return np.array(
             [
+                1.0 if self.reads else 0.0,
                 4.0 * values if self.reads else 0.0,
                 values,
                 self.steps if self.rows else 0,
@@ -75,7 +78,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class CostModel:
-    """The five coefficients, in the order of `TERMS`."""
+    """The coefficients, in the order of `TERMS`."""
 
     coefficients: tuple[float, ...]
 
@@ -85,7 +88,7 @@ class CostModel:
 
     def communication(self, work: Work) -> float:
         """Return the part of `seconds` that is latency and bytes."""
-        return float(np.dot(self.coefficients[3:], work.terms[3:]))
+        return float(np.dot(self.coefficients[4:], work.terms[4:]))
 
     def relative_error(self, point: Measured) -> float:
         """Return predicted over measured seconds, minus 1."""
