@@ -73,7 +73,7 @@ class CheckpointStore:
         final = self._folder / name
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
-        # What lies ahead of this one was not resumed from: torn, or another job's. It must not pass for newer.
+        # What lies ahead was not resumed from: it is torn, or another job's, and must not pass for newer.
         earlier = [other for other in self._names() if other < name]
         kept = {name, *earlier[::-1][: self._num_to_keep - 1]}
         for other in set(self._names()) - kept:

@@ -21,7 +21,7 @@ from linreg_dist.stats.tsqr import RFactor, merge_factors
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.inference import inference_document
 from linreg_dist.training.job import TrainJob
-from linreg_dist.training.prepare import OpenData, check_counts, collect_by_lane
+from linreg_dist.training.prepare import OpenData, check_counts, check_weight, collect_by_lane
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.worker import Worker
 
@@ -75,7 +75,8 @@ def gather_moments(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLo
     """Sum the moments of all rows of all workers, in the units of the files.
 
     Raises:
-        DataError: on every worker alike: see `check_counts`, and values too large to be squared.
+        DataError: on every worker alike: see `check_counts` and `check_weight`, and values too
+            large to be squared.
 
     """
     features, targets = data.encoding.names, job.columns.targets
@@ -108,6 +109,7 @@ def gather_moments(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLo
     merged = [
         merge_all(part) for part in ([lane.train for lane in lanes], [lane.validation for lane in lanes])
     ]
+    check_weight(job, counts, float(merged[0].sum_w))
     for moments in merged:
         moments.shift = moments.shift + shift  # from block units to the files': a shift is all that differs
     return ExactSums(counts, *merged)

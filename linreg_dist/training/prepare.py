@@ -94,6 +94,7 @@ def summarise(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog) ->
         empty(),
     )
     check_counts(job, summary.counts)
+    check_weight(job, summary.counts, summary.y.weight)
     return summary
 
 
@@ -302,6 +303,20 @@ def check_counts(job: TrainJob, counts: RowCounts) -> None:
             f"{counts.missing_rows:,} dropped for missing "
             f"values ({missing_report(counts.missing) or 'none'}) and {counts.validation:,} held out for "
             f"validation"
+        )
+
+
+def check_weight(job: TrainJob, counts: RowCounts, sum_w: float) -> None:
+    """Raise if the training rows have no weight at all.
+
+    Raises:
+        DataError: all weights are 0.
+
+    """
+    if sum_w <= 0.0:
+        raise DataError(
+            f"the weights of all {counts.train:,} training rows are 0 (column {job.spec.data.weight!r}): "
+            "nothing to fit; expected at least one positive weight. Check data.weight"
         )
 
 
