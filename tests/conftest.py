@@ -1,0 +1,34 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from linreg_dist.run import Run
+
+
+@pytest.fixture
+def train_here(tmp_path: Path) -> Callable[..., Run]:
+    """Return a function that trains in this process on the Parquet at a path.
+
+    It takes the sections of a spec; the target is ``y`` and no row validates unless ``data`` says so.
+    """
+    from linreg_dist.run import train  # loads torch: only for tests that train
+
+    def run(
+        path: Path, *, fresh: bool = False, data: Mapping[str, Any] | None = None, **sections: Any
+    ) -> Run:
+        spec = {
+            "name": "job",
+            "data": {"path": str(path), "target": "y", "validation": {"method": "none"}, **(data or {})},
+            **sections,
+            "run": {"storage_path": str(tmp_path / "runs"), **sections.get("run", {})},
+        }
+        return train(spec, fresh=fresh)
+
+    return run
