@@ -42,6 +42,7 @@ class Setting:
         batch = "auto" if self.global_batch_size is None else self.global_batch_size
         return {
             "solver.name": self.solver,
+            "solver.schedule": "constant",
             "solver.sync_every": self.sync_every,
             "solver.global_batch_size": batch,
         }

@@ -53,7 +53,7 @@ def _row(runs: list[Record], records: Sequence[Record]) -> Row:
     train_s = _median(run.train_s for run in done)
     first = _median(run.first_rows_per_s for run in done)
     floor = _median(
-        run.first_rows_per_s for run in records if run.problem == last.problem and run.contender == FLOOR
+        run.rows_per_s for run in records if run.problem == last.problem and run.contender == FLOOR
     )
     seconds = [run.train_s for run in done if run.train_s]
     mse, gap = _median(run.mse for run in done), _median(run.gap for run in done)
@@ -110,14 +110,14 @@ TARGETS: tuple[Target, ...] = (
         "first epoch, all threads, of the two-process scan",
         _BOTH,
         ("ours_all_threads", _FIRST),
-        (FLOOR, _FIRST),
+        (FLOOR, "rows_per_s"),
         0.8,
     ),
     Target(
         "first epoch, 2 Ray workers, of the two-process scan",
         _BOTH,
         ("ours_ray_2", _FIRST),
-        (FLOOR, _FIRST),
+        (FLOOR, "rows_per_s"),
         0.8,
     ),
     Target(

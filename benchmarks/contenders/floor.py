@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from benchmarks.contender import Contender, Grid, Outcome, Pass
 from benchmarks.problems import Dataset
@@ -30,13 +32,16 @@ def scan(files: Sequence[Path]) -> int:
     return rows
 
 
-def _scan_with(
-    pool: ProcessPoolExecutor | ThreadPoolExecutor, workers: int, dataset: Dataset, grid: Grid
-) -> Outcome:
+def _up(barrier: Any) -> None:
+    """Start a worker: import what it needs and wait for the others, so that the clock finds all ready."""
+    import pyarrow.parquet  # noqa: F401
+
+    barrier.wait()
+
+
+def _scan_with(pool: Executor, workers: int, dataset: Dataset, grid: Grid) -> Outcome:
     shares = [dataset.files[number::workers] for number in range(workers)]
-    list(
-        pool.map(scan, [[] for _ in range(workers)])
-    )  # start the workers and import pyarrow before the clock runs
+    list(pool.map(scan, [[] for _ in range(workers)]))  # returns when every worker is up
     started = time.time()
     passes = []
     for _ in range(grid.epochs):
@@ -48,13 +53,16 @@ def _scan_with(
 
 def _with_processes(dataset: Dataset, grid: Grid) -> Outcome:
     workers = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(workers)
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_up, initargs=(barrier,)) as pool:
         return _scan_with(pool, workers, dataset, grid)
 
 
 def _with_threads(dataset: Dataset, grid: Grid) -> Outcome:
     workers = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(workers) as pool:
+    barrier = threading.Barrier(workers)
+    with ThreadPoolExecutor(workers, initializer=_up, initargs=(barrier,)) as pool:
         return _scan_with(pool, workers, dataset, grid)
 
 

@@ -17,12 +17,16 @@ _NAME = "benchmark"
 
 
 def job(dataset: Dataset, grid: Grid, **sections: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the job: every row trains (as in all contenders), Adam, a fixed number of epochs."""
+    """Return the job: every row trains (as in all contenders), Adam, a fixed number of epochs.
+
+    The cosine schedule brings the learning rate to zero with the last epoch: a constant one stops a noise ball
+    away from the optimum, and speed is compared at equal or lower loss.
+    """
     base: dict[str, Any] = {
         "version": 1,
         "name": _NAME,
         "data": {"path": str(dataset.parts), "target": TARGET, "validation": {"method": "none"}},
-        "solver": {"name": "adam", "epochs": grid.epochs, "early_stop": None},
+        "solver": {"name": "adam", "schedule": "cosine", "epochs": grid.epochs, "early_stop": None},
         "outputs": {"report": False},
     }
     for section, values in sections.items():
