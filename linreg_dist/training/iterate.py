@@ -105,6 +105,7 @@ class _Iteration:
         )
         self.checkpoints = CheckpointStore(job.run_dir / "checkpoints", job.spec.run.num_to_keep)
         self.state = _State(epoch_sums=torch.zeros(1 + self.num_targets, dtype=torch.float64))
+        self.last_save = time.monotonic()
 
     def run(self) -> Fit:
         """Resume if there is something to resume, then run the epochs that are left."""
@@ -160,7 +161,6 @@ class _Iteration:
         )
         lanes = self.job.lanes_of(self.worker.rank, self.worker.world_size)
         started = time.perf_counter()
-        last_save = time.monotonic()
         first_step = state.step
         sync_every = solver.sync_every if self.worker.world_size > 1 else 1
         for pieces in epoch_batches(self.data.store, plan, lanes, self.worker.device, first_step):
@@ -173,9 +173,9 @@ class _Iteration:
             if self.log.tick_due():
                 self._tick(started, first_step)
             in_step = not alone or state.step % sync_every == 0  # else the workers' weights differ
-            if in_step and time.monotonic() - last_save >= self.job.spec.run.checkpoint_every_s:
+            if in_step and time.monotonic() - self.last_save >= self.job.spec.run.checkpoint_every_s:
                 self._save()
-                last_save = time.monotonic()
+                self.last_save = time.monotonic()
         self._finish_epoch(started, first_step)
         return int(self.train_rows * (self.steps - first_step) / self.steps)
 
