@@ -19,8 +19,8 @@ _NAME = "benchmark"
 def job(dataset: Dataset, grid: Grid, **sections: Mapping[str, Any]) -> dict[str, Any]:
     """Return the job: every row trains (as in all contenders), Adam, a fixed number of epochs.
 
-    The cosine schedule brings the learning rate to zero with the last epoch: a constant one stops a noise ball
-    away from the optimum, and speed is compared at equal or lower loss.
+    The cosine schedule takes the learning rate to zero with the last epoch: a constant one ends somewhere
+    near the optimum, and speed is compared at equal or lower loss.
     """
     base: dict[str, Any] = {
         "version": 1,
