@@ -173,3 +173,11 @@ def test_a_row_with_a_missing_value_keeps_the_side_of_the_others(tmp_path):
 
 def test_the_report_of_missing_values_lists_the_worst_column_first():
     assert missing_report({"b": 2, "a": 2, "c": 1234}) == "c (1,234 rows), a (2 rows), b (2 rows)"
+
+
+def test_a_large_row_group_is_shuffled_from_end_to_end(tmp_path):
+    write_parquet(tmp_path / "a.parquet", numbered(70_001))
+    rows = np.array(open_data_set(tmp_path).values("y", "train", shuffle=True))
+    assert np.array_equal(np.sort(rows), numbered(70_001)["y"])
+    assert abs(np.corrcoef(rows, np.arange(len(rows)))[0, 1]) < 0.1
+    assert np.mean(np.abs(np.diff(rows)) > 1000) > 0.01
