@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linreg_dist.data.columns import Columns
+from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest
 from linreg_dist.data.plan import deal_lanes, lanes_of_worker
 from linreg_dist.spec import JobSpec, spec_hash
@@ -22,6 +23,9 @@ class TrainJob:
         num_lanes: virtual shards; the same for any number of workers.
         solver: the solver that ``auto`` stands for.
         run_dir: the run's folder.
+        encoding: how an earlier run encoded the columns, where this one adds to its statistics; None lets the
+            data decide.
+        update_from: the statistics that this run adds to, or None.
 
     """
 
@@ -31,6 +35,8 @@ class TrainJob:
     num_lanes: int
     solver: str
     run_dir: Path
+    encoding: Encoding | None = None
+    update_from: Path | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -51,6 +57,7 @@ class TrainJob:
         """What ``standardize: auto`` stands for: on when penalised or iterative."""
         choice = self.spec.model.standardize
         if choice == "auto":
-            penalised = self.spec.model.l1 > 0 or self.spec.model.l2 > 0
+            model = self.spec.model
+            penalised = model.l1 > 0 or model.l2 > 0 or self.spec.tune is not None
             return penalised or self.solver != "exact"
         return choice

@@ -37,6 +37,20 @@ class Mergeable(Protocol):
 
 M = TypeVar("M", bound=Mergeable)
 
+
+class Partials(Protocol[M]):
+    """Keeps what a pass has summed so far, so that a job that is continued does not read those rows again."""
+
+    def restore(self, lane: int) -> tuple[M, int] | None:
+        """Return a lane's part and how many of its row groups are in it; None if nothing was kept."""
+
+    def keep(self, lane: int, part: M, num_groups: int) -> None:
+        """Take note of a lane's part, which holds its first ``num_groups`` row groups."""
+
+    def save(self, *, now: bool = False) -> None:
+        """Write what was noted if it is time to, or at once."""
+
+
 _SHIFT_FROM = 8.0  # |mean| / spread above which float32 would lose three bits of the spread
 
 
@@ -101,6 +115,8 @@ def summarise(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog) ->
 def _complete_encoding(worker: Worker, job: TrainJob, log: MetricsLog) -> Encoding:
     """Return the encoding, after a pass over the data where levels or means have to be found."""
     data, columns = job.spec.data, job.columns
+    if job.encoding is not None:
+        return job.encoding
     needs_levels = any(levels is None for levels in columns.categorical.values())
     means = data.missing == "mean"
     scan = LevelScan()
@@ -217,6 +233,7 @@ def collect_by_lane(
     empty: Callable[[], M],
     log: MetricsLog,
     phase: str,
+    partials: Partials[M] | None = None,
 ) -> list[M]:
     """Make one pass over the row groups and merge what it finds lane by lane.
 
@@ -224,6 +241,7 @@ def collect_by_lane(
         worker, job, log: as in training; ``phase`` names the pass in the progress ticks.
         results: computes a part for each row group of a list, in order.
         empty: makes a part of no rows.
+        partials: remembers the parts of an interrupted pass; each lane goes on after what is remembered.
 
     Returns:
         One part per lane, the same on every worker, for any number of workers.
@@ -234,14 +252,22 @@ def collect_by_lane(
     """
     lanes = job.lanes
     mine = list(job.lanes_of(worker.rank, worker.world_size))
-    order = [(lane, index) for lane in mine for index in lanes[lane]]
-    total = sum(job.manifest.row_groups[index].num_rows for _, index in order)
 
     def work() -> dict[int, M]:
-        by_lane = {lane: empty() for lane in mine}
+        by_lane, done = {lane: empty() for lane in mine}, dict.fromkeys(mine, 0)
+        for lane in mine:
+            restored = None if partials is None else partials.restore(lane)
+            if restored is not None:
+                by_lane[lane], done[lane] = restored
+        order = [(lane, index) for lane in mine for index in lanes[lane][done[lane] :]]
+        total = sum(job.manifest.row_groups[index].num_rows for _, index in order)
         started, rows = time.perf_counter(), 0
         for (lane, index), part in zip(order, results([index for _, index in order]), strict=True):
             by_lane[lane].merge(part)
+            done[lane] += 1
+            if partials is not None:
+                partials.keep(lane, by_lane[lane], done[lane])
+                partials.save()
             rows += job.manifest.row_groups[index].num_rows
             if log.tick_due():
                 elapsed = time.perf_counter() - started
