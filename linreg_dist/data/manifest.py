@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -100,7 +101,8 @@ def read_manifest(paths: Sequence[str], validation_paths: Sequence[str] = ()) ->
         validation_paths: the same for data that only validates (``validation: {method: path}``).
 
     Raises:
-        DataError: nothing found, a file is no Parquet, or the files hold no row at all.
+        DataError: nothing found, a file is no Parquet or has two columns of one name, or the files hold no
+            row at all.
 
     """
     found, types = find_files(paths)
@@ -115,6 +117,13 @@ def read_manifest(paths: Sequence[str], validation_paths: Sequence[str] = ()) ->
     files: list[ParquetFileInfo] = []
     groups: list[RowGroup] = []
     for number, (item, (footer, digest), role) in enumerate(zip(found, footers, roles, strict=True)):
+        schema = footer.schema.to_arrow_schema()
+        doubled = [name for name, times in Counter(schema.names).items() if times > 1]
+        if doubled:
+            raise DataError(
+                f"{item.uri} has {schema.names.count(doubled[0])} columns named {doubled[0]!r}; expected "
+                "different names: rename them when writing the Parquet"
+            )
         files.append(
             ParquetFileInfo(
                 uri=item.uri,
@@ -122,7 +131,7 @@ def read_manifest(paths: Sequence[str], validation_paths: Sequence[str] = ()) ->
                 size=item.size,
                 num_rows=footer.num_rows,
                 partition=item.partition,
-                schema=footer.schema.to_arrow_schema(),
+                schema=schema,
                 role=role,
                 footer_sha256=digest,
             )

@@ -143,3 +143,10 @@ def test_hive_keys_of_training_and_validation_must_have_one_type(tmp_path):
     write_parquet(tmp_path / "held" / "k=x" / "a.parquet", column(10))
     with pytest.raises(DataError, match=r"hive key 'k' is int64 in data\.path and string in"):
         read_manifest([str(tmp_path / "train")], [str(tmp_path / "held")])
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    table = pa.table([pa.array([1.0]), pa.array([2.0]), pa.array([3.0])], names=["x", "y", "x"])
+    write_parquet(tmp_path / "a.parquet", table)
+    with pytest.raises(DataError, match=r"a\.parquet has 2 columns named 'x'; expected different names"):
+        read_manifest([str(tmp_path)])
