@@ -16,7 +16,7 @@ from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.scaling import AffineScale
 from linreg_dist.training.worker import Worker
 
-_SAMPLE_ROWS = 16_384
+_SAMPLE_ROWS, _SAMPLE_GROUPS = 16_384, 12
 
 
 class Evaluator:
@@ -88,16 +88,24 @@ class Evaluator:
 
 
 def sample_curvature(worker: Worker, job: TrainJob, data: OpenData, scale: AffineScale) -> Curvature:
-    """Measure the curvature on the first row group that trains; the worker that owns it tells the others."""
+    """Measure the curvature on row groups spread over the data, which may be sorted.
+
+    Every worker gets the same answer, whatever their number: row groups are measured one by one.
+    """
+    training = [group.index for group in job.manifest.row_groups if job.manifest.role(group) == "train"]
+    chosen = training[:: -(-len(training) // _SAMPLE_GROUPS)]
     lanes = job.lanes
     mine = {index for lane in job.lanes_of(worker.rank, worker.world_size) for index in lanes[lane]}
-    owned = None
-    for group in job.manifest.row_groups:
-        if job.manifest.role(group) == "train":
-            if group.index in mine:
-                block = data.store.load(group.index)
-                x = block.x_ND[: min(block.num_train, _SAMPLE_ROWS)].double()
-                mean, spread = torch.from_numpy(scale.x_mean_D), torch.from_numpy(scale.x_scale_D)
-                owned = Curvature.measure((x - mean) / spread, fit_intercept=job.spec.model.fit_intercept)
-            break
-    return next(found for found in worker.gather(owned) if found is not None)
+    mean, spread = torch.from_numpy(scale.x_mean_D), torch.from_numpy(scale.x_scale_D)
+    num_rows = max(_SAMPLE_ROWS // len(chosen), 4 * data.encoding.num_encoded)
+
+    def measure_one(index: int) -> Curvature:
+        block = data.store.load(index)
+        x = block.x_ND[: min(block.num_train, num_rows)].double()
+        return Curvature.measure((x - mean) / spread, fit_intercept=job.spec.model.fit_intercept)
+
+    ours = [index for index in chosen if index in mine]
+    everyone: dict[int, Curvature] = {}
+    for found in worker.gather(dict(zip(ours, data.store.map(measure_one, ours), strict=True))):
+        everyone |= found
+    return Curvature.pooled([everyone[index] for index in chosen])

@@ -142,8 +142,19 @@ def test_the_full_batch_rate_is_at_most_the_inverse_of_the_largest_eigenvalue():
 @pytest.mark.parametrize("z", [torch.zeros(0, 3), torch.zeros(5, 3), torch.zeros(5, 0)])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_the_rate_is_finite_where_there_is_nothing_to_measure(z, fit_intercept):
-    curvature = Curvature.measure(z.double(), fit_intercept=fit_intercept)
+    curvature = Curvature.pooled([Curvature.measure(z.double(), fit_intercept=fit_intercept)])
     assert 0.0 < sgd_learning_rate(curvature, 1.0, 0.0, 0.0) < math.inf
+
+
+@given(seed=st.integers(0, 1000), parts=st.integers(1, 5))
+def test_pooled_curvature_bounds_that_of_all_rows(seed, parts):
+    z = random_features(seed)
+    z = z[z.norm(dim=1).argsort()]
+    whole = Curvature.measure(z, fit_intercept=True)
+    pooled = Curvature.pooled([Curvature.measure(part, fit_intercept=True) for part in z.chunk(parts)])
+    assert pooled.largest_eigenvalue >= whole.largest_eigenvalue * (1.0 - 1e-9)
+    assert pooled.row_bound == pytest.approx(whole.row_bound)
+    assert (pooled.total, pooled.num_rows) == (pytest.approx(whole.total), whole.num_rows)
 
 
 @given(st.integers(0, 10**9))

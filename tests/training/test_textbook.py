@@ -169,3 +169,14 @@ def test_the_same_job_gives_the_same_bits_and_another_seed_does_not(tmp_path, tr
     ]
     assert runs[0].model.coef_.tolist() == runs[1].model.coef_.tolist()
     assert runs[0].model.coef_.tolist() != runs[2].model.coef_.tolist()
+
+
+def test_the_step_size_fits_all_rows_where_the_first_ones_are_unlike_the_rest(tmp_path, train_here):
+    """The first row groups have hardly any spread, the last have it all, and the features go together."""
+    rng = np.random.default_rng(0)
+    common = np.sort(np.abs(rng.normal(size=8000))) * rng.choice([-1.0, 1.0], size=8000)
+    columns = {f"x{i}": common + 0.1 * rng.normal(size=8000) for i in range(20)}
+    columns["y"] = sum(columns.values()) + 0.1 * rng.normal(size=8000)
+    path = write_parquet(tmp_path / "a.parquet", columns, row_group_size=400)
+    run = train_here(path, solver={"name": "sgd"})
+    assert run.metrics["train"]["r2"] > 0.999
