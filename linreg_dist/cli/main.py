@@ -20,6 +20,7 @@ from linreg_dist.cli.errors import report
 
 VERBS: dict[str, tuple[str, str]] = {
     "train": ("linreg_dist.cli.train:train", "Run one job here or on a cluster, and print its result."),
+    "batch": ("linreg_dist.cli.batch:batch", "Run many specs, or one with a matrix; print one table."),
     "evaluate": ("linreg_dist.cli.evaluate:evaluate", "Measure a saved model on Parquet."),
     "predict": ("linreg_dist.cli.predict:predict", "Score Parquet into Parquet, row for row."),
     "show": ("linreg_dist.cli.show:show", "Print a model's coefficients, fit and provenance."),

@@ -1,5 +1,6 @@
 """What a person sees: progress, tables, reports."""
 
+from linreg_dist.report.batch import batch_table
 from linreg_dist.report.coefficients import coefficient_table
 from linreg_dist.report.console import print_renderable
 from linreg_dist.report.follow import follow_metrics
@@ -9,6 +10,7 @@ from linreg_dist.report.tables import result_table
 
 __all__ = [
     "ProgressDisplay",
+    "batch_table",
     "coefficient_table",
     "evaluation_table",
     "follow_metrics",

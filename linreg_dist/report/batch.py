@@ -1,0 +1,48 @@
+"""The table that says how the jobs of a batch ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from linreg_dist.report.numbers import align_decimals, format_count, format_duration, format_number
+
+_STYLES = {"succeeded": "green", "failed": "red"}
+
+
+def batch_table(document: Mapping[str, Any]) -> RenderableType:
+    """Return a line per job, with the metrics of its validation rows or, without those, its training rows.
+
+    Errors stand below the table in full.
+    """
+    jobs: list[Mapping[str, Any]] = document["jobs"]
+    measured = [_metrics(job) for job in jobs]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    for heading in ("job", "status"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("rows", "rmse", "R²", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    columns = [
+        align_decimals([format_number(metrics.get(key)) for metrics in measured]) for key in ("rmse", "r2")
+    ]
+    for job, rmse, r2 in zip(jobs, *columns, strict=True):
+        rows = ((job["result"] or {}).get("rows") or {}).get("train")
+        status = str(job["status"])
+        seconds = format_duration(job["seconds"]) if job["ran"] else "before"
+        table.add_row(
+            str(job["name"]), Text(status, _STYLES.get(status, "")), format_count(rows), rmse, r2, seconds
+        )
+    counts = ", ".join(f"{count} {status}" for status, count in document["counts"].items())
+    parts: list[RenderableType] = [table, Text(""), Text(f"{len(jobs)} jobs: {counts}")]
+    errors = [(job["name"], (job["result"] or {}).get("error")) for job in jobs]
+    return Group(*parts, *(Text(f"{name}: {error['message']}") for name, error in errors if error))
+
+
+def _metrics(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    metrics = (job["result"] or {}).get("metrics") or {}
+    return metrics.get("validation") or metrics.get("train") or {}

@@ -1,0 +1,284 @@
+"""`run_batch`: many jobs, each in a process of its own.
+
+A process of its own keeps one job's failure, memory and interrupt away from the others, and frees everything
+a job held when it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, SpecError, to_record
+from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder
+from linreg_dist.spec import JobSpec, load_spec, resolved_yaml, spec_hash
+
+NOT_STARTED = "not started"
+_SECONDS_TO_STOP = 30.0
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """How one job of a batch ended.
+
+    Attributes:
+        name: the job's name.
+        status: succeeded, failed, interrupted or not started.
+        ran: False if its run had been finished before, and was taken as it was.
+        exit_code: of its process; None if there was none.
+        seconds: wall time of its process, start-up included.
+        result: the result document as in ``result.json``; of a failed job at least ``status`` and ``error``.
+
+    """
+
+    name: str
+    status: str
+    ran: bool
+    exit_code: int | None
+    seconds: float
+    result: dict[str, Any] | None
+
+    @property
+    def error(self) -> str | None:
+        """The message of the error that ended it."""
+        record = (self.result or {}).get("error")
+        return str(record["message"]) if record else None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The outcomes of all jobs, in the order they were given."""
+
+    jobs: tuple[JobOutcome, ...]
+
+    @property
+    def status(self) -> str:
+        """Succeeded if all have; interrupted if any was stopped or not started; else failed."""
+        found = {job.status for job in self.jobs}
+        if found & {INTERRUPTED, NOT_STARTED}:
+            return INTERRUPTED
+        return FAILED if FAILED in found else SUCCEEDED
+
+    @property
+    def exit_code(self) -> int:
+        """0, 1 if a job failed, 130 if the batch was interrupted."""
+        by_status: dict[str, type[LinregDistError]] = {
+            FAILED: RunFailedError,
+            INTERRUPTED: InterruptedRunError,
+        }
+        return by_status[self.status].exit_code if self.status in by_status else 0
+
+    def document(self) -> dict[str, Any]:
+        """Return ``{"status", "counts": {status: number}, "jobs": [{"name", "status", …, "result"}]}``."""
+        counts = Counter(job.status for job in self.jobs)
+        return {
+            "status": self.status,
+            "counts": dict(counts),
+            "jobs": [asdict(job) for job in self.jobs],
+        }
+
+
+def run_batch(
+    jobs: Sequence[JobSpec],
+    *,
+    max_concurrent: int = 1,
+    resume: bool = False,
+    fresh: bool = False,
+    verbose: bool = False,
+    notify: Callable[[JobOutcome], None] | None = None,
+) -> Batch:
+    """Run `jobs`, at most `max_concurrent` at a time, and wait for all; one failure does not stop the rest.
+
+    An interrupt (Ctrl-C, SIGTERM) is passed on to the jobs that run, which keep their checkpoints, and starts
+    no other.
+
+    Args:
+        jobs: specs without ``matrix`` (`linreg_dist.spec.expand_matrix`).
+        max_concurrent: each job of ``num_workers: 0`` uses all cores, so more than one helps where the jobs
+            are small or run on a cluster.
+        resume: take the runs that have succeeded with the same spec as they are, without looking at the data
+            again. Without it every job is started, and the ones that find their run finished report it.
+        fresh: start every job over.
+        verbose: let the jobs' own progress and messages through to stderr.
+        notify: called from this thread with each outcome as it comes.
+
+    Raises:
+        SpecError: two jobs would write to one folder.
+
+    """
+    _refuse_shared_folders(jobs)
+    processes = _Processes()
+    with tempfile.TemporaryDirectory(prefix="linreg-dist-batch-") as scratch, _terminate_like_ctrl_c():
+        pool = ThreadPoolExecutor(max_concurrent, thread_name_prefix="batch")
+        futures: dict[Future[JobOutcome], int] = {}
+        try:
+            for index, job in enumerate(jobs):
+                file = Path(scratch) / f"{index}.yaml"
+                futures[pool.submit(_run_one, job, file, processes, resume, fresh, verbose)] = index
+            for future in as_completed(futures):
+                if notify:
+                    notify(future.result())
+        except KeyboardInterrupt:
+            _stop(processes, list(futures))
+        finally:
+            pool.shutdown()
+    return Batch(tuple(future.result() for future in futures))
+
+
+class _Processes:
+    """The processes that run now; after `stop` no other starts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._alive: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+
+    @contextmanager
+    def start(self, command: Sequence[str], *, verbose: bool) -> Iterator[subprocess.Popen[str] | None]:
+        """Start a process, and count it as running until the block ends; None after `stop`."""
+        with self._lock:
+            if self._stopped:
+                process = None
+            else:
+                # A session of its own: a Ctrl-C on the terminal reaches it once, through `stop`, not twice.
+                process = subprocess.Popen(  # noqa: S603 (our own interpreter and package)
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=None if verbose else subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,
+                )
+                self._alive.add(process)
+        try:
+            yield process
+        finally:
+            if process is not None:
+                with self._lock:
+                    self._alive.discard(process)
+
+    def stop(self) -> None:
+        """Interrupt what runs, once."""
+        with self._lock:
+            self._stopped = True
+            for process in self._alive:
+                process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End what still runs, with everything that it started."""
+        with self._lock:
+            for process in self._alive:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def _stop(processes: _Processes, futures: Sequence[Future[JobOutcome]]) -> None:
+    """Interrupt the jobs and wait for them; a second interrupt, or a long wait, kills them."""
+    processes.stop()
+    try:
+        wait(futures, timeout=_SECONDS_TO_STOP)
+    except KeyboardInterrupt:
+        processes.kill()
+    else:
+        processes.kill()
+
+
+def _run_one(
+    job: JobSpec, file: Path, processes: _Processes, resume: bool, fresh: bool, verbose: bool
+) -> JobOutcome:
+    try:
+        return _run_in_process(job, file, processes, resume, fresh, verbose)
+    except (OSError, ValueError) as error:  # its folder or result.json cannot be read: the others' may
+        record = to_record(RunFailedError(f"the job could not be started: {error}"))
+        result = {"status": FAILED, "name": job.name, "error": record}
+        return JobOutcome(job.name, FAILED, False, None, 0.0, result)
+
+
+def _run_in_process(
+    job: JobSpec, file: Path, processes: _Processes, resume: bool, fresh: bool, verbose: bool
+) -> JobOutcome:
+    folder = RunFolder.of(job)
+    before = None if fresh else folder.result()
+    if resume and before is not None and before["status"] == SUCCEEDED and _is_run_of(folder, job):
+        return JobOutcome(job.name, SUCCEEDED, False, None, 0.0, before)
+    file.write_text(resolved_yaml(job))  # ${VAR} stays ${VAR}: the process has this one's environment
+    command = [sys.executable, "-m", "linreg_dist", "train", str(file), "--json"]
+    command += ["--fresh"] if fresh else []
+    command += ["-v"] if verbose else []
+    began = time.perf_counter()
+    with processes.start(command, verbose=verbose) as process:
+        if process is None:
+            return JobOutcome(job.name, NOT_STARTED, False, None, 0.0, None)
+        out, err = process.communicate()
+    seconds = time.perf_counter() - began
+    result = _document(out)
+    if process.returncode == 0 and result is not None:
+        return JobOutcome(job.name, SUCCEEDED, result != before, 0, seconds, result)
+    if result is None or not result.get("error"):
+        result = {"error": to_record(RunFailedError(_why_died(process.returncode, err or "")))}
+    stopped = process.returncode in (InterruptedRunError.exit_code, -signal.SIGINT)
+    status = INTERRUPTED if stopped else FAILED
+    return JobOutcome(
+        job.name, status, True, process.returncode, seconds, {**result, "status": status, "name": job.name}
+    )
+
+
+def _is_run_of(folder: RunFolder, job: JobSpec) -> bool:
+    try:
+        return spec_hash(load_spec(folder.job_yaml)) == spec_hash(job)
+    except SpecError:  # it cannot be read again; `train` finds out why, and says so
+        return False
+
+
+def _document(out: str) -> dict[str, Any] | None:
+    try:
+        document = json.loads(out)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _why_died(code: int, err: str) -> str:
+    lines = [line.strip() for line in err.splitlines() if line.strip()]
+    last = f": {lines[-1]}" if lines else ""
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = "; the kernel does that when memory runs out" if code == -signal.SIGKILL else ""
+        return f"its process was ended by {name}{hint}{last}"
+    return f"its process ended with exit code {code} and no result{last}"
+
+
+def _refuse_shared_folders(jobs: Sequence[JobSpec]) -> None:
+    counts = Counter(RunFolder.of(job).path for job in jobs)
+    shared = [str(path) for path, count in counts.items() if count > 1]
+    if shared:
+        raise SpecError(
+            f"several jobs of this batch would write to {', '.join(shared)}; expected a name of its own for "
+            "each. Give the specs different names"
+        )
+
+
+@contextmanager
+def _terminate_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM stop the batch as Ctrl-C does; without it the jobs would go on without their batch."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
