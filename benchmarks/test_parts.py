@@ -12,7 +12,7 @@ from benchmarks.contenders.floor import scan
 from benchmarks.parts import Parts
 from linreg_dist.data.plan import deal_lanes, plan_epoch
 from linreg_dist.data.rows import hash_split
-from linreg_dist.training.sweep import Rows, sweep_rows
+from linreg_dist.training.sweep import Hyperplane, Rows, sweep
 
 
 def test_scan_one_file_into_column_major_blocks(benchmark: Any, parts: Parts) -> None:
@@ -36,7 +36,7 @@ def test_sweep_over_a_block_in_memory(benchmark: Any, features: int) -> None:
     y = torch.randn(1, rows, generator=generator).t()
     coef, intercept = torch.zeros(features, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     torch.set_num_threads(1)
-    sums = benchmark(sweep_rows, Rows(x, y, None), coef, intercept, "squared", None)
+    sums = benchmark(sweep, [Rows(x, y, None)], Hyperplane(coef, intercept, "squared"), None)
     expected = -(x.t().double() @ y.double())
     torch.testing.assert_close(sums.grad_DK, expected, rtol=1e-3, atol=1.0)
 

@@ -88,10 +88,9 @@ class BlockBuilder:
         self._dtype = np.dtype(dtype)
 
     @property
-    def row_nbytes(self) -> int:
-        """Memory one row takes in a block."""
-        width = self._encoding.num_encoded + len(self._columns.targets) + (self._columns.weight is not None)
-        return width * self._dtype.itemsize
+    def num_targets(self) -> int:
+        """K."""
+        return len(self._columns.targets)
 
     def build(self, group: RowGroup) -> tuple[Block, RowSelection]:
         """Decode, select and encode one row group.

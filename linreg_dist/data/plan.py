@@ -9,9 +9,12 @@ end together, whatever their sizes, and no rank waits for one that has finished.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 
@@ -47,6 +50,8 @@ class Slice:
         for part in self.order:
             low, high = part * num_rows // parts, (part + 1) * num_rows // parts
             end = begin + high - low
+            if begin >= last:
+                break
             taken = (low + max(first - begin, 0), low + min(last, end) - begin)
             if taken[0] < taken[1]:
                 if spans and spans[-1][1] == taken[0]:
@@ -121,17 +126,23 @@ class EpochPlan:
 
     def slices(self, lane: int, step: int) -> list[Slice]:
         """Return what ``lane`` contributes to ``step``, in order."""
-        groups = self.lanes[lane]
-        total = sum(rows for _, rows in groups)
+        groups, starts = self.lanes[lane], self._starts[lane]
+        total = starts[-1]
         begin, end = self._position(lane, total, step), self._position(lane, total, step + 1)
         taken = []
-        first = 0
-        for index, rows in groups:
+        place = bisect.bisect_right(starts, begin) - 1
+        while place < len(groups) and starts[place] < end:
+            (index, rows), first = groups[place], starts[place]
             low, high = max(begin - first, 0), min(end - first, rows)
             if low < high:
                 taken.append(Slice(index, low, high, rows, self.part_orders.get(index, (0,))))
-            first += rows
+            place += 1
         return taken
+
+    @cached_property
+    def _starts(self) -> list[list[int]]:
+        """For each lane the row number at which each of its row groups begins, and the number of its rows."""
+        return [list(accumulate((rows for _, rows in lane), initial=0)) for lane in self.lanes]
 
     def order_of_use(self, lanes: Sequence[int], first_step: int = 0) -> list[int]:
         """Return the row groups of ``lanes`` in the order in which steps from ``first_step`` on first

@@ -113,7 +113,7 @@ class RowSelector:
         if self._shuffle:
             file = self._manifest.files[group.file]
             generator = np.random.default_rng([self._seed, _stable_hash(file.key), group.ordinal])
-            generator.shuffle(train)
+            train = _shuffle_runs(train, generator)
         return RowSelection(
             train=train,
             validation=validation,
@@ -160,6 +160,19 @@ def hash_split(
     return np.asarray(z < np.uint64(min(int(fraction * 2**64), 2**64 - 1)))
 
 
+def _shuffle_runs(rows: npt.NDArray[np.int64], generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Permute runs of neighbouring rows, single rows where there are few.
+
+    A run is read from a few cache lines: gathering runs of 64 costs about half of gathering single rows, and
+    a row group still falls into hundreds of runs that are put anywhere in it.
+    """
+    run = max(1, min(_LONGEST_RUN, len(rows) // _FEWEST_RUNS))
+    whole = len(rows) // run * run
+    order = generator.permutation(whole // run)
+    return np.concatenate([rows[:whole].reshape(-1, run)[order].reshape(-1), rows[whole:]])
+
+
+_LONGEST_RUN, _FEWEST_RUNS = 64, 1000
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ROW_NUMBER = "__row_number__"
 

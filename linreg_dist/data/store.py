@@ -7,12 +7,12 @@ side by side.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from linreg_dist.data.block import Block, BlockBuilder
+from linreg_dist.data.cache import BlockCache
 from linreg_dist.data.manifest import Manifest
 from linreg_dist.data.rows import RowSelection
 
@@ -25,27 +25,24 @@ class BlockStore:
     Args:
         manifest: the row groups.
         builder: turns a row group into a block.
+        cache: keeps blocks between passes. What it does not keep is decoded again in every pass.
         num_threads: decoding threads; at most this many row groups are decoded ahead.
-        budget_bytes: memory for blocks kept between passes. What does not fit is decoded again in every pass.
 
     """
 
     def __init__(
-        self, manifest: Manifest, builder: BlockBuilder, *, num_threads: int, budget_bytes: int
+        self, manifest: Manifest, builder: BlockBuilder, cache: BlockCache, *, num_threads: int
     ) -> None:
         self._builder = builder
+        self._cache = cache
         self.num_threads = num_threads
         self._manifest = manifest
-        self._budget = budget_bytes
-        self._kept: dict[int, Block] = {}
-        self._kept_bytes = 0
-        self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
 
     def close(self) -> None:
         """Stop the threads and let go of the blocks."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._kept.clear()
+        self._cache.clear()
 
     def __enter__(self) -> BlockStore:
         return self
@@ -58,20 +55,17 @@ class BlockStore:
         of its rows.
         """
         block, selection = self._builder.build(self._manifest.row_groups[index])
-        with self._lock:
-            if index not in self._kept and self._kept_bytes + block.nbytes <= self._budget:
-                self._kept[index] = block
-                self._kept_bytes += block.nbytes
+        self._cache.keep(index, block)
         return block, selection
 
     def load(self, index: int) -> Block:
-        """Return a block, from memory or decoded now."""
-        kept = self._kept.get(index)
+        """Return a block, kept or decoded now."""
+        kept = self._cache.get(index, self._builder.num_targets)
         return self.build(index)[0] if kept is None else kept
 
     def holds(self, indices: Iterable[int]) -> bool:
-        """Return whether all these blocks are in memory, so that a pass over them costs no decoding."""
-        return all(index in self._kept for index in indices)
+        """Return whether all these blocks are kept, so that a pass over them costs no decoding."""
+        return all(self._cache.holds(index) for index in indices)
 
     def map(self, function: Callable[[int], T], indices: Iterable[int]) -> Iterator[T]:
         """Apply ``function`` to row groups on the threads; results in order, at most one per thread (and

@@ -276,6 +276,12 @@ class ScalingSpec(Section):
         description="RAM per worker for decoded blocks kept between epochs: bytes, or a text such as "
         "4GiB; 0 keeps none; auto takes a share of what is free.",
     )
+    disk_budget: ByteSize = Field(
+        default="auto",
+        description="Local disk per node for decoded blocks that memory_budget has no room for, removed "
+        "when the run has succeeded: bytes, or a text such as 100GiB; 0 writes none; auto takes half of "
+        "what is free where TMPDIR points.",
+    )
 
     @property
     def max_workers(self) -> int:
@@ -293,6 +299,13 @@ class ScalingSpec(Section):
         if self.memory_budget == "auto":
             return None
         return parse_byte_size(str(self.memory_budget))
+
+    @property
+    def disk_budget_bytes(self) -> int | None:
+        """`disk_budget` in bytes; None means auto."""
+        if self.disk_budget == "auto":
+            return None
+        return parse_byte_size(str(self.disk_budget))
 
 
 class RunSpec(Section):

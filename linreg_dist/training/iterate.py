@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from torch import nn
 
 from linreg_dist.data.plan import num_steps, plan_epoch
 from linreg_dist.errors import RunFailedError
-from linreg_dist.training.batches import epoch_batches
+from linreg_dist.training.batch_size import measure_step
+from linreg_dist.training.batches import epoch_batches, rows_of
 from linreg_dist.training.checkpoint import CheckpointStore, Progress, optimizer_tensors, restore_optimizer
 from linreg_dist.training.evaluate import Evaluator, sample_curvature
 from linreg_dist.training.fit import Fit
@@ -27,11 +29,8 @@ from linreg_dist.training.optim import PenalisedOptimizer, adaptive_learning_rat
 from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.scaling import AffineScale
-from linreg_dist.training.sweep import SweptLinear
+from linreg_dist.training.sweep import Rows, SweepPool, SweptLinear
 from linreg_dist.training.worker import Worker
-
-AUTO_STEPS_PER_EPOCH = 128
-_AUTO_BATCH_MIN, _AUTO_BATCH_MAX = 32, 1 << 17
 
 
 @dataclass
@@ -61,7 +60,8 @@ def fit_iteratively(
         RunFailedError: the loss became infinite or NaN.
 
     """
-    with ThreadPoolExecutor(worker.num_threads, thread_name_prefix="sweep") as pool:
+    with ThreadPoolExecutor(worker.num_threads, thread_name_prefix="sweep") as executor:
+        pool = SweepPool(executor, worker.num_threads)
         return _Iteration(worker, job, data, train_rows, scale, evaluator, log, pool).run()
 
 
@@ -75,15 +75,13 @@ class _Iteration:
         scale: AffineScale,
         evaluator: Evaluator,
         log: MetricsLog,
-        pool: ThreadPoolExecutor,
+        pool: SweepPool,
     ) -> None:
         solver, model_spec = job.spec.solver, job.spec.model
         self.worker, self.job, self.data, self.scale = worker, job, data, scale
         self.evaluator, self.log = evaluator, log
         self.train_rows = train_rows
         self.num_targets = len(job.columns.targets)
-        self.batch = global_batch_size(job, self.train_rows)
-        self.steps = num_steps(self.train_rows, self.batch)
         self.model = SweptLinear(
             data.encoding.num_encoded,
             self.num_targets,
@@ -93,6 +91,11 @@ class _Iteration:
             fit_intercept=model_spec.fit_intercept,
             pool=pool if worker.num_threads > 1 and worker.device.type == "cpu" else None,
         ).to(worker.device)
+        self.wrapped = self._wrap()
+        self.checkpoints = CheckpointStore(job.run_dir / "checkpoints", job.spec.run.num_to_keep)
+        found = self.worker.gather(self.checkpoints.latest(job.fingerprint) if worker.rank == 0 else None)[0]
+        self.batch, self.measured = self._batch_size(found[0] if found else None)
+        self.steps = num_steps(self.train_rows, self.batch)
         self.rate = self._learning_rate()
         self.optimizer = PenalisedOptimizer(
             self.model,
@@ -103,19 +106,18 @@ class _Iteration:
             learning_rate=self.rate,
             total_steps=self.steps * solver.epochs,
         )
-        self.checkpoints = CheckpointStore(job.run_dir / "checkpoints", job.spec.run.num_to_keep)
         self.state = _State(epoch_sums=torch.zeros(1 + self.num_targets, dtype=torch.float64))
+        if found:
+            self._resume(*found)
         self.last_save = time.monotonic()
 
     def run(self) -> Fit:
-        """Resume if there is something to resume, then run the epochs that are left."""
-        self._resume()
-        wrapped = self._wrap()
+        """Run the epochs that are left."""
         solver = self.job.spec.solver
         started, rows = time.perf_counter(), 0
         stopped = f"epochs: all {solver.epochs} were run"
         while self.state.epoch < solver.epochs:
-            rows += self._run_epoch(wrapped)
+            rows += self._run_epoch()
             if self._should_stop():
                 patience = solver.early_stop.patience if solver.early_stop else 0
                 stopped = f"early_stop: no progress for {patience} epochs"
@@ -131,6 +133,7 @@ class _Iteration:
                 "learning_rate": self.rate,
                 "global_batch_size": self.batch,
                 "steps_per_epoch": self.steps,
+                **self.measured,
                 "standardize": self.job.standardize,
             },
             rows_per_s=rows / elapsed if rows else 0.0,
@@ -148,7 +151,7 @@ class _Iteration:
         )
         return wrapped
 
-    def _run_epoch(self, wrapped: nn.Module) -> int:
+    def _run_epoch(self) -> int:
         """Run what is left of the current epoch, validate, write its line; return its training rows."""
         state, solver = self.state, self.job.spec.solver
         plan = plan_epoch(
@@ -166,7 +169,7 @@ class _Iteration:
         for pieces in epoch_batches(self.data.store, plan, lanes, self.worker.device, first_step):
             number = state.epoch * self.steps + state.step
             alone = sync_every > 1
-            state.epoch_sums += self._step(wrapped, pieces, number, alone=alone)
+            state.epoch_sums += self._step(pieces, number, alone=alone)
             state.step += 1
             if alone and (state.step % sync_every == 0 or state.step == self.steps):
                 self._average()
@@ -179,16 +182,16 @@ class _Iteration:
         self._finish_epoch(started, first_step)
         return int(self.train_rows * (self.steps - first_step) / self.steps)
 
-    def _step(self, wrapped: nn.Module, pieces: Iterable[Any], number: int, *, alone: bool) -> torch.Tensor:
+    def _step(self, pieces: Iterable[Any], number: int, *, alone: bool) -> torch.Tensor:
         """Take one optimizer step and return its (Σw, Σw·e² per target), of this worker or averaged over
         all.
         """
         self.model.zero_grad(set_to_none=False)
-        if alone and isinstance(wrapped, nn.parallel.DistributedDataParallel):
-            with wrapped.no_sync():
-                wrapped(pieces).backward()
+        if alone and isinstance(self.wrapped, nn.parallel.DistributedDataParallel):
+            with self.wrapped.no_sync():
+                self.wrapped(pieces).backward()
         else:
-            wrapped(pieces).backward()
+            self.wrapped(pieces).backward()
         weight, squared = self.model.normalise_gradients()
         if not all(math.isfinite(value) for value in squared):
             raise RunFailedError(
@@ -243,6 +246,33 @@ class _Iteration:
     def _should_stop(self) -> bool:
         early = self.job.spec.solver.early_stop
         return early is not None and self.state.stale >= early.patience
+
+    def _batch_size(self, earlier: Progress | None) -> tuple[int, dict[str, Any]]:
+        """Return the rows of a step, and for a measured choice what was measured."""
+        solver = self.job.spec.solver
+        if solver.global_batch_size != "auto":
+            return int(solver.global_batch_size), {}
+        if earlier is not None:  # the plan was made with this one
+            return earlier.global_batch_size, {}
+        cost = measure_step(self.worker, self.wrapped, self._sample())
+        self.model.zero_grad(set_to_none=False)
+        batch = cost.batch_size(self.train_rows, solver.sync_every)
+        return batch, {
+            "fixed_step_s": cost.fixed_s,
+            "sweep_rows_per_s": cost.rows_per_s,
+            "fixed_share_of_step": cost.fixed_share(batch, solver.sync_every),
+        }
+
+    def _sample(self) -> list[Rows]:
+        """Return the training rows of this worker's first row group, as many pieces as there are threads."""
+        lanes = self.job.lanes
+        for lane in self.job.lanes_of(self.worker.rank, self.worker.world_size):
+            for index in lanes[lane]:
+                block = self.data.store.load(index)
+                if block.num_train:
+                    edges = np.linspace(0, block.num_train, self.worker.num_threads + 1).astype(int).tolist()
+                    return [rows_of(block, a, b, self.worker.device) for a, b in pairwise(edges)]
+        return []
 
     def _learning_rate(self) -> float:
         solver, model_spec = self.job.spec.solver, self.job.spec.model
@@ -302,14 +332,8 @@ class _Iteration:
         tensors = dict(self.model.linear.state_dict())
         self.checkpoints.save(progress, {**tensors, **optimizer_tensors(self.optimizer.optimizer)})
 
-    def _resume(self) -> None:
-        """Continue from the newest checkpoint of this very job; rank 0 reads it for all."""
-        found = self.worker.gather(
-            self.checkpoints.latest(self.job.fingerprint) if self.worker.rank == 0 else None
-        )[0]
-        if found is None or found[0].global_batch_size != self.batch:
-            return
-        progress, tensors = found
+    def _resume(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
+        """Continue where a checkpoint of this very job stands."""
         self.model.linear.load_state_dict({name: tensors[name] for name in ("weight", "bias")})
         restore_optimizer(self.optimizer.optimizer, tensors)
         self.state = _State(
@@ -322,15 +346,3 @@ class _Iteration:
         )
         for line in progress.history:
             self.log.line(line)
-
-
-def global_batch_size(job: TrainJob, train_rows: int) -> int:
-    """Return the batch that ``auto`` stands for: 128 steps an epoch, within 32 and 131,072 rows, and
-    never more than all rows.
-    """
-    chosen = job.spec.solver.global_batch_size
-    if chosen != "auto":
-        return int(chosen)
-    return max(
-        1, min(train_rows, max(_AUTO_BATCH_MIN, min(train_rows // AUTO_STEPS_PER_EPOCH, _AUTO_BATCH_MAX)))
-    )

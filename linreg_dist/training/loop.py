@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import threading
 import time
 from typing import Any
 
@@ -11,14 +13,17 @@ import pyarrow as pa
 
 from linreg_dist.data.summary import RowCounts
 from linreg_dist.errors import LinregDistError, to_record
+from linreg_dist.stats.artefact import save_artefact
 from linreg_dist.training.evaluate import Evaluator
-from linreg_dist.training.exact import fit_exactly, gather_moments
+from linreg_dist.training.exact import fit_exactly, metrics_of
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.iterate import fit_iteratively
 from linreg_dist.training.job import TrainJob
+from linreg_dist.training.moment_sums import check_sums, gather_moments
 from linreg_dist.training.prepare import OpenData, open_data, summarise
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.scaling import AffineScale
+from linreg_dist.training.statistics import add_earlier, artefact_of, sums_of
 from linreg_dist.training.worker import Worker, join_group
 
 
@@ -36,6 +41,9 @@ def train_loop_per_worker(config: dict[str, Any]) -> dict[str, Any]:
     entered = time.time()
     job: TrainJob = config["job"]
     worker = join_group()
+    if job.solver != "exact":
+        # torch's first optimizer imports its compiler, which takes a second: meanwhile the data is read.
+        threading.Thread(target=importlib.import_module, args=("torch._dynamo",), daemon=True).start()
     try:
         outcome = _train(worker, job)
     except LinregDistError as error:
@@ -74,12 +82,18 @@ def _iterative(
 
 def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, started: float) -> dict[str, Any]:
     sums = gather_moments(worker, job, data, log)
+    artefact = add_earlier(worker, job, artefact_of(job, data, sums))
+    sums = sums_of(artefact, sums.groups)
+    check_sums(job, sums)
+    if worker.rank == 0:
+        save_artefact(artefact, job.pending_statistics)
     read_s = time.perf_counter() - started
     fit = fit_exactly(worker, job, data, sums, log, read_s)
     center = sums.target_mean(data.shift)
     evaluator = Evaluator(worker, job, data, sums.counts.validation, center)
-    metrics = sums.metrics(fit)
-    if evaluator.is_cheap:  # the mean absolute error is no function of the moments
+    metrics = metrics_of(sums, fit)
+    # The mean absolute error is no function of the moments, and of an earlier run's rows it is not known.
+    if job.update_from is None and evaluator.is_cheap:
         metrics = evaluator.final(*fit.in_blocks(data.shift))
     log.line({"epoch": 0, **_epoch_line(sums.counts, metrics, read_s)})
     return _outcome(data, sums.counts, fit, metrics, read_s, sums.feature_mean(), sums.feature_std())

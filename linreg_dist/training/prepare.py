@@ -7,6 +7,7 @@ of workers.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 
 from linreg_dist.data.block import BlockBuilder, Shift
+from linreg_dist.data.cache import BlockCache, default_cache_folder
 from linreg_dist.data.encoding import CategoricalColumn, Encoding, NumericColumn
 from linreg_dist.data.reader import RowGroupReader
 from linreg_dist.data.rows import RowSelector, decode_columns, missing_report
@@ -81,10 +83,9 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.flo
     encoding = _complete_encoding(worker, job, log)
     shift = _pilot_shift(worker, job, encoding)
     builder = _builder(job, encoding, shift, dtype)
-    store = BlockStore(
-        job.manifest, builder, num_threads=worker.num_threads, budget_bytes=_budget(job, worker)
-    )
-    return OpenData(encoding, shift, store)
+    folder = default_cache_folder(job.fingerprint)
+    cache = BlockCache(_memory_budget(job, worker), _disk_budget(job, folder), folder)
+    return OpenData(encoding, shift, BlockStore(job.manifest, builder, cache, num_threads=worker.num_threads))
 
 
 def summarise(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog) -> BlockSummary:
@@ -346,7 +347,7 @@ def check_weight(job: TrainJob, counts: RowCounts, sum_w: float) -> None:
         )
 
 
-def _budget(job: TrainJob, worker: Worker) -> int:
+def _memory_budget(job: TrainJob, worker: Worker) -> int:
     """Return the bytes this worker may keep: the spec's, or a share of half of what the machine has free."""
     chosen = job.spec.scaling.memory_budget_bytes
     if chosen is not None:
@@ -355,6 +356,16 @@ def _budget(job: TrainJob, worker: Worker) -> int:
     cores = len(os.sched_getaffinity(0))
     share = min(1.0, worker.num_threads / cores) if worker.world_size > 1 else 1.0
     return int(free * 0.5 * share)
+
+
+def _disk_budget(job: TrainJob, folder: Path) -> int:
+    """Return the bytes that all workers of this node may keep on its disk: the spec's, or half of what is "
+    "free.
+    """
+    chosen = job.spec.scaling.disk_budget_bytes
+    if chosen is not None:
+        return chosen
+    return shutil.disk_usage(next(path for path in folder.parents if path.exists())).free // 2
 
 
 def _available_bytes() -> int:

@@ -23,7 +23,16 @@ from linreg_dist.training.scaling import AffineScale
 Loss = Literal["squared", "huber"]
 
 SLICE_ELEMENTS = 1 << 18  # 1 MiB of float32: a slice stays in a core's L2 between its two uses
+_SLICE_ROWS = 1 << 13  # a float32 dot product loses about half a digit for every tenfold in rows
 _INLINE_ELEMENTS = 1 << 19  # below this a step costs less than handing it to other threads
+
+
+@dataclass(frozen=True)
+class SweepPool:
+    """Threads that share a sweep, and how many there are."""
+
+    executor: ThreadPoolExecutor
+    num_threads: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,11 @@ class Rows:
     x_ND: torch.Tensor
     y_NK: torch.Tensor
     w_N: torch.Tensor | None
+
+    @property
+    def weight(self) -> float:
+        """Σw."""
+        return float(self.x_ND.shape[0]) if self.w_N is None else float(self.w_N.sum(dtype=torch.float64))
 
 
 @dataclass
@@ -47,89 +61,119 @@ class SweepSums:
     grad_DK: torch.Tensor
     grad_K: torch.Tensor
 
-    def add(self, other: SweepSums) -> None:
-        """Add another part's sums to these."""
-        self.weight += other.weight
-        self.loss_K += other.loss_K
-        self.squared_K += other.squared_K
-        self.grad_DK += other.grad_DK
-        self.grad_K += other.grad_K
+
+@dataclass(frozen=True)
+class Hyperplane:
+    """A model in block units and in the type of the blocks, with the loss it is measured by.
+
+    Attributes:
+        coef_DK, intercept_K: predict as x·coef + intercept.
+        loss: squared: Σ w r²/2. huber: Σ w ρ(r), ρ(r) = r²/2 where |r| ≤ ε and ε(|r| - ε/2) beyond (Huber
+            1964, eq. 2.2), whose derivative is r clamped to ±ε.
+        epsilon_K: Huber's ε per target; None for squared.
+    """
+
+    coef_DK: torch.Tensor
+    intercept_K: torch.Tensor
+    loss: Loss
+    epsilon_K: torch.Tensor | None = None
+
+    def to(self, dtype: torch.dtype) -> Hyperplane:
+        """Return the same in another type."""
+        epsilon = None if self.epsilon_K is None else self.epsilon_K.to(dtype)
+        return Hyperplane(self.coef_DK.to(dtype), self.intercept_K.to(dtype), self.loss, epsilon)
 
 
-def sweep_rows(
-    rows: Rows, coef_DK: torch.Tensor, intercept_K: torch.Tensor, loss: Loss, epsilon_K: torch.Tensor | None
-) -> SweepSums:
-    """Sum loss and gradient over rows.
+# Sums over one slice in the type of the rows: loss (K,), squared error (K,), Σ w x ψ (D, K), Σ w ψ (K,).
+_SliceSums = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
-    Squared: Σ w r²/2. Huber: Σ w ρ(r), ρ(r) = r²/2 where |r| ≤ ε and ε(|r| - ε/2) beyond (Huber 1964, eq.
-    2.2), whose derivative is r clamped to ±ε.
+
+def sweep_slices(rows: Rows, plane: Hyperplane) -> list[_SliceSums]:
+    """Sum loss and gradient over each cache-sized slice of rows.
+
+    Few operations, because a step has a dozen pieces and each operation costs some microseconds by itself.
+    """
+    x, y, w = rows.x_ND, rows.y_NK, rows.w_N
+    num_rows, width = x.shape
+    step = max(1, num_rows)
+    if x.device.type == "cpu":
+        step = max(64, min(_SLICE_ROWS, SLICE_ELEMENTS // max(width, 1)))
+    if num_rows <= step:
+        return [_sweep_slice(x, y, w, plane)] if num_rows else []
+    return [
+        _sweep_slice(
+            x[start : start + step],
+            y[start : start + step],
+            None if w is None else w[start : start + step],
+            plane,
+        )
+        for start in range(0, num_rows, step)
+    ]
+
+
+def _sweep_slice(x: torch.Tensor, y: torch.Tensor, w: torch.Tensor | None, plane: Hyperplane) -> _SliceSums:
+    residual = torch.addmm(plane.intercept_K, x, plane.coef_DK).sub_(y)
+    weighted = residual if w is None else residual * w[:, None]
+    squared = _column_dots(weighted, residual)
+    if plane.epsilon_K is None:
+        return squared / 2, squared, x.t() @ weighted, weighted.sum(0)
+    slope = residual.clamp(-plane.epsilon_K, plane.epsilon_K)
+    # ρ(r) = r ψ - ψ²/2 with ψ the slope, for r inside and outside the band alike
+    excess = residual - slope / 2
+    slope = slope if w is None else slope * w[:, None]
+    return _column_dots(slope, excess), squared, x.t() @ slope, slope.sum(0)
+
+
+def _column_dots(a_NK: torch.Tensor, b_NK: torch.Tensor) -> torch.Tensor:
+    """Return Σ a·b per column. (torch.dot would save a temporary, but sums float32 without pairing.)"""
+    return (a_NK * b_NK).sum(0)
+
+
+def sweep(pieces: Sequence[Rows], plane: Hyperplane, pool: SweepPool | None) -> SweepSums:
+    """Sum loss and gradient over pieces, on the pool's threads where that pays.
 
     Args:
-        rows: any number of rows, also none.
-        coef_DK, intercept_K: float64, in block units.
-        loss: which loss.
-        epsilon_K: Huber's ε per target in block units; None for squared.
-
+        pieces: any number, also none; a piece may have no rows.
+        plane: float64.
+        pool: threads, or None to stay on this one. The slices are added in the order given, so the bits are
+            the same.
     """
-    x, y = rows.x_ND, rows.y_NK
-    width, targets = coef_DK.shape
-    grad_DK = torch.zeros(width, targets, dtype=torch.float64, device=x.device)
-    grad_K = torch.zeros(targets, dtype=torch.float64, device=x.device)
-    twice_loss_K = torch.zeros_like(grad_K)
-    squared_K = torch.zeros_like(grad_K)
-    coef, intercept = coef_DK.to(x.dtype), intercept_K.to(x.dtype)
-    epsilon = None if epsilon_K is None else epsilon_K.to(x.dtype)
-    step = max(64, SLICE_ELEMENTS // max(width, 1)) if x.device.type == "cpu" else max(1, x.shape[0])
-    for start in range(0, x.shape[0], step):
-        x_slice = x[start : start + step]
-        residual = torch.addmm(intercept, x_slice, coef).sub_(y[start : start + step])
-        w = None if rows.w_N is None else rows.w_N[start : start + step, None]
-        weighted = residual if w is None else residual * w
-        squared = (weighted * residual).sum(0).double()
-        squared_K += squared
-        slope = weighted
-        if epsilon is None:
-            twice_loss_K += squared
-        else:
-            slope = residual.clamp(-epsilon, epsilon)
-            # 2ρ(r) = 2 r ψ - ψ² with ψ the slope, for r inside and outside the band alike
-            twice_loss = (2.0 * residual - slope) * slope
-            twice_loss_K += (twice_loss if w is None else twice_loss * w).sum(0).double()
-            slope = slope if w is None else slope * w
-        grad_DK += (x_slice.t() @ slope).double()
-        grad_K += slope.sum(0).double()
-    weight = float(x.shape[0]) if rows.w_N is None else float(rows.w_N.sum(dtype=torch.float64))
-    return SweepSums(weight, twice_loss_K / 2.0, squared_K, grad_DK, grad_K)
-
-
-def sweep(
-    pieces: Sequence[Rows],
-    coef_DK: torch.Tensor,
-    intercept_K: torch.Tensor,
-    loss: Loss,
-    epsilon_K: torch.Tensor | None,
-    pool: ThreadPoolExecutor | None,
-) -> SweepSums:
-    """Sum `sweep_rows` over pieces, on the pool's threads where that pays; always added in the order
-    given.
-    """
-    width, targets = coef_DK.shape
-    zeros_K = torch.zeros(targets, dtype=torch.float64, device=coef_DK.device)
-    zeros_DK = torch.zeros(width, targets, dtype=torch.float64, device=coef_DK.device)
+    width, targets = plane.coef_DK.shape
+    zeros_K = torch.zeros(targets, dtype=torch.float64, device=plane.coef_DK.device)
+    zeros_DK = torch.zeros(width, targets, dtype=torch.float64, device=plane.coef_DK.device)
     total = SweepSums(0.0, zeros_K.clone(), zeros_K.clone(), zeros_DK, zeros_K)
-
-    def one(rows: Rows) -> SweepSums:
-        return sweep_rows(rows, coef_DK, intercept_K, loss, epsilon_K)
-
-    elements = sum(rows.x_ND.shape[0] for rows in pieces) * width
-    parts = (
-        map(one, pieces)
-        if pool is None or elements < _INLINE_ELEMENTS or len(pieces) < 2
-        else pool.map(one, pieces)
-    )
-    for part in parts:
-        total.add(part)
+    if not pieces:
+        return total
+    narrow = plane.to(pieces[0].x_ND.dtype)
+    num_rows = sum(rows.x_ND.shape[0] for rows in pieces)
+    if pool is None or num_rows * width < _INLINE_ELEMENTS:
+        swept = [sweep_slices(rows, narrow) for rows in pieces]
+    else:
+        # One task a thread: handing over a dozen small pieces one by one would cost more than sweeping them.
+        shares = _shares(pieces, -(-num_rows // pool.num_threads))
+        done = pool.executor.map(lambda share: [sweep_slices(rows, narrow) for rows in share], shares)
+        swept = [slices for share in done for slices in share]
+    total.weight = sum(rows.weight for rows in pieces)
+    for slices in swept:
+        for loss_K, squared_K, grad_DK, grad_K in slices:
+            total.loss_K += loss_K
+            total.squared_K += squared_K
+            total.grad_DK += grad_DK
+            total.grad_K += grad_K
     return total
+
+
+def _shares(pieces: Sequence[Rows], num_rows: int) -> list[list[Rows]]:
+    """Deal pieces into consecutive shares of about ``num_rows`` rows."""
+    shares: list[list[Rows]] = [[]]
+    filled = 0
+    for rows in pieces:
+        if filled >= num_rows:
+            shares.append([])
+            filled = 0
+        shares[-1].append(rows)
+        filled += rows.x_ND.shape[0]
+    return shares
 
 
 class _SweepFunction(torch.autograd.Function):
@@ -152,7 +196,8 @@ class _SweepFunction(torch.autograd.Function):
     ) -> torch.Tensor:
         scale = model.scale
         coef_DK, intercept_K = scale.to_blocks(weight_KD.detach(), bias_K.detach())
-        sums = sweep(pieces, coef_DK, intercept_K, model.loss, model.epsilon_K, model.pool)
+        plane = Hyperplane(coef_DK, intercept_K, model.loss, model.epsilon_K)
+        sums = sweep(pieces, plane, model.pool)
         grad_KD, grad_K = scale.gradients(sums.grad_DK, sums.grad_K)
         unit_K = torch.from_numpy(scale.y_scale_K).to(sums.loss_K.device) ** 2
         weight = torch.tensor([sums.weight], dtype=torch.float64, device=sums.loss_K.device)
@@ -190,7 +235,7 @@ class SweptLinear(nn.Module):
         loss: Loss = "squared",
         huber_epsilon: float = 1.35,
         fit_intercept: bool = True,
-        pool: ThreadPoolExecutor | None = None,
+        pool: SweepPool | None = None,
     ) -> None:
         super().__init__()
         self.linear = nn.Linear(num_features, num_targets, dtype=torch.float64)

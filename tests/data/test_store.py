@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from linreg_dist.data.block import Block
+from linreg_dist.data.cache import BlockCache
 from linreg_dist.data.rows import RowSelection
 from linreg_dist.data.store import BlockStore, OpenBlocks, bounded_map
 from linreg_dist.errors import DataError
@@ -20,6 +22,8 @@ BLOCK_BYTES = 4 * 10 * 3  # ten rows of two features and a target in float32
 
 class CountingBuilder:
     """Builds blocks that hold their row group's number, and remembers what it was asked for."""
+
+    num_targets = 1
 
     def __init__(self) -> None:
         self.built: list[int] = []
@@ -40,8 +44,8 @@ def builder() -> CountingBuilder:
 
 def store_of(builder, budget_blocks: float, num_threads: int = 2) -> BlockStore:
     manifest = manifest_of([10] * 20)
-    budget = int(budget_blocks * BLOCK_BYTES)
-    return BlockStore(manifest, builder, num_threads=num_threads, budget_bytes=budget)
+    cache = BlockCache(int(budget_blocks * BLOCK_BYTES), 0, Path("unused"))
+    return BlockStore(manifest, builder, cache, num_threads=num_threads)
 
 
 def test_blocks_within_the_budget_are_built_once(builder):

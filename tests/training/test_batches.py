@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from linreg_dist.data.block import BlockBuilder, Shift
+from linreg_dist.data.cache import BlockCache
 from linreg_dist.data.encoding import Encoding, NumericColumn
 from linreg_dist.data.plan import deal_lanes, lanes_of_worker, num_lanes, num_steps, plan_epoch
 from linreg_dist.data.store import BlockStore
@@ -45,7 +47,8 @@ def store_of(opened: Opened, *, shuffle: bool, num_threads: int = 2) -> BlockSto
         shuffle=shuffle,
         seed=0,
     )
-    return BlockStore(opened.manifest, builder, num_threads=num_threads, budget_bytes=0)
+    cache = BlockCache(0, 0, Path("unused"))
+    return BlockStore(opened.manifest, builder, cache, num_threads=num_threads)
 
 
 def batches(opened: Opened, world_size: int, *, epoch=0, steps=13, shuffle=True, first_step=0, lanes=None):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from linreg_dist.training import sweep as sweep_module
-from linreg_dist.training.sweep import Rows, SweptLinear, sweep_rows
+from linreg_dist.training.sweep import Hyperplane, Rows, SweepPool, SweptLinear, sweep
 from tests.training.problems import random_rows, random_scale, unit_scale
 
 
@@ -129,7 +129,8 @@ def test_threads_give_the_same_bits_as_one_thread():
     rows = random_rows(1 << 18, 4, dtype=torch.float32, weighted=True)
     pieces = split_rows(rows, 100_000, 150_000, 240_000)
     assert rows.x_ND.numel() >= sweep_module._INLINE_ELEMENTS, "else the threads are not used"
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(3) as executor:
+        pool = SweepPool(executor, 3)
         inline, threaded = (
             randomised(SweptLinear(4, 1, random_scale(4, 1), pool=used)) for used in (None, pool)
         )
@@ -147,7 +148,7 @@ def test_float32_rows_give_sums_good_to_six_digits(n, d, weighted):
     rows = random_rows(n, d, dtype=torch.float32, weighted=weighted)
     exact = Rows(*(None if z is None else z.double() for z in (rows.x_ND, rows.y_NK, rows.w_N)))
     coef, intercept = torch.full((d, 1), 0.25, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    got, expected = (sweep_rows(r, coef, intercept, "squared", None) for r in (rows, exact))
+    got, expected = (sweep([r], Hyperplane(coef, intercept, "squared"), None) for r in (rows, exact))
     residual = exact.x_ND @ coef - exact.y_NK
     w = torch.ones(n, dtype=torch.float64) if exact.w_N is None else exact.w_N
     size_DK = exact.x_ND.abs().t() @ (w[:, None] * residual.abs())
@@ -161,7 +162,7 @@ def test_sums_keep_their_digits_for_residuals_of_a_million():
     rows = random_rows(200_000, 2, dtype=torch.float32)
     far = Rows(rows.x_ND, rows.y_NK + 1e6, None)
     zeros = torch.zeros(2, 1, dtype=torch.float64)
-    sums = sweep_rows(far, zeros, torch.zeros(1, dtype=torch.float64), "squared", None)
+    sums = sweep([far], Hyperplane(zeros, torch.zeros(1, dtype=torch.float64), "squared"), None)
     expected = far.y_NK.double()
     np.testing.assert_allclose(sums.grad_K, -expected.sum(0), rtol=1e-6)
     np.testing.assert_allclose(sums.squared_K, expected.square().sum(0), rtol=1e-6)
