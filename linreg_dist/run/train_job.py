@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from linreg_dist._version import __version__
-from linreg_dist.data.cache import default_cache_folder, remove_cache
 from linreg_dist.data.columns import Columns, bind_columns
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest, read_manifest
@@ -100,7 +99,6 @@ def train(
         folder.finish(_failed_result(checked, status, to_record(error)))
         raise
     folder.finish(result)
-    remove_cache(default_cache_folder(job.fingerprint))
     return Run(folder.path, result)
 
 

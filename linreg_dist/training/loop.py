@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from linreg_dist.data.cache import default_cache_folder, remove_cache
 from linreg_dist.data.summary import RowCounts
 from linreg_dist.errors import LinregDistError, to_record
 from linreg_dist.stats.artefact import save_artefact
@@ -58,7 +59,10 @@ def _train(worker: Worker, job: TrainJob) -> dict[str, Any]:
         data = open_data(worker, job, log, block_dtype(job))
         with data.store:
             solve = _exact if job.solver == "exact" else _iterative
-            return solve(worker, job, data, log, started)
+            outcome = solve(worker, job, data, log, started)
+    worker.gather(None)  # no worker still reads a block when its neighbour removes the files
+    remove_cache(default_cache_folder(job.fingerprint))
+    return outcome
 
 
 def _iterative(

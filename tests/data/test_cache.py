@@ -1,0 +1,80 @@
+"""Blocks between passes: what is kept where, and that a mapped block is the block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from linreg_dist.data.block import Block
+from linreg_dist.data.cache import BlockCache, default_cache_folder, remove_cache
+
+
+def block_of(seed: int, *, weighted: bool = False, targets: int = 1, rows: int = 10) -> Block:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(3, rows, generator=generator).t()
+    y = torch.randn(targets, rows, generator=generator).t()
+    w = torch.rand(rows, generator=generator) if weighted else None
+    return Block(x, y, w, num_train=rows - 3)
+
+
+def assert_same(found: Block | None, expected: Block) -> None:
+    assert found is not None
+    assert torch.equal(found.x_ND, expected.x_ND)
+    assert torch.equal(found.y_NK, expected.y_NK)
+    assert found.num_train == expected.num_train
+    assert (found.w_N is None) == (expected.w_N is None)
+    if found.w_N is not None and expected.w_N is not None:
+        assert torch.equal(found.w_N, expected.w_N)
+    assert found.x_ND.stride() == expected.x_ND.stride()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("targets", [1, 2])
+def test_a_block_that_memory_has_no_room_for_comes_back_from_disk(tmp_path, weighted, targets):
+    cache = BlockCache(0, 1 << 20, tmp_path / "blocks")
+    blocks = {index: block_of(index, weighted=weighted, targets=targets) for index in (4, 7)}
+    for index, block in blocks.items():
+        cache.keep(index, block)
+        assert cache.holds(index)
+    for index, block in blocks.items():
+        assert_same(cache.get(index, targets), block)
+    assert cache.get(5, targets) is None
+
+
+def test_memory_is_used_first_and_disk_up_to_its_budget(tmp_path):
+    size = block_of(0, rows=1000).nbytes
+    cache = BlockCache(size, int(2.5 * size) + 512, tmp_path / "blocks")
+    for index in range(5):
+        cache.keep(index, block_of(index, rows=1000))
+    assert [cache.holds(index) for index in range(5)] == [True, True, True, False, False]
+    written = sum(path.stat().st_size for path in (tmp_path / "blocks").iterdir())
+    assert len(list((tmp_path / "blocks").iterdir())) == 2
+    assert written <= 2.5 * size + 512
+
+
+def test_the_next_attempt_of_the_same_job_finds_the_files(tmp_path):
+    BlockCache(0, 1 << 20, tmp_path / "blocks").keep(3, block_of(3))
+    again = BlockCache(0, 1 << 20, tmp_path / "blocks")
+    assert_same(again.get(3, 1), block_of(3))
+
+
+def test_without_a_disk_budget_nothing_is_written_or_read(tmp_path):
+    BlockCache(0, 1 << 20, tmp_path / "blocks").keep(3, block_of(3))
+    off = BlockCache(0, 0, tmp_path / "blocks")
+    off.keep(4, block_of(4))
+    assert not off.holds(3)
+    assert not off.holds(4)
+
+
+def test_jobs_do_not_share_folders_and_leave_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    mine, other = default_cache_folder("a" * 64), default_cache_folder("b" * 64)
+    assert mine != other
+    assert tmp_path in mine.parents
+    BlockCache(0, 1 << 20, mine).keep(0, block_of(0))
+    assert mine.stat().st_mode & 0o077 == 0
+    remove_cache(mine)
+    assert not mine.exists()
+    remove_cache(Path(mine))
