@@ -23,6 +23,7 @@ from linreg_dist.data.manifest import Manifest
 MAX_LANES = 12  # divisible by 1, 2, 3, 4, 6: even shares for the usual small numbers of workers
 _PARTS = 16  # of a row group, permuted each epoch: slices of memory, so that reshuffling moves no row
 _OPEN_BYTES = 1 << 30  # decoded bytes that one worker may hold open: one row group per lane
+_OPEN_BYTES_UNCACHED = 1 << 26  # likewise, for a job that asked to keep nothing in memory or on disk
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,12 @@ class Slice:
 
 
 def num_lanes(
-    manifest: Manifest, num_workers: int, row_nbytes: int, virtual_shards: int | None = None
+    manifest: Manifest,
+    num_workers: int,
+    row_nbytes: int,
+    virtual_shards: int | None = None,
+    *,
+    cached: bool = True,
 ) -> int:
     """Return how many lanes to deal the row groups into.
 
@@ -71,11 +77,13 @@ def num_lanes(
         num_workers: processes that train; only raises the number when there are more of them than lanes.
         row_nbytes: decoded bytes a row: a worker alone holds one row group of every lane open.
         virtual_shards: the user's choice, or None for `MAX_LANES` or as many as fit in a gibibyte.
+        cached: whether blocks are kept between passes; if not, open row groups have to fit in 64 MiB.
 
     """
     if virtual_shards is None:
         largest = max(group.num_rows for group in manifest.row_groups) * row_nbytes
-        lanes = max(1, min(MAX_LANES, _OPEN_BYTES // max(largest, 1)))
+        open_bytes = _OPEN_BYTES if cached else _OPEN_BYTES_UNCACHED
+        lanes = max(1, min(MAX_LANES, open_bytes // max(largest, 1)))
     else:
         lanes = virtual_shards
     lanes = min(lanes, len(manifest.row_groups))
