@@ -1,13 +1,14 @@
 """`statistics.safetensors`: moments on disk, with enough beside them to merge, subtract and solve later.
 
 The file is a plain safetensors file. Its tensors are those of `Moments` (float64) and the row counts
-(int64), prefixed ``fold.<i>.`` for the folds. Its header's string metadata hold, as JSON: the format and
-its version, the column names, and four things that this module compares but does not interpret: ``schema``,
-``encodings``, ``consumed`` and ``extra``.
+(int64), prefixed ``fold.<i>.`` for the folds and ``validation.`` for rows that are held out. Its header's
+string metadata hold, as JSON: the format and its version, the column names, and four things that this module
+compares but does not interpret: ``schema``, ``encodings``, ``consumed`` and ``extra``.
 
-``consumed`` lists the pieces of data that were summed, one JSON value each (a file digest with a row group,
-say). A piece counts once: merging statistics that share one, or subtracting one that is not there, is
-refused.
+``consumed`` lists the pieces of data that were summed, one JSON value each (a file's digest with its row
+counts, say). A piece counts once: merging statistics that share one, or subtracting one that is not there, is
+refused. A piece that is an object with the key ``content`` is the same data as another with this content,
+wherever its other keys say that it lies: it would count twice when merged.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ class Artefact:
     """Moments together with where they come from.
 
     Attributes:
-        moments: of all rows.
+        moments: of all rows (of all training rows, where some are held out).
         folds: of each cross-validation fold; empty when there are none.
         schema: opaque JSON value: the columns and types that were read. Must be equal to merge.
         encodings: opaque JSON value: how columns became features (levels, fill values). Must be equal to
-        merge. consumed: JSON values that identify the pieces of data, each by its content rather than its
-        place. extra: opaque JSON object; kept from the left operand of a merge or subtraction.
+            merge.
+        consumed: JSON values that identify the pieces of data.
+        extra: opaque JSON object; kept from the left operand of a merge or subtraction.
+        validation: of the rows that are held out; None where they were not summed.
 
     """
 
@@ -54,6 +57,7 @@ class Artefact:
     encodings: Any = None
     consumed: tuple[Any, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
+    validation: Moments | None = None
 
 
 def save_artefact(artefact: Artefact, path: str | os.PathLike[str]) -> None:
@@ -98,12 +102,15 @@ def to_bytes(artefact: Artefact) -> bytes:
     tensors = _tensors(artefact.moments, "")
     for i, fold in enumerate(artefact.folds):
         tensors |= _tensors(fold, f"fold.{i}.")
+    if artefact.validation is not None:
+        tensors |= _tensors(artefact.validation, "validation.")
     metadata = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "feature_names": artefact.moments.feature_names,
         "target_names": artefact.moments.target_names,
         "num_folds": len(artefact.folds),
+        "has_validation": artefact.validation is not None,
         "schema": artefact.schema,
         "encodings": artefact.encodings,
         "consumed": artefact.consumed,
@@ -127,6 +134,7 @@ def from_bytes(content: bytes, source: str) -> Artefact:
             encodings=metadata["encodings"],
             consumed=tuple(metadata["consumed"]),
             extra=metadata["extra"],
+            validation=_moments(tensors, "validation.", *names) if metadata.get("has_validation") else None,
         )
     except (SafetensorError, KeyError) as error:
         raise DataError(f"{source} is damaged: {error}; make the statistics again") from error
@@ -140,8 +148,9 @@ def merge_artefacts(left: Artefact, right: Artefact) -> Artefact:
 
     """
     _require_same_kind(left, right, "merge")
-    mine, theirs = _keys(left, "the left side"), _keys(right, "the right side")
-    shared = sorted(set(mine) & set(theirs))
+    _keys(left, "the left side"), _keys(right, "the right side")
+    theirs = {_content(piece) for piece in right.consumed}
+    shared = [canonical(piece) for piece in left.consumed if _content(piece) in theirs]
     if shared:
         raise DataError(
             f"the statistics overlap: {len(shared)} piece(s) of data are in both ({_shown(shared)}); "
@@ -151,6 +160,9 @@ def merge_artefacts(left: Artefact, right: Artefact) -> Artefact:
         left,
         moments=left.moments.merge(right.moments),
         folds=tuple(a.merge(b) for a, b in zip(left.folds, right.folds, strict=True)),
+        validation=None
+        if left.validation is None or right.validation is None
+        else left.validation.merge(right.validation),
         consumed=(*left.consumed, *right.consumed),
     )
 
@@ -174,6 +186,9 @@ def subtract_artefacts(left: Artefact, right: Artefact) -> Artefact:
         left,
         moments=left.moments.subtract(right.moments),
         folds=tuple(a.subtract(b) for a, b in zip(left.folds, right.folds, strict=True)),
+        validation=None
+        if left.validation is None or right.validation is None
+        else left.validation.subtract(right.validation),
         consumed=tuple(piece for key, piece in zip(mine, left.consumed, strict=True) if key not in theirs),
     )
 
@@ -192,11 +207,21 @@ def _require_same_kind(left: Artefact, right: Artefact, verb: str) -> None:
                 f"{_clipped(ours)} against {_clipped(theirs)}; "
                 "make both with the same job spec and category levels"
             )
+    if (left.validation is None) != (right.validation is None):
+        raise DataError(
+            f"cannot {verb} statistics of which only one has the moments of its validation rows; "
+            "make both with the same program"
+        )
     if len(left.folds) != len(right.folds):
         raise DataError(
             f"cannot {verb} statistics with {len(left.folds)} and with {len(right.folds)} folds; "
             "make both with the same number of folds"
         )
+
+
+def _content(piece: Any) -> str:
+    """Return what makes a piece the same data as another."""
+    return canonical(piece["content"] if isinstance(piece, dict) and "content" in piece else piece)
 
 
 def _keys(artefact: Artefact, side: str) -> list[str]:

@@ -19,6 +19,7 @@ parts merge.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,6 +108,23 @@ class RobustMeat:
             if kind != "cluster"
         }
         self._cluster_scores: dict[Any, NDArray[np.float64]] = {}
+
+    def fresh(self) -> RobustMeat:
+        """Return the sums of no rows for the same solution: cheaper than to start from the solution."""
+        other = copy.copy(self)
+        other.n = other.num_full_leverage = 0
+        other.residual_sum = torch.zeros_like(self.residual_sum)
+        other.gradient = torch.zeros_like(self.gradient)
+        other._meats = {kind: torch.zeros_like(meat) for kind, meat in self._meats.items()}
+        other._cluster_scores = {}
+        return other
+
+    def to(self, device: torch.device | str) -> RobustMeat:
+        """Return the same sums with their tensors on ``device``; to be merged, not to be added to."""
+        other = copy.copy(self)
+        other.residual_sum, other.gradient = self.residual_sum.to(device), self.gradient.to(device)
+        other._meats = {kind: meat.to(device) for kind, meat in self._meats.items()}
+        return other
 
     def accumulate(
         self,
