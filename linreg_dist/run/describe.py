@@ -7,7 +7,7 @@ from typing import Any
 
 from linreg_dist.model import LinearModel
 
-_TEST_KEYS = ("std_err", "t", "p", "ci_low", "ci_high")
+_TEST_KEYS = ("std_err", "t", "p", "ci_low", "ci_high", "vif")
 _FIT_KEYS = ("r2", "adj_r2", "sigma", "f", "f_p", "aic", "bic", "n", "df_resid", "condition_number")
 
 
@@ -21,7 +21,17 @@ def describe(model: LinearModel) -> dict[str, Any]:
     details = model.details
     provenance = {
         key: details.get(key)
-        for key in ("name", "solver", "penalty", "rows", "missing_values", "metrics", "data", "versions")
+        for key in (
+            "name",
+            "solver",
+            "penalty",
+            "tune",
+            "rows",
+            "missing_values",
+            "metrics",
+            "data",
+            "versions",
+        )
     }
     document = {**documents[0], **provenance}
     if len(documents) > 1:
@@ -34,6 +44,7 @@ def _describe_target(model: LinearModel, k: int) -> dict[str, Any]:
     inference: Mapping[str, Any] = model.details.get("inference") or {
         "reason": f"the {_solver_name(model)} solver stops near the optimum: standard errors need the "
         "exact solver",
+        "covariance": None,
         "targets": {},
     }
     found = inference["targets"].get(target, {"tests": {}, "fit": {}})
@@ -52,6 +63,7 @@ def _describe_target(model: LinearModel, k: int) -> dict[str, Any]:
             **{k: v for k, v in found["fit"].items() if k in _FIT_KEYS},
         },
         "inference_reason": inference["reason"],
+        "covariance": inference.get("covariance"),
     }
 
 

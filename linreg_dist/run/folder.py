@@ -55,6 +55,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def statistics(self) -> Path:
+        """The exact solver's sufficient statistics."""
+        return self.path / "statistics.safetensors"
+
+    @property
     def model(self) -> Path:
         """The model's folder."""
         return self.path / "model"
@@ -102,10 +107,31 @@ class RunFolder:
             if earlier is not None and earlier["status"] == SUCCEEDED:
                 return earlier
             self.result_json.unlink(missing_ok=True)
+        self._record(spec, identity)
+        return None
+
+    def begin_update(self) -> None:
+        """Keep what the finished run in this folder left, in ``history/<number>``, before it is updated in
+        place. Its result stands until the update has succeeded.
+        """
+        history = self.path / "history"
+        history.mkdir(exist_ok=True)
+        number = 1 + max((int(path.name) for path in history.iterdir() if path.name.isdigit()), default=0)
+        kept = history / f"{number:04d}"
+        kept.mkdir()
+        for file in (self.result_json, self.metrics_jsonl, self.job_yaml):
+            if file.exists():
+                shutil.copy2(file, kept / file.name)
+
+    def finish_update(self, spec: JobSpec, manifest_digest: str, result: dict[str, Any]) -> None:
+        """Record that the run in this folder is now one of ``spec`` on more data."""
+        self._record(spec, {"spec": spec_hash(spec), "data": manifest_digest})
+        self.finish(result)
+
+    def _record(self, spec: JobSpec, identity: dict[str, str]) -> None:
         self._identity.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self._identity, json.dumps(identity))
         write_whole(self.job_yaml, resolved_yaml(spec))
-        return None
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write result.json, last and whole."""

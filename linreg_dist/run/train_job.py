@@ -16,16 +16,18 @@ from typing import Any
 import numpy as np
 
 from linreg_dist._version import __version__
-from linreg_dist.data.columns import Columns, bind_columns
+from linreg_dist.data.columns import Columns, bind_columns, check_columns
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest, read_manifest
 from linreg_dist.data.plan import num_lanes
-from linreg_dist.errors import InterruptedRunError, LinregDistError, SpecError, to_record
+from linreg_dist.errors import DataError, InterruptedRunError, LinregDistError, SpecError, to_record
 from linreg_dist.model import LinearModel
 from linreg_dist.run.card import model_card
 from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder, write_whole
+from linreg_dist.run.update import Addition, plan_update
 from linreg_dist.spec import JobSpec, load_spec
-from linreg_dist.training.job import TrainJob
+from linreg_dist.training.job import MAX_EXACT_COLUMNS, TrainJob
+from linreg_dist.training.partials import FOLDER as MOMENT_CHECKPOINTS
 
 Watcher = Callable[[Path], AbstractContextManager[Any]]
 
@@ -64,6 +66,7 @@ def train(
     fresh: bool = False,
     verbose: bool = False,
     watch: Watcher | None = None,
+    update: str | Path | None = None,
 ) -> Run:
     """Run one job and wait for it.
 
@@ -74,6 +77,8 @@ def train(
             one returned.
         verbose: let Ray's log lines through.
         watch: called with the path of metrics.jsonl, returns a context that is open while training goes on.
+        update: the folder of an earlier run of the exact solver: only files that are new since are read, and
+            their rows are added to its statistics. It may be this very run, whose history is then kept.
 
     Raises:
         SpecError: the spec is invalid, or its name belongs to a run of another spec.
@@ -87,18 +92,32 @@ def train(
     folder = RunFolder.of(checked)
     began = time.time()
     manifest, columns = read_data(checked)
-    earlier = folder.begin(checked, manifest.digest, fresh=fresh)
-    if earlier is not None:
-        return Run(folder.path, earlier, already_finished=True)
+    addition = None if update is None else plan_update(update, checked, manifest, columns)
+    if addition is not None and addition.is_empty:
+        return Run(addition.run, _finished(addition.run), already_finished=True)
+    in_place = addition is not None and addition.run.resolve() == folder.path.resolve()
+    if in_place:
+        folder.begin_update()
+    else:
+        earlier = folder.begin(checked, manifest.digest, fresh=fresh)
+        if earlier is not None:
+            return Run(folder.path, earlier, already_finished=True)
     try:
-        job = plan_job(checked, manifest, columns, folder)
+        job = plan_job(checked, manifest, columns, folder, addition)
         outcome = _run_workers(job, folder, verbose=verbose, watch=watch)
-        result = _save(job, folder, outcome, began)
+        result = _save(job, manifest, folder, outcome, began)
     except LinregDistError as error:
-        status = INTERRUPTED if isinstance(error, InterruptedRunError) else FAILED
-        folder.finish(_failed_result(checked, status, to_record(error)))
+        if not in_place:  # where it is, the earlier result still stands
+            status = INTERRUPTED if isinstance(error, InterruptedRunError) else FAILED
+            folder.finish(_failed_result(checked, status, to_record(error)))
         raise
-    folder.finish(result)
+    if in_place:
+        # The statistics last: until they are there, the same update would be made again, and not twice.
+        folder.finish_update(checked, manifest.digest, result)
+        _keep_statistics(job, folder)
+    else:
+        _keep_statistics(job, folder)
+        folder.finish(result)
     return Run(folder.path, result)
 
 
@@ -110,39 +129,63 @@ def read_data(spec: JobSpec) -> tuple[Manifest, Columns]:
 
     """
     manifest = read_manifest(spec.data.paths, spec.data.validation.paths)
-    return manifest, bind_columns(spec.data, manifest)
+    columns = bind_columns(spec.data, manifest)
+    if spec.data.cluster is not None:
+        check_columns([(spec.data.cluster, "cluster")], manifest)
+    return manifest, columns
 
 
-def plan_job(spec: JobSpec, manifest: Manifest, columns: Columns, folder: RunFolder) -> TrainJob:
+def plan_job(
+    spec: JobSpec,
+    manifest: Manifest,
+    columns: Columns,
+    folder: RunFolder,
+    addition: Addition | None = None,
+) -> TrainJob:
     """Decide what ``auto`` leaves open before any worker starts."""
+    if addition is not None:
+        manifest = addition.manifest
     shards = spec.scaling.virtual_shards
     row_nbytes = max(group.num_bytes // group.num_rows for group in manifest.row_groups)
+    scaling = spec.scaling
     lanes = num_lanes(
-        manifest, max(1, spec.scaling.max_workers), row_nbytes, None if shards == "auto" else shards
+        manifest,
+        max(1, scaling.max_workers),
+        row_nbytes,
+        None if shards == "auto" else shards,
+        cached=(scaling.memory_budget_bytes, scaling.disk_budget_bytes) != (0, 0),
     )
-    return TrainJob(spec, manifest, columns, lanes, choose_solver(spec), folder.path)
+    return TrainJob(
+        spec,
+        manifest,
+        columns,
+        lanes,
+        choose_solver(spec),
+        folder.path,
+        encoding=None if addition is None else addition.encoding,
+        update_from=None if addition is None else addition.statistics,
+    )
 
 
 def choose_solver(spec: JobSpec) -> str:
-    """Return the solver that ``solver.name`` stands for.
+    """Return the solver that ``solver.name`` stands for before the encoded columns are counted; see
+    `settle_solver` for the rest.
 
     Raises:
-        SpecError: the solver is not part of this version.
+        SpecError: the solver cannot minimise what the spec asks for.
 
     """
-    name = spec.solver.name
-    if name == "auto":
-        return "exact" if spec.model.loss == "squared" and spec.model.l1 == 0.0 else "adam"
-    if name == "exact" and (spec.model.l1 > 0.0 or spec.model.loss != "squared"):
+    name, model = spec.solver.name, spec.model
+    if name == "lbfgs" and model.l1 > 0.0:
         raise SpecError(
-            "solver.name exact needs model.loss squared and model.l1 0 in this version; choose sgd or adam"
+            f"solver.name lbfgs needs a smooth objective, and model.l1 is {model.l1:g}; use exact (squared "
+            "loss), sgd (which gives exact zeros too), or model.l2 instead"
         )
-    if name == "lbfgs":
-        raise SpecError(
-            f"solver.name {name} is not available in linreg_dist {__version__}; expected exact, sgd, adam, "
-            f"adamw, rmsprop or auto"
-        )
-    return name
+    if name != "auto":
+        return name
+    if model.loss == "squared":
+        return "exact"
+    return "lbfgs" if model.l1 == 0.0 else "sgd"
 
 
 def _run_workers(job: TrainJob, folder: RunFolder, *, verbose: bool, watch: Watcher | None) -> dict[str, Any]:
@@ -159,13 +202,37 @@ def _run_workers(job: TrainJob, folder: RunFolder, *, verbose: bool, watch: Watc
     return outcome
 
 
-def _save(job: TrainJob, folder: RunFolder, outcome: dict[str, Any], began: float) -> dict[str, Any]:
+def _keep_statistics(job: TrainJob, folder: RunFolder) -> None:
+    """Let the statistics that the run left count, and remove the checkpoints that led to them."""
+    if job.pending_statistics.exists():
+        job.pending_statistics.replace(folder.statistics)
+    shutil.rmtree(job.run_dir / MOMENT_CHECKPOINTS, ignore_errors=True)
+
+
+def _finished(run: Path) -> dict[str, Any]:
+    """Return the result of a run that has succeeded.
+
+    Raises:
+        DataError: it has not.
+
+    """
+    result = RunFolder(run).result()
+    if result is None or result["status"] != SUCCEEDED:
+        raise DataError(
+            f"there is no file to add to {run}, and that run has not succeeded; run it first without --update"
+        )
+    return result
+
+
+def _save(
+    job: TrainJob, manifest: Manifest, folder: RunFolder, outcome: dict[str, Any], began: float
+) -> dict[str, Any]:
     spec = job.spec
     versions = {"linreg_dist": __version__, "python": platform.python_version()}
     versions |= {name: version(name) for name in ("torch", "ray", "pyarrow", "numpy")}
     solver = {
-        "name": job.solver,
-        "reason": _why_this_solver(spec, job.solver),
+        "name": outcome["solver"],
+        "reason": _why_this_solver(spec, outcome["solver"]),
         "epochs": outcome["epochs"],
         "stopped": outcome["stopped"],
         **outcome["choices"],
@@ -183,8 +250,8 @@ def _save(job: TrainJob, folder: RunFolder, outcome: dict[str, Any], began: floa
         **outcome["documents"],
         "data": {
             "path": list(spec.data.paths),
-            "digest": job.manifest.digest,
-            "files": len(job.manifest.files),
+            "digest": manifest.digest,
+            "files": len(manifest.files),
         },
         "versions": versions,
     }
@@ -198,6 +265,15 @@ def _save(job: TrainJob, folder: RunFolder, outcome: dict[str, Any], began: floa
         details,
     )
     model.save(folder.model)
+    extra: dict[str, Any] = {}
+    if "tune" in outcome["documents"]:
+        extra["tune"] = outcome["documents"]["tune"]
+    if job.update_from is not None:
+        extra["update"] = {
+            "from": str(job.update_from.parent),
+            "files": len(job.manifest.files),
+            "rows": job.manifest.num_rows,
+        }
     coefficients = list(zip(encoding.names, model.coef_KD[0].tolist(), strict=True))
     card = model_card(spec.name, {**details, "targets": list(job.columns.targets)}, coefficients)
     write_whole(folder.model / "README.md", card)
@@ -221,6 +297,7 @@ def _save(job: TrainJob, folder: RunFolder, outcome: dict[str, Any], began: floa
         },
         "num_workers": outcome["world_size"] if spec.scaling.max_workers else 0,
         "versions": versions,
+        **extra,
         "error": None,
     }
 
@@ -230,7 +307,9 @@ def _why_this_solver(spec: JobSpec, solver: str) -> str:
         return "chosen in the spec"
     if solver == "exact":
         return "auto: squared loss has an exact solution in one pass"
-    return f"auto: {'huber loss' if spec.model.loss == 'huber' else 'l1'} has no closed form"
+    if spec.model.loss == "squared":
+        return f"auto: more than {MAX_EXACT_COLUMNS:,} columns after encoding are too many for a Gram matrix"
+    return f"auto: huber loss has no closed form{', and l1 no gradient' if solver == 'sgd' else ''}"
 
 
 def _failed_result(spec: JobSpec, status: str, error: dict[str, Any]) -> dict[str, Any]:

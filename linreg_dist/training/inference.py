@@ -3,58 +3,93 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from linreg_dist.stats.inference import (
-    INTERCEPT,
     CoefficientTests,
     FitStatistics,
     Refusal,
     WeightType,
     fit_statistics,
     infer,
+    variance_inflation,
 )
 from linreg_dist.stats.solve import Solution
 
+RobustTests = tuple[CoefficientTests, ...] | Refusal
 
-def inference_document(solution: Solution, weight_type: WeightType) -> dict[str, Any]:
+NO_ROWS = (
+    "{kind} standard errors need a second pass over all rows, and only their statistics are at hand: train "
+    "again without --update, or set model.covariance to nonrobust"
+)
+
+_KEYS = ("std_err", "t", "p", "ci_low", "ci_high")
+
+
+def inference_document(
+    solution: Solution, weight_type: WeightType, covariance: str, robust: RobustTests | None
+) -> dict[str, Any]:
     """Return tests and fit statistics per target, JSON types only.
 
+    Args:
+        solution: the fit.
+        weight_type: what weights mean.
+        covariance: the kind of standard errors that was asked for.
+        robust: the tests under a robust covariance, or why there are none; None for the classical tests.
+
     Returns:
-        ``{"reason": None or why there are no tests, "targets": {name: {"tests": {feature: {"std_err", "t",
-        "p", "ci_low", "ci_high"}}, "fit": {…}}}}``; the intercept's tests stand under ``(intercept)``.
+        ``{"reason": None or why there are no tests, "covariance": kind, "df": degrees of freedom of t or None
+        for the normal distribution, "targets": {name: {"tests": {feature: {"std_err", "t", "p", "ci_low",
+        "ci_high", "vif"}}, "fit": {…}}}}``; the intercept's tests stand under ``(intercept)``.
     """
-    found = infer(solution, weight_type=weight_type)
-    tests: tuple[CoefficientTests | None, ...]
+    found = infer(solution, weight_type=weight_type) if robust is None else robust
+    tests: Sequence[CoefficientTests | None]
     if isinstance(found, Refusal):
         reason, tests = found.reason, (None,) * len(solution.columns.target_names)
     else:
         reason, tests = None, found
+    inflation = variance_inflation(solution)
+    vif = (
+        {}
+        if isinstance(inflation, Refusal)
+        else dict(zip(solution.columns.feature_names, inflation.tolist(), strict=True))
+    )
     targets = {
-        fit.target: {"tests": {} if test is None else _tests(test), "fit": _fit(fit)}
+        fit.target: {
+            "tests": {} if test is None else _tests(test, vif),
+            "fit": _fit(fit, test if robust is not None else None),
+        }
         for fit, test in zip(fit_statistics(solution, weight_type), tests, strict=True)
     }
-    return {"reason": reason, "covariance": "nonrobust", "targets": targets}
+    first = tests[0]
+    return {
+        "reason": reason,
+        "covariance": covariance,
+        "df": None if first is None else _finite(first.df),
+        "targets": targets,
+    }
 
 
-def _tests(test: CoefficientTests) -> dict[str, dict[str, float | None]]:
+def _tests(test: CoefficientTests, vif: Mapping[str, float]) -> dict[str, dict[str, float | None]]:
     columns = zip(test.names, test.std_err, test.statistic, test.p, test.ci_low, test.ci_high, strict=True)
     return {
         name: {
-            key: _finite(value)
-            for key, value in zip(("std_err", "t", "p", "ci_low", "ci_high"), values, strict=True)
+            **{key: _finite(value) for key, value in zip(_KEYS, values, strict=True)},
+            "vif": _finite(vif.get(name)),
         }
         for name, *values in columns
     }
 
 
-def _fit(fit: FitStatistics) -> dict[str, float | None]:
+def _fit(fit: FitStatistics, robust: CoefficientTests | None) -> dict[str, float | None]:
+    """Return the fit statistics; F is the robust covariance's where there is one, as in statsmodels."""
     keys = ("r2", "adj_r2", "sigma", "f", "f_p", "aic", "bic", "log_likelihood", "n", "df_model", "df_resid")
-    return {key: _finite(getattr(fit, key)) for key in (*keys, "condition_number")}
+    document = {key: _finite(getattr(fit, key)) for key in (*keys, "condition_number")}
+    if robust is not None:
+        document |= {"f": _finite(robust.wald_f), "f_p": _finite(robust.wald_f_p)}
+    return document
 
 
 def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
-
-
-__all__ = ["INTERCEPT", "inference_document"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from linreg_dist.data.columns import Columns
@@ -11,6 +11,9 @@ from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest
 from linreg_dist.data.plan import deal_lanes, lanes_of_worker
 from linreg_dist.spec import JobSpec, spec_hash
+
+MAX_EXACT_COLUMNS = 4096
+"""Up to how many encoded columns ``auto`` solves squared loss exactly."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class TrainJob:
         return hashlib.sha256(f"{spec_hash(self.spec)}:{self.manifest.digest}".encode()).hexdigest()
 
     @property
+    def pending_statistics(self) -> Path:
+        """Where the exact solver leaves its statistics; they count once the run has succeeded."""
+        return self.run_dir / "statistics.pending.safetensors"
+
+    @property
     def lanes(self) -> tuple[tuple[int, ...], ...]:
         """The row groups of each lane."""
         return deal_lanes(self.manifest, self.num_lanes)
@@ -55,9 +63,29 @@ class TrainJob:
     @property
     def standardize(self) -> bool:
         """What ``standardize: auto`` stands for: on when penalised or iterative."""
-        choice = self.spec.model.standardize
-        if choice == "auto":
-            model = self.spec.model
-            penalised = model.l1 > 0 or model.l2 > 0 or self.spec.tune is not None
-            return penalised or self.solver != "exact"
-        return choice
+        return standardizes(self.spec, self.solver)
+
+
+def standardizes(spec: JobSpec, solver: str) -> bool:
+    """Return whether a solver is to see features divided by their standard deviation."""
+    model = spec.model
+    if model.standardize == "auto":
+        return model.l1 > 0 or model.l2 > 0 or spec.tune is not None or solver != "exact"
+    return model.standardize
+
+
+def settle_solver(job: TrainJob, num_columns: int) -> TrainJob:
+    """Return the job with the solver that ``auto`` stands for, now that the encoded columns are counted.
+
+    A Gram matrix of very many columns takes more memory and arithmetic than passes over the data. What only
+    the exact solver can do (l1, tuning, robust errors, adding to earlier statistics) it still does.
+    """
+    spec = job.spec
+    only_exact = (
+        spec.model.l1 > 0
+        or spec.model.covariance != "nonrobust"
+        or spec.tune is not None
+        or job.update_from is not None
+    )
+    wide = spec.solver.name == "auto" and job.solver == "exact" and num_columns > MAX_EXACT_COLUMNS
+    return replace(job, solver="lbfgs") if wide and not only_exact else job

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from linreg_dist.data.cache import default_cache_folder, remove_cache
 from linreg_dist.data.summary import RowCounts
@@ -19,7 +20,8 @@ from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.exact import fit_exactly, metrics_of
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.iterate import fit_iteratively
-from linreg_dist.training.job import TrainJob
+from linreg_dist.training.job import TrainJob, settle_solver
+from linreg_dist.training.lbfgs import fit_lbfgs
 from linreg_dist.training.moment_sums import check_sums, gather_moments
 from linreg_dist.training.prepare import OpenData, open_data, summarise
 from linreg_dist.training.progress import MetricsLog
@@ -57,9 +59,10 @@ def _train(worker: Worker, job: TrainJob) -> dict[str, Any]:
     with contextlib.closing(log):
         started = time.perf_counter()
         data = open_data(worker, job, log, block_dtype(job))
+        job = settle_solver(job, data.encoding.num_encoded)
         with data.store:
             solve = _exact if job.solver == "exact" else _iterative
-            outcome = solve(worker, job, data, log, started)
+            outcome = {**solve(worker, job, data, log, started), "solver": job.solver}
     worker.gather(None)  # no worker still reads a block when its neighbour removes the files
     remove_cache(default_cache_folder(job.fingerprint))
     return outcome
@@ -70,15 +73,21 @@ def _iterative(
 ) -> dict[str, Any]:
     summary = summarise(worker, job, data, log)
     read_s = time.perf_counter() - started
+    is_lbfgs = job.solver == "lbfgs"
     scale = AffineScale.from_summary(
         summary,
         data.shift,
-        standardize=job.standardize,
-        scale_target=job.spec.solver.learning_rate == "auto",
+        # Without a penalty the scale changes the way to the solution and not the solution.
+        standardize=job.standardize or (is_lbfgs and job.spec.model.l2 == 0.0),
+        scale_target=is_lbfgs or job.spec.solver.learning_rate == "auto",
         fit_intercept=job.spec.model.fit_intercept,
     )
     evaluator = Evaluator(worker, job, data, summary.counts.validation, summary.y.mean)
-    fit = fit_iteratively(worker, job, data, summary.counts.train, scale, evaluator, log)
+    if is_lbfgs:
+        dtype = torch.float32 if block_dtype(job) is np.float32 else torch.float64
+        fit = fit_lbfgs(worker, job, data, summary, scale, evaluator, log, dtype)
+    else:
+        fit = fit_iteratively(worker, job, data, summary.counts.train, scale, evaluator, log)
     metrics = evaluator.final(*fit.in_blocks(data.shift))
     mean = summary.x.mean + data.shift.x_D
     return _outcome(data, summary.counts, fit, metrics, read_s, mean, summary.x.std)
@@ -148,10 +157,10 @@ def _outcome(
 
 
 def block_dtype(job: TrainJob) -> type[np.floating[Any]]:
-    """Return the type of blocks: float32, but float64 where the exact solver would lose digits of the
-    files by it.
+    """Return the type of blocks: float32, but float64 where the exact solver or L-BFGS would lose digits of
+    the files by it.
     """
-    if job.solver != "exact":
+    if job.solver not in ("exact", "lbfgs"):
         return np.float32
     columns = job.columns
     schema = job.manifest.schema

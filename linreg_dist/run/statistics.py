@@ -1,0 +1,211 @@
+"""Saved statistics without their data: merge, subtract, and solve again under another penalty or with fewer
+columns.
+"""
+
+from __future__ import annotations
+
+import difflib
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from linreg_dist._version import __version__
+from linreg_dist.data.encoding import Encoding
+from linreg_dist.errors import DataError, SpecError
+from linreg_dist.model import LinearModel
+from linreg_dist.spec import JobSpec, load_spec
+from linreg_dist.stats.artefact import (
+    Artefact,
+    load_artefact,
+    merge_artefacts,
+    save_artefact,
+    subtract_artefacts,
+)
+from linreg_dist.stats.inference import Refusal, refusal
+from linreg_dist.training.exact import fit_of, metrics_of, solve_sums
+from linreg_dist.training.fit import Fit
+from linreg_dist.training.inference import NO_ROWS, RobustTests
+from linreg_dist.training.job import standardizes
+from linreg_dist.training.moment_sums import ExactSums
+from linreg_dist.training.penalised import choose_penalty
+from linreg_dist.training.statistics import sums_of
+
+FILE_NAME = "statistics.safetensors"
+
+_SETTABLE = ("model.", "tune", "data.weight_type", "name")
+
+
+def statistics_path(source: str | Path) -> Path:
+    """Return the statistics file that ``source`` means: itself, or the one in a run's folder."""
+    path = Path(source)
+    return path / FILE_NAME if path.is_dir() else path
+
+
+def open_statistics(source: str | Path) -> Artefact:
+    """Read the statistics of a run's folder, or a statistics file.
+
+    Raises:
+        DataError: there are none.
+
+    """
+    path = statistics_path(source)
+    if not path.exists():
+        raise DataError(
+            f"no statistics at {source}: expected a statistics file, or the folder of a run of the exact "
+            f"solver, which holds {FILE_NAME}"
+        )
+    return load_artefact(path)
+
+
+def merge_statistics(sources: Sequence[str | Path], output: str | Path) -> Artefact:
+    """Write the statistics of several disjoint sets of data.
+
+    Raises:
+        DataError: a source has none, they overlap, or they were made in different ways.
+
+    """
+    merged, *others = [open_statistics(source) for source in sources]
+    for other in others:
+        merged = merge_artefacts(merged, other)
+    save_artefact(merged, output)
+    return merged
+
+
+def subtract_statistics(left: str | Path, right: str | Path, output: str | Path) -> Artefact:
+    """Write the statistics of the data of ``left`` without that of ``right``.
+
+    Raises:
+        DataError: a source has none, ``right`` is no part of ``left``, or they were made in different ways.
+
+    """
+    rest = subtract_artefacts(open_statistics(left), open_statistics(right))
+    save_artefact(rest, output)
+    return rest
+
+
+def solve_statistics(
+    source: str | Path,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
+    features: Sequence[str] | None = None,
+) -> LinearModel:
+    """Fit a model from statistics alone.
+
+    Args:
+        source: a statistics file or a run's folder.
+        overrides: other values for the spec's ``model`` and ``tune`` than the run had.
+        features: columns to keep, a categorical one with all its levels; None keeps all.
+
+    Raises:
+        SpecError: an override is invalid, or changes what was summed.
+        DataError: no statistics, no such column, or no rows.
+        RunFailedError: coordinate descent did not converge.
+
+    """
+    artefact = open_statistics(source)
+    spec = _spec(artefact, overrides)
+    encoding = _select(Encoding.from_json(artefact.encodings), features)
+    sums = _select_sums(sums_of(artefact), encoding.names)
+    if spec.tune is not None and len(sums.folds) != spec.tune.folds:
+        raise SpecError(
+            f"{source} has the statistics of {len(sums.folds)} folds, and tune.folds is {spec.tune.folds}; "
+            "cross-validation needs statistics that were made with this number of folds"
+        )
+    standardize = standardizes(spec, "exact")
+    choice = choose_penalty(spec.model, spec.tune, sums.folds, standardize=standardize)
+    solution = solve_sums(spec, sums, choice.penalty, standardize=standardize)
+    tests: RobustTests | None = None
+    if spec.model.covariance != "nonrobust" and refusal(solution, spec.data.weight_type) is None:
+        tests = Refusal(NO_ROWS.format(kind=spec.model.covariance))
+    fit = fit_of(spec, solution, choice, tests, passes=0, rows_per_s=0.0, train_s=0.0)
+    return _model(spec, artefact, encoding, sums, fit)
+
+
+def _spec(artefact: Artefact, overrides: Mapping[str, Any] | Sequence[str]) -> JobSpec:
+    """Return the spec behind the statistics, with other penalties and the like."""
+    paths = [str(item).partition("=")[0] for item in overrides]
+    refused = [path for path in paths if not path.startswith(_SETTABLE)]
+    if refused:
+        raise SpecError(
+            f"--set {refused[0]} would change what was summed; statistics can be solved with other "
+            "model.* and tune.* only. For the rest train again"
+        )
+    extra, schema = artefact.extra, artefact.schema
+    document = {
+        "name": extra["name"],
+        "data": {
+            "path": extra["path"],
+            "target": schema["targets"],
+            "weight": schema["weight"],
+            "weight_type": extra["weight_type"],
+        },
+        "model": {**extra["model"]},
+        "tune": extra["tune"],
+    }
+    if extra["model"]["covariance"] == "cluster":
+        document["data"]["cluster"] = extra["cluster"]
+    if extra["tune"] is not None and any(path in ("model.l1", "model.l2") for path in paths):
+        document["tune"] = None  # a penalty that is given is not to be chosen
+    return load_spec(document, overrides)
+
+
+def _select(encoding: Encoding, features: Sequence[str] | None) -> Encoding:
+    if features is None:
+        return encoding
+    columns = {column.name: column for column in encoding.columns}
+    for name in features:
+        if name not in columns:
+            close = difflib.get_close_matches(name, columns, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(columns)}"
+            raise DataError(f"the statistics have no feature {name!r}; {hint}")
+    return Encoding(tuple(columns[name] for name in features))
+
+
+def _select_sums(sums: ExactSums, names: Sequence[str]) -> ExactSums:
+    return replace(
+        sums,
+        train=sums.train.select(names),
+        validation=sums.validation.select(names),
+        folds=tuple(fold.select(names) for fold in sums.folds),
+    )
+
+
+def _model(spec: JobSpec, artefact: Artefact, encoding: Encoding, sums: ExactSums, fit: Fit) -> LinearModel:
+    counts = sums.counts
+    details = {
+        "name": spec.name,
+        "solver": {
+            "name": "exact",
+            "reason": "solved from statistics; no data was read",
+            "epochs": 0,
+            "stopped": fit.stopped,
+            **fit.choices,
+        },
+        "loss": "squared",
+        "fit_intercept": spec.model.fit_intercept,
+        "rows": {
+            "train": counts.train,
+            "validation": counts.validation,
+            "dropped": {"filter": counts.filtered, "missing": counts.missing_rows},
+        },
+        "missing_values": dict(counts.missing),
+        "metrics": metrics_of(sums, fit),
+        "scaling": {"x_mean": sums.feature_mean().tolist(), "x_std": sums.feature_std().tolist()},
+        **fit.documents,
+        "data": {"path": artefact.extra["path"], "files": len(artefact.consumed)},
+        "versions": {
+            "linreg_dist": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "numpy")},
+        },
+    }
+    return LinearModel(
+        fit.coef_KD,
+        fit.intercept_K,
+        encoding,
+        tuple(artefact.moments.target_names),
+        artefact.schema["missing"],
+        details,
+    )

@@ -1,0 +1,158 @@
+"""The one pass of the exact solver: every worker sums the moments of its row groups, one exchange merges
+them.
+
+A lane's row groups are always merged in order and lanes are merged in a fixed tree, so the sums have the same
+bits for any number of workers, and for a pass that was interrupted and continued.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from linreg_dist.data.block import Block, Shift
+from linreg_dist.data.rows import RowSelection
+from linreg_dist.data.summary import RowCounts
+from linreg_dist.stats.moments import Moments, merge_all
+from linreg_dist.training.folds import fold_of_rows
+from linreg_dist.training.job import TrainJob
+from linreg_dist.training.partials import MomentPart, PartialMoments
+from linreg_dist.training.prepare import OpenData, check_counts, check_weight, collect_by_lane
+from linreg_dist.training.progress import MetricsLog
+from linreg_dist.training.row_counts import total_counts
+from linreg_dist.training.worker import Worker
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ExactSums:
+    """All that an exact fit needs of the rows, in the units of the files.
+
+    Attributes:
+        groups: what became of the rows of each row group that was read, by its index.
+        counts: the same of all rows behind the moments, those of an earlier run included.
+        train, validation: moments of the training and of the validation rows.
+        folds: moments of the training rows of each cross-validation fold; empty without ``tune``.
+
+    """
+
+    groups: dict[int, RowCounts]
+    counts: RowCounts
+    train: Moments
+    validation: Moments
+    folds: tuple[Moments, ...]
+
+    def feature_mean(self) -> Vector:
+        """Weighted means of the features over training rows, (D,)."""
+        return _numpy(self.train.mean[: self.train.num_features])
+
+    def feature_std(self) -> Vector:
+        """Weighted population standard deviations of the features over training rows, (D,)."""
+        variance = self.train.cross.diagonal()[: self.train.num_features] / self.train.sum_w
+        return _numpy(variance.clamp_min(0.0).sqrt())
+
+    def target_mean(self, shift: Shift) -> Vector:
+        """Means of the targets over training rows in block units, (K,)."""
+        return _numpy(self.train.mean[self.train.num_features :]) - shift.y_K
+
+
+def gather_moments(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog) -> ExactSums:
+    """Sum the moments of all rows of all workers.
+
+    Raises:
+        DataError: on every worker alike: see `check_counts`, and values too large to be squared.
+
+    """
+    num_folds = job.spec.tune.folds if job.spec.tune else 0
+    names = data.encoding.names, job.columns.targets
+
+    def empty() -> MomentPart:
+        folds = [Moments.empty(*names) for _ in range(max(num_folds, 1))]
+        return MomentPart({}, Moments.empty(*names), folds)
+
+    def sum_one(index: int) -> MomentPart:
+        block, selection = data.store.build(index)
+        counts = RowCounts()
+        counts.add(selection, index, job.manifest.row_groups[index].num_rows)
+        if selection.missing and job.spec.data.missing == "error":
+            # The job will be refused once all is counted, and NaN has no moments.
+            return replace(empty(), counts={index: counts})
+        folds = [
+            _moments(worker, block, rows, names)
+            for rows in _rows_of_folds(job, index, block, selection, num_folds)
+        ]
+        validation = _moments(worker, block, slice(block.num_train, None), names)
+        return MomentPart({index: counts}, validation, folds)
+
+    partials = PartialMoments(job, data, names)
+    lanes = collect_by_lane(
+        worker, job, lambda order: data.store.map(sum_one, order), empty, log, "solve", partials
+    )
+    groups = {index: counts for lane in lanes for index, counts in lane.counts.items()}
+    shift = torch.from_numpy(np.concatenate([data.shift.x_D, data.shift.y_K]))
+
+    def merged(parts: list[Moments]) -> Moments:
+        moments = merge_all(parts)
+        # From block units to the files': a shift is all that differs.
+        return replace(moments, shift=moments.shift + shift)
+
+    folds = tuple(merged([lane.folds[i] for lane in lanes]) for i in range(max(num_folds, 1)))
+    return ExactSums(
+        groups=groups,
+        counts=total_counts(groups.values()),
+        train=merge_all(folds),
+        validation=merged([lane.validation for lane in lanes]),
+        folds=folds if num_folds else (),
+    )
+
+
+def check_sums(job: TrainJob, sums: ExactSums) -> None:
+    """Check the rows as a whole.
+
+    Raises:
+        DataError: see `check_counts` and `check_weight`.
+
+    """
+    check_counts(job, sums.counts)
+    check_weight(job, sums.counts, sums.train.sum_w)
+
+
+def _rows_of_folds(
+    job: TrainJob, index: int, block: Block, selection: RowSelection, num_folds: int
+) -> list[slice | torch.Tensor]:
+    """Return the training rows of each fold within a block; one slice of all where nothing is tuned."""
+    if num_folds == 0:
+        return [slice(0, block.num_train)]
+    group = job.manifest.row_groups[index]
+    fold_N = fold_of_rows(
+        job.manifest.files[group.file].key, group.first_row + selection.train.astype(np.uint64), num_folds
+    )
+    order_N = np.argsort(fold_N, kind="stable")
+    ends = np.cumsum(np.bincount(fold_N, minlength=num_folds))
+    return [torch.from_numpy(rows) for rows in np.split(order_N, ends[:-1])]
+
+
+def _moments(
+    worker: Worker,
+    block: Block,
+    rows: slice | torch.Tensor,
+    names: tuple[tuple[str, ...], tuple[str, ...]],
+) -> Moments:
+    def take(tensor: torch.Tensor) -> torch.Tensor:
+        # Transposed, so that what is contiguous in a block (a column) stays so in the copy.
+        taken = tensor[rows] if isinstance(rows, slice) else tensor.t().index_select(-1, rows).t()
+        return taken.to(worker.device)
+
+    w_N = None if block.w_N is None else block.w_N[rows].to(worker.device)
+    moments = Moments.from_block(
+        take(block.x_ND), take(block.y_NK), w_N, feature_names=names[0], target_names=names[1]
+    )
+    return moments.to("cpu")
+
+
+def _numpy(tensor: torch.Tensor) -> Vector:
+    return np.asarray(tensor.cpu().numpy(), dtype=np.float64)

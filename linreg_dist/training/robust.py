@@ -1,0 +1,98 @@
+"""The second pass of the exact solver, for standard errors that hold under unequal or clustered errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from linreg_dist.data.manifest import RowGroup
+from linreg_dist.data.reader import RowGroupReader, category_codes
+from linreg_dist.errors import DataError
+from linreg_dist.stats.robust import RobustMeat, RobustType
+from linreg_dist.stats.solve import Solution
+from linreg_dist.training.job import TrainJob
+from linreg_dist.training.prepare import OpenData, collect_by_lane
+from linreg_dist.training.progress import MetricsLog
+from linreg_dist.training.worker import Worker
+
+
+@dataclass
+class _MeatPart:
+    """A `RobustMeat` that merges like the other parts of a pass."""
+
+    meat: RobustMeat
+
+    def merge(self, other: _MeatPart) -> None:
+        self.meat.merge_(other.meat)
+
+
+def gather_meat(
+    worker: Worker, job: TrainJob, data: OpenData, solution: Solution, kind: RobustType, log: MetricsLog
+) -> RobustMeat:
+    """Sum the meat of a solution's sandwich covariance over all training rows of all workers.
+
+    Raises:
+        SpecError: the solution has no standard errors.
+        DataError: on every worker alike: a row has no cluster.
+
+    """
+    like = RobustMeat(solution, [kind], weight_type=job.spec.data.weight_type, device=worker.device)
+    clusters = _Clusters(job) if kind == "cluster" else None
+    shift_x, shift_y = torch.from_numpy(data.shift.x_D), torch.from_numpy(data.shift.y_K)
+    is_shifted = bool(shift_x.any() or shift_y.any())
+
+    def sum_one(index: int) -> _MeatPart:
+        cluster_N = None
+        if clusters is None:
+            block = data.store.load(index)
+        else:  # blocks that are kept do not know which rows of the file they hold, so these are decoded again
+            block, selection = data.store.build(index)
+            cluster_N = clusters.of(job.manifest.row_groups[index], selection.train)
+        n = block.num_train
+        x, y = block.x_ND[:n], block.y_NK[:n]
+        if is_shifted:  # the solution is in the units of the files
+            x, y = x.double() + shift_x, y.double() + shift_y
+        w = None if block.w_N is None else block.w_N[:n].to(worker.device)
+        part = like.fresh()
+        part.accumulate(x.to(worker.device), y.to(worker.device), w, cluster_N)
+        return _MeatPart(part.to("cpu"))
+
+    def empty() -> _MeatPart:
+        return _MeatPart(like.fresh().to("cpu"))
+
+    lanes = collect_by_lane(worker, job, lambda order: data.store.map(sum_one, order), empty, log, "robust")
+    total = empty()
+    for lane in lanes:
+        total.merge(lane)
+    return total.meat
+
+
+class _Clusters:
+    """Reads the cluster of each row."""
+
+    def __init__(self, job: TrainJob) -> None:
+        self._name = str(job.spec.data.cluster)
+        self._manifest = job.manifest
+        self._reader = RowGroupReader(job.manifest, [self._name])
+
+    def of(self, group: RowGroup, rows_N: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Return the clusters of the given rows of a row group.
+
+        Raises:
+            DataError: one of them has none.
+
+        """
+        codes, levels = category_codes(self._reader.read(group).column(self._name))
+        codes_N = codes[rows_N]
+        missing = int(np.count_nonzero(codes_N < 0))
+        if missing:
+            raise DataError(
+                f"{self._manifest.where(group)}: the cluster column {self._name!r} has {missing:,} null "
+                "values among the training rows; expected a cluster for every row. Give those rows a cluster "
+                "of their own, or leave them out with data.filter"
+            )
+        return np.asarray(levels)[codes_N] if levels else np.empty(0, dtype=np.int64)

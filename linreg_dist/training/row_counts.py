@@ -1,0 +1,42 @@
+"""`RowCounts` as JSON: what a checkpoint and a statistics file remember of the rows behind their moments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from linreg_dist.data.summary import RowCounts
+
+
+def counts_to_json(counts: RowCounts) -> dict[str, Any]:
+    """Return the counts as plain numbers."""
+    return {
+        "read": counts.read,
+        "train": counts.train,
+        "validation": counts.validation,
+        "filtered": counts.filtered,
+        "missing_rows": counts.missing_rows,
+        "missing": dict(counts.missing),
+    }
+
+
+def counts_from_json(document: Mapping[str, Any], group: int = 0) -> RowCounts:
+    """Return the counts of `counts_to_json`; missing values are put down to the row group ``group``."""
+    return RowCounts(
+        read=document["read"],
+        train=document["train"],
+        validation=document["validation"],
+        filtered=document["filtered"],
+        missing_rows=document["missing_rows"],
+        missing=Counter(document["missing"]),
+        first_missing=dict.fromkeys(document["missing"], group),
+    )
+
+
+def total_counts(parts: Iterable[RowCounts]) -> RowCounts:
+    """Return the counts of all parts together."""
+    total = RowCounts()
+    for part in parts:
+        total.merge(part)
+    return total
