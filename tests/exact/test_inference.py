@@ -1,0 +1,131 @@
+"""Standard errors, tests and fit statistics through a whole run agree with statsmodels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+
+from linreg_dist.errors import DataError
+from linreg_dist.run.describe import describe
+from tests.exact.problems import Problem, Train, features_of, make_problem
+
+
+def _table(document: dict[str, Any], key: str) -> np.ndarray:
+    rows = [document["intercept_inference"], *document["coefficients"]]
+    return np.array([row[key] for row in rows])
+
+
+def _assert_like(document: dict[str, Any], expected: Any) -> None:
+    np.testing.assert_allclose(
+        [document["intercept"], *(row["coef"] for row in document["coefficients"])],
+        expected.params,
+        rtol=1e-9,
+    )
+    np.testing.assert_allclose(_table(document, "std_err"), expected.bse, rtol=1e-8)
+    np.testing.assert_allclose(_table(document, "t"), expected.tvalues, rtol=1e-8)
+    np.testing.assert_allclose(_table(document, "p"), expected.pvalues, rtol=1e-7, atol=1e-14)
+    np.testing.assert_allclose(_table(document, "ci_low"), expected.conf_int()[:, 0], rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(_table(document, "ci_high"), expected.conf_int()[:, 1], rtol=1e-8, atol=1e-10)
+    fit = document["fit"]
+    assert fit["r2"] == pytest.approx(expected.rsquared, rel=1e-9)
+    assert fit["f"] == pytest.approx(expected.fvalue, rel=1e-8)
+    assert fit["df_resid"] == expected.df_resid
+
+
+def _fit(train: Train, problem: Problem, covariance: str = "nonrobust", **data: Any) -> dict[str, Any]:
+    run = train(
+        problem.path, data={"features": features_of(problem), **data}, model={"covariance": covariance}
+    )
+    return describe(run.model)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e5])
+@pytest.mark.parametrize("covariance", ["nonrobust", "HC0", "HC1", "HC2", "HC3"])
+def test_standard_errors_are_those_of_statsmodels(
+    tmp_path: Path, train_here: Train, covariance: str, mean: float
+) -> None:
+    problem = make_problem(tmp_path / "d", mean=mean)
+    expected = sm.OLS(problem.y, problem.with_ones).fit(cov_type=covariance)
+    document = _fit(train_here, problem, covariance)
+    if mean:  # statsmodels loses digits of the intercept there
+        slopes = [row["std_err"] for row in document["coefficients"]]
+        np.testing.assert_allclose(slopes, expected.bse[1:], rtol=1e-7)
+    else:
+        _assert_like(document, expected)
+
+
+@pytest.mark.parametrize("weight_type", ["analytic", "frequency"])
+@pytest.mark.parametrize("covariance", ["nonrobust", "HC1", "HC3"])
+def test_weights_mean_what_they_are_declared_to_mean(
+    tmp_path: Path, train_here: Train, covariance: str, weight_type: str
+) -> None:
+    problem = make_problem(tmp_path / "d")
+    document = _fit(train_here, problem, covariance, weight="w", weight_type=weight_type)
+    if weight_type == "analytic":
+        expected = sm.WLS(problem.y, problem.with_ones, problem.weight).fit(cov_type=covariance)
+    else:  # a row of weight 3 stands for three rows
+        times = problem.weight.astype(int)
+        expected = sm.OLS(np.repeat(problem.y, times), np.repeat(problem.with_ones, times, axis=0)).fit(
+            cov_type=covariance
+        )
+    _assert_like(document, expected)
+    assert document["fit"]["n"] == expected.nobs
+
+
+def test_cluster_robust_errors_are_those_of_statsmodels(tmp_path: Path, train_here: Train) -> None:
+    problem = make_problem(tmp_path / "d")
+    expected = sm.OLS(problem.y, problem.with_ones).fit(
+        cov_type="cluster", cov_kwds={"groups": problem.cluster}
+    )
+    document = _fit(train_here, problem, "cluster", cluster="firm")
+    np.testing.assert_allclose(_table(document, "std_err"), expected.bse, rtol=1e-8)
+    np.testing.assert_allclose(_table(document, "p"), expected.pvalues, rtol=1e-7, atol=1e-14)
+    assert document["covariance"] == "cluster"
+
+
+def test_clusters_follow_the_rows_that_train(tmp_path: Path, train_here: Train) -> None:
+    problem = make_problem(tmp_path / "d")
+    half = np.flatnonzero(problem.x[:, 0] < 0)
+    expected = sm.OLS(problem.y[half], problem.with_ones[half]).fit(
+        cov_type="cluster", cov_kwds={"groups": problem.cluster[half]}
+    )
+    document = _fit(train_here, problem, "cluster", cluster="firm", filter=[["x0", "<", 0.0]])
+    np.testing.assert_allclose(_table(document, "std_err"), expected.bse, rtol=1e-8)
+
+
+def test_a_cluster_column_that_is_not_there_is_named(tmp_path: Path, train_here: Train) -> None:
+    problem = make_problem(tmp_path / "d")
+    with pytest.raises(DataError, match=r"'frm' \(cluster\); did you mean 'firm'"):
+        _fit(train_here, problem, "cluster", cluster="frm")
+
+
+def test_variance_inflation_is_that_of_the_correlation_matrix(tmp_path: Path, train_here: Train) -> None:
+    problem = make_problem(tmp_path / "d")
+    document = _fit(train_here, problem)
+    expected = np.diag(np.linalg.inv(np.corrcoef(problem.x.T)))
+    np.testing.assert_allclose([row["vif"] for row in document["coefficients"]], expected, rtol=1e-9)
+
+
+def test_duplicated_columns_are_named_and_have_no_standard_errors(tmp_path: Path, train_here: Train) -> None:
+    import pyarrow.parquet as pq
+
+    problem = make_problem(tmp_path / "d", num_files=1)
+    file = problem.path / "part-0.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.append_column("copy", table.column("x1")), file)
+    run = train_here(
+        problem.path,
+        data={"features": [*features_of(problem), "copy"]},
+        model={"covariance": "HC1"},
+    )
+    document = describe(run.model)
+    assert "combinations of others" in document["inference_reason"]
+    assert "x1" in document["inference_reason"]
+    assert "copy" in document["inference_reason"]
+    predicted = run.model.predict(pq.read_table(file))
+    expected = problem.with_ones @ np.linalg.lstsq(problem.with_ones, problem.y, rcond=None)[0]
+    np.testing.assert_allclose(predicted, expected, rtol=1e-8, atol=1e-9)
