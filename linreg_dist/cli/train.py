@@ -27,6 +27,12 @@ from linreg_dist.cli.output import print_json
 @address_option
 @fresh_option
 @dry_run_option
+@click.option(
+    "--update",
+    metavar="RUN",
+    type=click.Path(),
+    help="Read only files that are new since the run in this folder, and add them to its statistics.",
+)
 @json_option
 @verbosity_options
 def train(
@@ -35,6 +41,7 @@ def train(
     address: str | None,
     fresh: bool,
     dry_run: bool,
+    update: str | None,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -42,7 +49,8 @@ def train(
     """Run the job in the file SPEC, show its progress, and print its result.
 
     The run lies in <run.storage_path>/<name>. The same job again continues an unfinished run and reports a
-    finished one; --fresh starts over.
+    finished one; --fresh starts over. With --update it adds the files that are new to an earlier run of the
+    exact solver, which may be this one.
     """
     from linreg_dist.spec import load_spec
 
@@ -78,9 +86,10 @@ def train(
         ):
             yield
 
-    run = run_job(checked, fresh=fresh, verbose=verbose, watch=watch)
+    run = run_job(checked, fresh=fresh, verbose=verbose, watch=watch, update=update)
     if run.already_finished and not quiet:
-        click.echo(f"{checked.name} has already finished; --fresh runs it again", err=True)
+        done = f"{checked.name} has already finished; --fresh runs it again"
+        click.echo(done if update is None else f"no file is new since {update}", err=True)
     if as_json:
         print_json(run.result)
     else:

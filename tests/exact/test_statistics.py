@@ -1,0 +1,205 @@
+"""Saved statistics merge, subtract and solve to what a run over the same rows gives; no data is read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from linreg_dist.cli import main as cli_main
+from linreg_dist.errors import DataError, SpecError
+from linreg_dist.model import LinearModel
+from linreg_dist.run.describe import describe
+from linreg_dist.run.statistics import (
+    merge_statistics,
+    open_statistics,
+    solve_statistics,
+    subtract_statistics,
+)
+from tests.exact.problems import Problem, Train, features_of, make_problem
+
+Call = Callable[..., tuple[int, str, str]]
+VALIDATION = {"method": "hash", "fraction": 0.3}
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    def run(*arguments: Any) -> tuple[int, str, str]:
+        code = cli_main.run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def _train(train: Train, path: Path, problem: Problem, name: str, **sections: Any) -> Path:
+    data = {"features": features_of(problem), "validation": VALIDATION, **sections.pop("data", {})}
+    return train(path, data=data, name=name, **sections).path
+
+
+@pytest.fixture
+def parts(tmp_path: Path, train_here: Train) -> tuple[Problem, Path, Path, Path]:
+    """A problem, the run over all of it, and those over its first two files and its last."""
+    problem = make_problem(tmp_path / "d")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    for file in problem.path.iterdir():
+        shutil.copy2(file, tmp_path / ("new" if file.name == "part-2.parquet" else "old") / file.name)
+    return (
+        problem,
+        _train(train_here, problem.path, problem, "whole"),
+        _train(train_here, tmp_path / "old", problem, "old"),
+        _train(train_here, tmp_path / "new", problem, "new"),
+    )
+
+
+def _coefficients(document: dict[str, Any]) -> np.ndarray:
+    return np.array([document["intercept"], *(row["coef"] for row in document["coefficients"])])
+
+
+def test_merged_statistics_give_the_run_over_all_files(
+    parts: tuple[Problem, Path, Path, Path], tmp_path: Path
+) -> None:
+    _, whole, old, new = parts
+    merge_statistics([old, new], tmp_path / "m.safetensors")
+    found = describe(solve_statistics(tmp_path / "m.safetensors"))
+    expected = describe(LinearModel.load(whole))
+    np.testing.assert_allclose(_coefficients(found), _coefficients(expected), rtol=1e-11)
+    for key, value in expected["fit"].items():
+        assert found["fit"][key] == pytest.approx(value, rel=1e-9), key
+    assert found["rows"] == expected["rows"]
+    for split in ("train", "validation"):
+        assert found["metrics"][split]["mse"] == pytest.approx(expected["metrics"][split]["mse"], rel=1e-9)
+
+
+def test_subtracting_a_part_gives_the_run_over_the_rest(
+    parts: tuple[Problem, Path, Path, Path], tmp_path: Path
+) -> None:
+    _, whole, old, new = parts
+    subtract_statistics(whole, new, tmp_path / "rest.safetensors")
+    found = describe(solve_statistics(tmp_path / "rest.safetensors"))
+    expected = describe(LinearModel.load(old))
+    np.testing.assert_allclose(_coefficients(found), _coefficients(expected), rtol=1e-9)
+    assert found["rows"] == expected["rows"]
+
+
+def test_overlapping_statistics_are_refused_and_the_shared_file_is_named(
+    parts: tuple[Problem, Path, Path, Path], tmp_path: Path
+) -> None:
+    _, whole, _, new = parts
+    with pytest.raises(DataError, match=r"overlap: 1 piece.*part-2\.parquet"):
+        merge_statistics([whole, new], tmp_path / "m.safetensors")
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_a_file_is_the_same_data_under_another_name(
+    parts: tuple[Problem, Path, Path, Path], tmp_path: Path, train_here: Train
+) -> None:
+    problem, _, _, new = parts
+    (tmp_path / "renamed").mkdir()
+    shutil.copy2(problem.path / "part-2.parquet", tmp_path / "renamed" / "other.parquet")
+    renamed = _train(train_here, tmp_path / "renamed", problem, "renamed")
+    with pytest.raises(DataError, match="overlap"):
+        merge_statistics([new, renamed], tmp_path / "m.safetensors")
+
+
+def test_equal_files_of_one_data_set_all_count(tmp_path: Path, train_here: Train) -> None:
+    problem = make_problem(tmp_path / "d", num_files=1)
+    shutil.copy2(problem.path / "part-0.parquet", problem.path / "copy.parquet")
+    run = train_here(problem.path, data={"features": features_of(problem)})
+    assert open_statistics(run.path).moments.n == 2 * len(problem.x)
+
+
+def test_statistics_that_were_made_in_another_way_are_refused(
+    parts: tuple[Problem, Path, Path, Path], tmp_path: Path, train_here: Train
+) -> None:
+    problem, _, old, _ = parts
+    other = _train(train_here, tmp_path / "new", problem, "other", data={"filter": [["x0", "<", 1.0]]})
+    with pytest.raises(DataError, match="different schema"):
+        merge_statistics([old, other], tmp_path / "m.safetensors")
+
+
+def test_a_subset_of_the_features_is_solved_as_if_trained_on_it(tmp_path: Path, train_here: Train) -> None:
+    problem = make_problem(tmp_path / "d")
+    run = train_here(problem.path, data={"features": [*features_of(problem), "firm"]})
+    model = solve_statistics(run.path, features=["x2", "x0"])
+    expected = np.linalg.lstsq(problem.with_ones[:, [0, 3, 1]], problem.y, rcond=None)[0]
+    np.testing.assert_allclose(model.coef_, expected[1:], rtol=1e-10)
+    assert model.intercept_ == pytest.approx(expected[0], rel=1e-10)
+    assert len(solve_statistics(run.path, features=["firm"]).coef_) == 29
+    with pytest.raises(DataError, match=r"no feature 'frm'; did you mean 'firm'"):
+        solve_statistics(run.path, features=["frm"])
+
+
+def test_another_penalty_is_solved_without_the_data(tmp_path: Path, train_here: Train) -> None:
+    problem = make_problem(tmp_path / "d")
+    run = train_here(problem.path, data={"features": features_of(problem)})
+    shutil.rmtree(problem.path)
+    model = solve_statistics(run.path, {"model.l2": 0.5, "model.standardize": False})
+    expected = Ridge(alpha=0.5 * len(problem.y), tol=1e-14).fit(problem.x, problem.y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-9)
+    assert "penalised" in describe(model)["inference_reason"]
+
+
+def test_what_was_summed_cannot_be_changed_afterwards(tmp_path: Path, train_here: Train) -> None:
+    problem = make_problem(tmp_path / "d")
+    run = train_here(problem.path, data={"features": features_of(problem)})
+    with pytest.raises(SpecError, match=r"--set data\.missing would change what was summed"):
+        solve_statistics(run.path, ["data.missing=drop"])
+    with pytest.raises(SpecError, match="statistics of 0 folds"):
+        solve_statistics(run.path, ["tune={l2: [0.1, 1.0]}"])
+
+
+def test_robust_errors_are_refused_with_the_reason(tmp_path: Path, train_here: Train) -> None:
+    problem = make_problem(tmp_path / "d")
+    run = train_here(problem.path, data={"features": features_of(problem)})
+    document = describe(solve_statistics(run.path, ["model.covariance=HC3"]))
+    assert "HC3 standard errors need a second pass" in document["inference_reason"]
+    assert all(row["std_err"] is None for row in document["coefficients"])
+
+
+class TestCommandLine:
+    def test_solve_prints_what_show_prints(self, parts: tuple[Problem, Path, Path, Path], call: Call) -> None:
+        _, whole, _, _ = parts
+        solved, shown = (
+            json.loads(call(*verb, whole, "--json")[1]) for verb in (("stats", "solve"), ("show",))
+        )
+        assert set(shown) <= set(solved)
+        np.testing.assert_allclose(_coefficients(solved), _coefficients(shown), rtol=1e-12)
+        assert solved["coefficients"][0]["std_err"] == pytest.approx(shown["coefficients"][0]["std_err"])
+
+    def test_merge_subtract_and_solve_work_on_files_and_run_folders(
+        self, parts: tuple[Problem, Path, Path, Path], call: Call, tmp_path: Path
+    ) -> None:
+        _, whole, old, new = parts
+        merged, rest = tmp_path / "m.safetensors", tmp_path / "r.safetensors"
+        assert call("stats", "merge", old, new / "statistics.safetensors", "-o", merged)[0] == 0
+        assert call("stats", "subtract", merged, new, "-o", rest)[0] == 0
+        code, out, _ = call("stats", "solve", rest, "--set", "model.l2=0.1", "--features", "x0,x2")
+        assert code == 0
+        assert "x2" in out
+        assert "x1" not in out
+        code, _, err = call("stats", "merge", whole, new, "-o", merged)
+        assert code == 3
+        assert "overlap" in err
+
+    def test_solve_saves_a_model_that_predicts(
+        self, parts: tuple[Problem, Path, Path, Path], call: Call, tmp_path: Path
+    ) -> None:
+        problem, whole, _, _ = parts
+        assert call("stats", "solve", whole, "-o", tmp_path / "model")[0] == 0
+        saved = LinearModel.load(tmp_path / "model")
+        expected = LinearModel.load(whole).predict(problem.x)
+        np.testing.assert_allclose(saved.predict(problem.x), expected, rtol=1e-10)
+
+    def test_a_place_without_statistics_is_exit_3(self, call: Call, tmp_path: Path) -> None:
+        code, out, err = call("stats", "solve", tmp_path, "--json")
+        assert code == 3
+        assert "no statistics at" in err
+        assert json.loads(out)["error"]["exit_code"] == 3
