@@ -23,9 +23,13 @@ from __future__ import annotations
 
 
 class LinregDistError(Exception):
-    """Base of all errors raised on purpose; ``exit_code`` is what the command line returns for it."""
+    """Base of all errors raised on purpose; ``exit_code`` is what the command line returns for it.
+
+    ``agreed`` says that every worker of a group raised it at the same point, so that none waits for another.
+    """
 
     exit_code = 1
+    agreed = False
 
 
 class SpecError(LinregDistError):

@@ -8,6 +8,7 @@ other job does.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -18,6 +19,8 @@ import numpy as np
 import torch
 
 from linreg_dist.data.block import Block
+
+logger = logging.getLogger(__name__)
 
 _SUFFIX = ".npy"
 
@@ -53,17 +56,18 @@ class BlockCache:
         path = self._files.get(index)
         return None if path is None else _map_block(path, num_targets)
 
-    def keep(self, index: int, block: Block) -> None:
-        """Keep a block if either budget allows."""
+    def keep(self, index: int, block: Block) -> bool:
+        """Keep a block if either budget allows, and return whether it is in memory now."""
         with self._lock:
             if self.holds(index):
-                return
+                return index in self._held
             if block.nbytes <= self._memory_left:
                 self._memory_left -= block.nbytes
                 self._held[index] = block
-                return
+                return True
         if self._disk_bytes:
             self._write(index, block)
+        return False
 
     def holds(self, index: int) -> bool:
         """Return whether a block is kept, in memory or on disk."""
@@ -81,9 +85,15 @@ class BlockCache:
         rows = [block.x_ND.t(), block.y_NK.t(), *([] if block.w_N is None else [block.w_N[None]])]
         name = f"{index:08d}-{block.num_train}-{int(block.w_N is not None)}{_SUFFIX}"
         temporary = self._folder / f".{name}.{os.getpid()}.tmp"
-        with temporary.open("wb") as file:
-            np.save(file, torch.cat(rows).numpy(), allow_pickle=False)
-        temporary.replace(self._folder / name)
+        try:
+            with temporary.open("wb") as file:
+                np.save(file, torch.cat(rows).numpy(), allow_pickle=False)
+            temporary.replace(self._folder / name)
+        except OSError as error:  # a full disk costs time, not the job
+            logger.warning("no more blocks are kept in %s: %s", self._folder, error)
+            temporary.unlink(missing_ok=True)
+            self._disk_bytes = 0
+            return
         self._files[index] = self._folder / name
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import pyarrow as pa
+
 from linreg_dist.data.block import Block, BlockBuilder
 from linreg_dist.data.cache import BlockCache
 from linreg_dist.data.manifest import Manifest
@@ -55,7 +57,9 @@ class BlockStore:
         of its rows.
         """
         block, selection = self._builder.build(self._manifest.row_groups[index])
-        self._cache.keep(index, block)
+        if not self._cache.keep(index, block):
+            # Memory is meant to be tight then: Arrow's allocator would keep several row groups' worth.
+            pa.default_memory_pool().release_unused()
         return block, selection
 
     def load(self, index: int) -> Block:

@@ -133,6 +133,14 @@ class RunFolder:
         write_whole(self._identity, json.dumps(identity))
         write_whole(self.job_yaml, resolved_yaml(spec))
 
+    def fail_early(self, result: dict[str, Any]) -> None:
+        """Record a failure from before `begin`, unless the folder holds a run already, which is left "
+        "alone.
+        """
+        if not self.job_yaml.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.finish(result)
+
     def finish(self, result: dict[str, Any]) -> None:
         """Write result.json, last and whole."""
         write_whole(self.result_json, json.dumps(result, indent=2) + "\n")

@@ -91,7 +91,11 @@ def train(
     checked = load_spec(spec, overrides)
     folder = RunFolder.of(checked)
     began = time.time()
-    manifest, columns = read_data(checked)
+    try:
+        manifest, columns = read_data(checked)
+    except LinregDistError as error:
+        folder.fail_early(_failed_result(checked, FAILED, to_record(error)))
+        raise
     addition = None if update is None else plan_update(update, checked, manifest, columns)
     if addition is not None and addition.is_empty:
         return Run(addition.run, _finished(addition.run), already_finished=True)
@@ -110,6 +114,11 @@ def train(
         if not in_place:  # where it is, the earlier result still stands
             status = INTERRUPTED if isinstance(error, InterruptedRunError) else FAILED
             folder.finish(_failed_result(checked, status, to_record(error)))
+        raise
+    except Exception as error:
+        if not in_place:
+            unexpected = {"type": type(error).__name__, "message": str(error), "exit_code": 1}
+            folder.finish(_failed_result(checked, FAILED, unexpected))
         raise
     if in_place:
         # The statistics last: until they are there, the same update would be made again, and not twice.

@@ -19,7 +19,7 @@ from linreg_dist.training.worker import Worker
 
 FIXED_SHARE = 0.1
 MOST_STEPS, FEWEST_STEPS = 128, 32
-_SMALLEST = 32
+_SMALLEST = 8  # rows; below that a step teaches less than it costs
 _REPEATS = 5
 
 

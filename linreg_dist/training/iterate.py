@@ -43,6 +43,7 @@ class _State:
     history: list[dict[str, Any]] = field(default_factory=list)
     best: float | None = None
     stale: int = 0
+    mean_weights: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
 
 
 def fit_iteratively(
@@ -106,7 +107,16 @@ class _Iteration:
             learning_rate=self.rate,
             total_steps=self.steps * solver.epochs,
         )
-        self.state = _State(epoch_sums=torch.zeros(1 + self.num_targets, dtype=torch.float64))
+        # A constant step keeps bouncing around the minimum; the mean of an epoch's iterates does not (Jain et
+        # al.
+        # 2018, tail averaging). With a step that the user chose, the last iterate is what a plain loop would
+        # give.
+        chosen = (job.solver, solver.learning_rate, solver.schedule, solver.sync_every)
+        self.averages = chosen == ("sgd", "auto", "constant", 1)
+        self.state = _State(
+            epoch_sums=torch.zeros(1 + self.num_targets, dtype=torch.float64),
+            mean_weights=torch.zeros_like(self._flat_weights()),
+        )
         if found:
             self._resume(*found)
         self.last_save = time.monotonic()
@@ -133,6 +143,7 @@ class _Iteration:
                 "learning_rate": self.rate,
                 "global_batch_size": self.batch,
                 "steps_per_epoch": self.steps,
+                "averaged_over_last_epoch": self.averages,
                 **self.measured,
                 "standardize": self.job.standardize,
             },
@@ -171,6 +182,8 @@ class _Iteration:
             alone = sync_every > 1
             state.epoch_sums += self._step(pieces, number, alone=alone)
             state.step += 1
+            if self.averages:
+                state.mean_weights += (self._flat_weights() - state.mean_weights) / state.step
             if alone and (state.step % sync_every == 0 or state.step == self.steps):
                 self._average()
             if self.log.tick_due():
@@ -193,15 +206,28 @@ class _Iteration:
         else:
             self.wrapped(pieces).backward()
         weight, squared = self.model.normalise_gradients()
-        if not all(math.isfinite(value) for value in squared):
-            raise RunFailedError(
-                f"training diverged in epoch {self.state.epoch}, step {self.state.step}: the loss is no "
-                f"longer finite. "
-                f"Lower solver.learning_rate (it was {self.rate:.3g}), or set it to auto"
-            )
+        if not alone:  # alone, the others do not know of it yet: the average of the weights will tell them
+            self._check_finite(squared)
         if weight > 0.0:
             self.optimizer.step(number)
         return torch.tensor([weight, *(value * weight for value in squared)], dtype=torch.float64)
+
+    def _check_finite(self, values: Iterable[float]) -> None:
+        """Raise, on every worker alike, if training has diverged."""
+        if all(math.isfinite(value) for value in values):
+            return
+        chosen = self.job.spec.solver.learning_rate
+        advice = (
+            f"Lower solver.learning_rate (it was {self.rate:.3g})"
+            if chosen != "auto"
+            else f"Set solver.learning_rate, well below the {self.rate:.3g} that auto chose"
+        )
+        error = RunFailedError(
+            f"training diverged in epoch {self.state.epoch}, step {self.state.step}: the loss is no longer "
+            f"finite. {advice}"
+        )
+        error.agreed = True
+        raise error
 
     def _average(self) -> None:
         """Average the workers' weights (local SGD, Stich 2019, algorithm 1), each counted by the rows it
@@ -213,6 +239,7 @@ class _Iteration:
             total = self.worker.sum(torch.cat([flat.cpu() * share, torch.tensor([share])]))
             if total[-1] > 0:
                 mean = (total[:-1] / total[-1]).to(flat.device)
+                self._check_finite(mean.tolist())
                 nn.utils.vector_to_parameters(mean, self.model.linear.parameters())
 
     def _finish_epoch(self, started: float, first_step: int) -> None:
@@ -284,15 +311,23 @@ class _Iteration:
             return sgd_learning_rate(curvature, rows, model_spec.l2, solver.momentum)
         return adaptive_learning_rate(self.steps * solver.epochs)
 
-    def _in_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _flat_weights(self) -> torch.Tensor:
+        return nn.utils.parameters_to_vector(self.model.linear.parameters()).detach().clone()
+
+    def _weight_and_bias(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the result so far: the last iterate, or the mean of the epoch's."""
         linear = self.model.linear
-        return self.scale.to_blocks(linear.weight.detach(), linear.bias.detach())
+        if not self.averages:
+            return linear.weight.detach(), linear.bias.detach()
+        size = linear.weight.numel()
+        return self.state.mean_weights[:size].view_as(linear.weight), self.state.mean_weights[size:]
+
+    def _in_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.scale.to_blocks(*self._weight_and_bias())
 
     def _on_original_scale(self) -> tuple[Any, Any]:
-        linear = self.model.linear
-        return self.scale.to_original(
-            linear.weight.detach().cpu(), linear.bias.detach().cpu(), self.data.shift
-        )
+        weight, bias = self._weight_and_bias()
+        return self.scale.to_original(weight.cpu(), bias.cpu(), self.data.shift)
 
     def _tick(self, started: float, first_step: int) -> None:
         state, epochs = self.state, self.job.spec.solver.epochs
@@ -329,7 +364,7 @@ class _Iteration:
             best=state.best,
             stale=state.stale,
         )
-        tensors = dict(self.model.linear.state_dict())
+        tensors = {**self.model.linear.state_dict(), "mean_weights": state.mean_weights}
         self.checkpoints.save(progress, {**tensors, **optimizer_tensors(self.optimizer.optimizer)})
 
     def _resume(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
@@ -343,6 +378,7 @@ class _Iteration:
             history=list(progress.history),
             best=progress.best,
             stale=progress.stale,
+            mean_weights=tensors["mean_weights"].to(self.worker.device),
         )
         for line in progress.history:
             self.log.line(line)

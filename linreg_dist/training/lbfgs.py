@@ -198,7 +198,7 @@ class _Objective:
                 "the objective is no longer finite; check the features for values near the largest float32 "
                 "(linreg-dist inspect), or express them in larger units"
             )
-        self.weight.grad = grad_KD / sum_w + l2 * weight
+        self.weight.grad = (grad_KD / sum_w + l2 * weight).contiguous()  # torch flattens it by a view
         self.gradient = float(self.weight.grad.abs().max())
         if self.bias.requires_grad:
             self.bias.grad = grad_bias / sum_w

@@ -153,7 +153,3 @@ class PenalisedOptimizer:
             with torch.no_grad():
                 threshold = rate * self._l1_K1
                 self._weight.copy_(torch.sign(self._weight) * (self._weight.abs() - threshold).clamp_min(0.0))
-
-    def zero_grad(self) -> None:
-        """Forget the gradients of the trained parameters."""
-        self.optimizer.zero_grad(set_to_none=False)

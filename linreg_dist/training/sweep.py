@@ -125,7 +125,8 @@ def _sweep_slice(x: torch.Tensor, y: torch.Tensor, w: torch.Tensor | None, plane
 
 
 def _column_dots(a_NK: torch.Tensor, b_NK: torch.Tensor) -> torch.Tensor:
-    """Return Σ a·b per column. (torch.dot would save a temporary, but sums float32 without pairing.)"""
+    """Return Σ a·b per column."""
+    # torch.dot would save a temporary, but sums float32 without pairing.
     return (a_NK * b_NK).sum(0)
 
 

@@ -63,7 +63,9 @@ class Worker:
         gathered = self.gather((result, error))
         for _, record in gathered:
             if record is not None:
-                raise from_record(record)
+                agreed = from_record(record)
+                agreed.agreed = True
+                raise agreed
         return [item for item, _ in gathered]
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Epochs after the first decode nothing while the blocks fit a budget, and the answer is the same wherever they lie."""
+"""Epochs after the first decode nothing while the blocks fit a budget; the answer does not depend on it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
     [("1GiB", 0, 1), (0, "1GiB", 1), ("20KiB", "1GiB", 1), (0, 0, None)],
     ids=["memory", "disk", "both", "neither"],
 )
-def test_a_kept_block_is_decoded_once(
-    tmp_path: Path, monkeypatch, train_here, built, memory, disk, decodes
-):
+def test_a_kept_block_is_decoded_once(tmp_path: Path, monkeypatch, train_here, built, memory, disk, decodes):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     write_parts(tmp_path / "data", [1000, 1000, 1000])

@@ -184,3 +184,17 @@ def test_the_step_size_fits_all_rows_where_the_first_ones_are_unlike_the_rest(tm
     path = write_parquet(tmp_path / "a.parquet", columns, row_group_size=400)
     run = train_here(path, solver={"name": "sgd"})
     assert run.metrics["train"]["r2"] > 0.999
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("rows", [1000, 10_000])
+def test_sgd_with_its_own_step_size_finds_the_line(tmp_path, train_here, rows, seed):
+    generator = np.random.default_rng(seed)
+    x = generator.uniform(-3.0, 3.0, rows)
+    y = 2.0 * x + 1.0 + generator.normal(0.0, 0.5, rows)
+    path = write_parquet(tmp_path / "line.parquet", {"x": x, "y": y})
+    run = train_here(path, solver={"name": "sgd", "epochs": 20})
+    slope, intercept = np.polyfit(x, y, 1)
+    assert run.model.predict({"x": [2.0]})[0] == pytest.approx(2.0 * slope + intercept, abs=0.03)
+    assert run.model.coef_[0] == pytest.approx(slope, abs=0.01)
+    assert run.model.intercept_ == pytest.approx(intercept, abs=0.02)
