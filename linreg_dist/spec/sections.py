@@ -202,7 +202,9 @@ class SolverSpec(Section):
         "lbfgs.",
     )
     epochs: Annotated[StrictInt, Field(ge=1)] = Field(
-        default=10, description="Passes over the training rows, at most; lbfgs: iterations. Unused by exact."
+        default=10,
+        description="Passes over the training rows, at most; lbfgs: steps of up to 20 iterations each. "
+        "Unused by exact.",
     )
     learning_rate: AutoOrPositive = Field(
         default="auto",

@@ -39,8 +39,9 @@ from linreg_dist.training.worker import Worker
 ITERATIONS_PER_EPOCH = 20
 _HISTORY = 20
 _SCALE_RTOL = 1e-6
-# Gradient of the unit-scale objective, whose terms are of order 1: what the type of the blocks can resolve.
-_GRADIENT_ATOL = {torch.float32: 1e-6, torch.float64: 1e-10}
+# Of the unit-scale objective, whose terms are of order 1: the gradient, and the change of the objective or of
+# the weights in one iteration, that the type of the blocks can resolve.
+_TOLERANCES = {torch.float32: (1e-6, 1e-9), torch.float64: (1e-8, 1e-16)}
 # Where more than half of the residuals vanish the median is zero, and a Huber loss of that scale is none.
 _SMALLEST_SCALE = 1e-6  # of the target's standard deviation
 
@@ -71,7 +72,7 @@ def fit_lbfgs(
     started = time.perf_counter()
     objective = _Objective(worker, job, data, scale, summary.counts.train, log)
     weight, bias = objective.parameters
-    tolerance = _GRADIENT_ATOL[dtype]
+    tolerance = _TOLERANCES[dtype]
     epochs, stopped = job.spec.solver.epochs, ""
     is_huber = job.spec.model.loss == "huber"
     optimizer: torch.optim.Optimizer | None = None
@@ -89,7 +90,7 @@ def fit_lbfgs(
         line = objective.line(epoch, evaluator, epoch_started, evaluations)
         log.line(line)
         epoch += 1
-        settled = gradient <= tolerance or before - loss <= 1e-14 * abs(before)
+        settled = gradient <= tolerance[0] or before - loss <= tolerance[1] * abs(loss)
         before = loss
         if not is_huber and settled:
             stopped = "converged: the gradient vanishes"
@@ -113,14 +114,14 @@ def fit_lbfgs(
     )
 
 
-def _optimizer(parameters: list[torch.Tensor], tolerance: float) -> torch.optim.Optimizer:
+def _optimizer(parameters: list[torch.Tensor], tolerance: tuple[float, float]) -> torch.optim.Optimizer:
     return torch.optim.LBFGS(
         parameters,
         max_iter=ITERATIONS_PER_EPOCH,
         max_eval=4 * ITERATIONS_PER_EPOCH,
         history_size=_HISTORY,
-        tolerance_grad=tolerance,
-        tolerance_change=1e-3 * tolerance,
+        tolerance_grad=tolerance[0],
+        tolerance_change=tolerance[1],
         line_search_fn="strong_wolfe",
     )
 

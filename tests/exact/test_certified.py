@@ -1,0 +1,58 @@
+"""Whole runs on the NIST problems keep the digits, and the answer does not depend on how rows are dealt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.exact.problems import Train, features_of, make_problem
+from tests.stats.nist_problems import REFERENCES, Reference, exact_solution
+
+
+@pytest.mark.parametrize("reference", REFERENCES, ids=lambda reference: reference.name)
+def test_a_run_has_the_digits_of_a_qr(tmp_path: Path, train_here: Train, reference: Reference) -> None:
+    x, y = reference.arrays()
+    names = [f"x{j}" for j in range(x.shape[1])]
+    table = pa.table({name: x[:, j] for j, name in enumerate(names)} | {"y": y[:, 0]})
+    pq.write_table(table, tmp_path / "d.parquet", row_group_size=7)
+    run = train_here(
+        tmp_path / "d.parquet",
+        data={"features": names},
+        model={"fit_intercept": reference.fit_intercept},
+        solver={"name": "exact"},
+    )
+    exact = np.array([float(value) for value in exact_solution(reference)])
+    found = np.array([run.model.intercept_, *run.model.coef_] if reference.fit_intercept else run.model.coef_)
+    design = np.column_stack([np.ones(len(x)), x]) if reference.fit_intercept else x
+    by_qr = np.linalg.lstsq(design, y[:, 0], rcond=None)[0]
+
+    def error(values: np.ndarray) -> float:
+        return float(np.abs(values - exact).max() / np.abs(exact).max())
+
+    assert error(found) <= max(10 * error(by_qr), 1e-13)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e6])
+def test_the_coefficients_are_the_same_for_any_number_of_lanes(
+    tmp_path: Path, train_here: Train, mean: float
+) -> None:
+    problem = make_problem(tmp_path / "d", num_rows=2700, mean=mean)
+    runs = [
+        train_here(
+            problem.path,
+            data={"features": features_of(problem)},
+            scaling={"virtual_shards": lanes},
+            name=f"lanes-{lanes}",
+        )
+        for lanes in (1, 2, 3, 7)
+    ]
+    tolerance = 1e-12 if mean == 0.0 else 1e-9
+    for run in runs[1:]:
+        np.testing.assert_allclose(run.model.coef_, runs[0].model.coef_, rtol=tolerance, atol=tolerance)
+        assert run.result["rows"] == runs[0].result["rows"]
+    expected = np.linalg.lstsq(problem.with_ones - [0, *[mean] * 4], problem.y, rcond=None)[0]
+    np.testing.assert_allclose(runs[0].model.coef_, expected[1:], rtol=1e-9, atol=1e-9)
