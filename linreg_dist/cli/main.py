@@ -21,6 +21,11 @@ from linreg_dist.cli.errors import report
 VERBS: dict[str, tuple[str, str]] = {
     "train": ("linreg_dist.cli.train:train", "Run one job here or on a cluster, and print its result."),
     "batch": ("linreg_dist.cli.batch:batch", "Run many specs, or one with a matrix; print one table."),
+    "submit": ("linreg_dist.cli.submit:submit", "Send a job to a Ray cluster's job server, and follow it."),
+    "status": ("linreg_dist.cli.status:status", "Print a submitted job's state and progress."),
+    "logs": ("linreg_dist.cli.logs:logs", "Print what a submitted job has printed; -f goes on."),
+    "stop": ("linreg_dist.cli.stop:stop", "Stop a submitted job."),
+    "list": ("linreg_dist.cli.list_jobs:list_jobs", "List the submitted jobs."),
     "evaluate": ("linreg_dist.cli.evaluate:evaluate", "Measure a saved model on Parquet."),
     "predict": ("linreg_dist.cli.predict:predict", "Score Parquet into Parquet, row for row."),
     "show": ("linreg_dist.cli.show:show", "Print a model's coefficients, fit and provenance."),

@@ -26,6 +26,16 @@ address_option: _Decorator = click.option(
 )
 """``address: str | None``"""
 
+server_address_option: _Decorator = click.option(
+    "--address",
+    metavar="URL",
+    help="Job server of the cluster, http://host:8265; default: RAY_API_SERVER_ADDRESS, or this machine's.",
+)
+"""``address: str | None``, for `linreg_dist.cluster.job_server_address`."""
+
+job_argument: _Decorator = click.argument("job", metavar="JOB")
+"""``job: str``, a submission id or a run's name"""
+
 json_option: _Decorator = click.option(
     "--json",
     "as_json",

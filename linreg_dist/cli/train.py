@@ -33,6 +33,12 @@ from linreg_dist.cli.output import print_json
     type=click.Path(),
     help="Read only files that are new since the run in this folder, and add them to its statistics.",
 )
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "jsonl"]),
+    default="auto",
+    help="jsonl writes the lines of metrics.jsonl to stderr as they come, for programs that watch.",
+)
 @json_option
 @verbosity_options
 def train(
@@ -42,6 +48,7 @@ def train(
     fresh: bool,
     dry_run: bool,
     update: str | None,
+    progress: str,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -71,7 +78,13 @@ def train(
             )
         return
 
-    from linreg_dist.report import ProgressDisplay, follow_metrics, print_renderable, result_table
+    from linreg_dist.report import (
+        EventLines,
+        ProgressDisplay,
+        follow_metrics,
+        print_renderable,
+        result_table,
+    )
     from linreg_dist.run import train as run_job
     from linreg_dist.run.train_job import choose_solver
 
@@ -79,6 +92,10 @@ def train(
 
     @contextmanager
     def watch(metrics: Path) -> Iterator[None]:
+        if progress == "jsonl":
+            with follow_metrics(metrics, EventLines(sys.stderr)):
+                yield
+            return
         epochs = checked.solver.epochs if iterative else None
         with (
             ProgressDisplay(sys.stderr, quiet=quiet, verbose=verbose, total_epochs=epochs) as display,

@@ -1,0 +1,37 @@
+"""``linreg-dist status``."""
+
+from __future__ import annotations
+
+import click
+
+from linreg_dist.cli.options import job_argument, json_option, server_address_option
+from linreg_dist.cli.output import print_json
+
+
+@click.command
+@job_argument
+@server_address_option
+@json_option
+def status(job: str, address: str | None, as_json: bool) -> None:
+    """Print the state of JOB, a submission id or a run's name, and how far it is."""
+    from linreg_dist.cluster import JobServer, job_server_address, status_document
+
+    server = JobServer(job_server_address(address))
+    document = status_document(server, server.find(job))
+    if as_json:
+        print_json(document)
+        return
+    click.echo(f"{document['job']}: {document['state']}")
+    from linreg_dist.report.numbers import format_duration, format_number
+
+    if document["progressPercentage"] is not None:
+        click.echo(f"progress   {document['progressPercentage']:.0f} %")
+    if document["estimatedRemainingSeconds"]:
+        click.echo(f"remaining  {format_duration(document['estimatedRemainingSeconds'])}")
+    for name, value in (document["metrics"] or {}).items():
+        if name.endswith("_mse") and value is not None:
+            click.echo(f"{name}  {format_number(value)}")
+    if document["state"] == "FAILED":
+        error = (document["result"] or {}).get("error") or {"message": document["message"]}
+        click.echo(f"error      {error['message']}")
+    click.echo(f"run        {document['run_folder']}")

@@ -1,0 +1,278 @@
+"""`JobServer`: Ray's job server, with its errors in our words and a limit on every wait."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from linreg_dist.cluster.shipment import METADATA_NAME
+from linreg_dist.errors import ClusterError, SpecError
+
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+_CONNECT_TIMEOUT_S = 5.0
+_REQUEST_TIMEOUT_S = 60.0
+_SECONDS_BETWEEN_SIGNS = 5.0
+_ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+_CHATTY_LOGGERS = (  # they set their own levels, and tell of every upload and connection
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+_AUTH_REMEDY = (
+    "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, or the file ~/.ray/auth_token) to "
+    "the cluster's token"
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job as the server knows it.
+
+    Attributes:
+        id: its submission id.
+        state: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED.
+        message: what the server says about the state.
+        started_ms: Unix time in milliseconds, as Ray gives it; likewise `ended_ms`.
+        exit_code: of the job's process, once it has ended.
+        metadata: what was stored with it.
+
+    """
+
+    id: str
+    state: str
+    message: str = ""
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    exit_code: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str | None:
+        """The run's name; None if the job is not one of ours."""
+        return self.metadata.get(METADATA_NAME)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it will not change its state any more."""
+        return self.state in ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+class JobExistsError(Exception):
+    """The submission id has been used on this cluster."""
+
+
+def job_server_address(given: str | None, environ: Mapping[str, str] | None = None) -> str:
+    """Return the URL of the job server: `given`, or RAY_API_SERVER_ADDRESS, RAY_ADDRESS, or this machine's.
+
+    ``auto`` counts as not given, and so does a RAY_ADDRESS that is not a URL.
+
+    Raises:
+        SpecError: `given` is another kind of Ray address.
+
+    """
+    environ = os.environ if environ is None else environ
+    if given is not None and given != "auto":
+        if not _is_url(given):
+            raise SpecError(
+                f"{given} is not the address of a job server; expected http://host:8265, which `ray start "
+                "--head` prints as the dashboard's (host:port and ray:// addresses are for `train`)"
+            )
+        return given.rstrip("/")
+    for variable in _ADDRESS_VARIABLES:
+        if _is_url(environ.get(variable, "")):
+            return environ[variable].rstrip("/")
+    return DEFAULT_ADDRESS
+
+
+class JobServer:
+    """A connection to the job server at a URL; every method may raise `ClusterError`.
+
+    Raises:
+        ClusterError: nobody answers there, or we are refused.
+
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._check_reachable()
+        with self._errors(), _no_other_address():
+            from ray.job_submission import JobSubmissionClient
+
+            for name in _CHATTY_LOGGERS:
+                logging.getLogger(name).setLevel(logging.WARNING)
+            self._client = JobSubmissionClient(address)
+        # Ray's client sets no limit: a link that is cut would hold us for ever.
+        self._client._do_request = functools.partial(self._client._do_request, timeout=_REQUEST_TIMEOUT_S)
+
+    def submit(
+        self, job_id: str, entrypoint: str, runtime_env: dict[str, Any], metadata: dict[str, str]
+    ) -> None:
+        """Start a job.
+
+        Raises:
+            JobExistsError: the id has been used.
+
+        """
+        with self._errors():
+            try:
+                self._client.submit_job(
+                    entrypoint=entrypoint, submission_id=job_id, runtime_env=runtime_env, metadata=metadata
+                )
+            except RuntimeError as error:
+                if "already" in str(error) and job_id in str(error):
+                    raise JobExistsError(job_id) from error
+                raise
+
+    def job(self, job_id: str) -> Job:
+        """Return the job with this submission id.
+
+        Raises:
+            SpecError: there is none.
+
+        """
+        with self._errors():
+            return _job(self._client.get_job_info(job_id))
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs that were submitted by us, newest first."""
+        with self._errors():
+            found = [_job(details) for details in self._client.list_jobs() if details.submission_id]
+        ours = [job for job in found if job.name is not None]
+        return sorted(ours, key=lambda job: job.started_ms or 0, reverse=True)
+
+    def find(self, job: str) -> Job:
+        """Return the job with this submission id, or else the newest whose run has this name.
+
+        Raises:
+            SpecError: there is none.
+
+        """
+        try:
+            return self.job(job)
+        except SpecError:
+            for candidate in self.jobs():
+                if candidate.name == job:
+                    return candidate
+            raise
+
+    def logs(self, job_id: str) -> str:
+        """Return what the job has printed so far."""
+        with self._errors():
+            return str(self._client.get_job_logs(job_id))
+
+    def tail(self, job_id: str) -> Iterator[str]:
+        """Yield the job's log from its beginning, as it grows, until the job ends.
+
+        An empty text comes every few seconds in which nothing is printed.
+
+        Raises:
+            ClusterError: the connection was lost.
+
+        """
+        loop = asyncio.new_event_loop()
+        stream = self._client.tail_job_logs(job_id)
+        try:
+            with self._errors():
+                while True:
+                    piece = loop.create_task(stream.__anext__())
+                    while not loop.run_until_complete(asyncio.wait({piece}, timeout=_SECONDS_BETWEEN_SIGNS))[
+                        0
+                    ]:
+                        yield ""
+                    try:
+                        text = piece.result()
+                    except StopAsyncIteration:
+                        return
+                    yield text
+        finally:
+            waiting = asyncio.all_tasks(loop)
+            for task in waiting:
+                task.cancel()
+            if waiting:
+                loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+            loop.run_until_complete(stream.aclose())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    def stop(self, job_id: str) -> bool:
+        """Ask the job to stop, and return whether it was running."""
+        with self._errors():
+            return bool(self._client.stop_job(job_id))
+
+    def _check_reachable(self) -> None:
+        """Fail in seconds where the client would try for minutes."""
+        parts = urlsplit(self.address)
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_TIMEOUT_S).close()
+        except (OSError, ValueError) as error:
+            raise ClusterError(
+                f"no job server answers at {self.address}: {error}. Expected the address of a running head's "
+                "dashboard, http://host:8265; give it with --address"
+            ) from error
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn what Ray's client raises into our errors."""
+        from aiohttp import ClientError
+        from ray.exceptions import AuthenticationError
+
+        try:
+            yield
+        except AuthenticationError as error:
+            raise ClusterError(f"{self.address} refuses us: {_first_line(error)}; {_AUTH_REMEDY}") from error
+        except (OSError, ClientError) as error:  # requests' errors are OSErrors
+            refused = getattr(error, "status", None) in (401, 403)
+            reason = f"refuses us; {_AUTH_REMEDY}" if refused else f"cannot be reached: {_first_line(error)}"
+            raise ClusterError(f"{self.address} {reason}") from error
+        except RuntimeError as error:
+            if "status code 404" in str(error):
+                raise SpecError(
+                    f"there is no such job at {self.address}: {_first_line(error)} `linreg-dist list` shows "
+                    "those there are"
+                ) from error
+            raise ClusterError(f"the job server at {self.address} failed: {_last_line(error)}") from error
+
+
+@contextmanager
+def _no_other_address() -> Iterator[None]:
+    """Hide the variables by which Ray's client would override the address it is given."""
+    hidden = {name: os.environ.pop(name) for name in _ADDRESS_VARIABLES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def _job(details: Any) -> Job:
+    state = str(getattr(details.status, "value", details.status))
+    return Job(
+        id=details.submission_id or details.job_id or "",
+        state=state,
+        message=(details.message or "").partition(", last available logs")[0].strip(),
+        started_ms=details.start_time,
+        ended_ms=details.end_time,
+        exit_code=details.driver_exit_code,
+        metadata=details.metadata or {},
+    )
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip(" .")]
+    return lines[-1] if lines else type(error).__name__

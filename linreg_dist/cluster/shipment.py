@@ -1,0 +1,146 @@
+"""What travels to a cluster: the resolved spec as a file, secrets as environment variables, nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linreg_dist._version import __version__
+from linreg_dist.errors import SpecError
+from linreg_dist.run.folder import RunFolder
+from linreg_dist.spec import JobSpec, load_spec, resolved_yaml, spec_hash
+
+SPEC_FILE = "job.yaml"
+METADATA_NAME = "linreg_dist.name"
+METADATA_SPEC = "linreg_dist.spec_hash"
+METADATA_FOLDER = "linreg_dist.run_folder"
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)")
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """A job ready to be sent.
+
+    Attributes:
+        name: the run's name.
+        spec_yaml: the resolved spec; what came from the environment stands in it as ``${VAR}``.
+        environment: the variables that the spec reads and those of ``cluster.env``, with their values.
+        runtime_env: Ray's runtime_env from the spec, without the two above.
+        entrypoint: the command, run in a folder that has the spec as ``job.yaml``.
+        metadata: what the job server stores with the job, to find it again.
+
+    """
+
+    name: str
+    spec_yaml: str
+    environment: Mapping[str, str]
+    runtime_env: Mapping[str, Any]
+    entrypoint: str
+    metadata: Mapping[str, str]
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as plain data for a person: of environment variables only the names."""
+        hidden = dict.fromkeys(sorted(self.environment), "***")
+        return {
+            "name": self.name,
+            "entrypoint": self.entrypoint,
+            "runtime_env": {**self.runtime_env, "env_vars": hidden},
+            "metadata": dict(self.metadata),
+            "files": {SPEC_FILE: self.spec_yaml},
+        }
+
+
+def pack(
+    spec: JobSpec,
+    *,
+    fresh: bool = False,
+    ship_package: bool = False,
+    environ: Mapping[str, str] | None = None,
+    spec_path: str = SPEC_FILE,
+) -> Shipment:
+    """Make a job ready to be sent.
+
+    Args:
+        spec: the job; paths must be absolute or URIs, which those from `load_spec` are.
+        fresh: start over where a run of this name exists.
+        ship_package: send this package too, for clusters that lack it; its dependencies must be there.
+        environ: where the values of ``${VAR}`` are taken from; by default the environment of this process.
+        spec_path: where the entrypoint finds the spec.
+
+    Raises:
+        SpecError: the spec has a matrix, a relative path, or variables that contradict each other.
+
+    """
+    if spec.matrix is not None:
+        raise SpecError(
+            "the spec has a matrix, which is many jobs; expected one. Run it with `linreg-dist batch "
+            "--address ...`, or choose one combination with --set"
+        )
+    _check_paths(spec)
+    environment = _environment(spec, os.environ if environ is None else environ)
+    runtime_env = {key: value for key, value in spec.cluster.runtime_env.items() if key != "env_vars"}
+    environment |= {
+        str(key): str(value) for key, value in spec.cluster.runtime_env.get("env_vars", {}).items()
+    }
+    for key in ("working_dir",):
+        if key in runtime_env:
+            raise SpecError(
+                f"cluster.runtime_env.{key} cannot be used with submit, which sends the spec that way; put "
+                "code into cluster.runtime_env.py_modules instead"
+            )
+    if ship_package:
+        package = str(Path(__file__).resolve().parents[1])
+        runtime_env["py_modules"] = [*runtime_env.get("py_modules", []), package]
+    # On the cluster the job finds Ray by itself, and what was set for the job holds for its workers too.
+    cluster = {"address": None, "runtime_env": {}, "env": {key: f"${{{key}}}" for key in spec.cluster.env}}
+    sent = load_spec(spec, {"cluster": cluster}, environ=environment)
+    return Shipment(
+        name=spec.name,
+        spec_yaml=resolved_yaml(sent),
+        environment=environment,
+        runtime_env=runtime_env,
+        entrypoint=f"python -m linreg_dist train {spec_path} --json --progress jsonl"
+        + (" --fresh" if fresh else ""),
+        metadata={
+            METADATA_NAME: spec.name,
+            METADATA_SPEC: spec_hash(spec),
+            METADATA_FOLDER: str(RunFolder.of(spec).path),
+            "linreg_dist.version": __version__,
+        },
+    )
+
+
+def _environment(spec: JobSpec, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables the spec was read with, and those of ``cluster.env``."""
+    # cluster.env itself is sent by value, so what its templates name need not travel.
+    names = {
+        name
+        for path, item in spec.interpolated().items()
+        if path[:2] != ("cluster", "env")
+        for name in _VARIABLE.findall(item.template)
+    }
+    found = {name: environ[name] for name in sorted(names) if name in environ}
+    for name, value in spec.cluster.env.items():
+        if found.get(name, value) != value:
+            raise SpecError(
+                f"cluster.env.{name} differs from the environment variable {name}, which the spec reads too; "
+                "on the cluster they would be one. Give one of them another name"
+            )
+    return {**found, **spec.cluster.env}
+
+
+def _check_paths(spec: JobSpec) -> None:
+    paths = [("data.path", path) for path in spec.data.paths]
+    paths += [("data.validation.path", path) for path in spec.data.validation.paths]
+    paths.append(("run.storage_path", spec.run.storage_path))
+    for field, path in paths:
+        if not (os.path.isabs(path) or _URI.match(path)):
+            raise SpecError(
+                f'{field} is "{path}"; expected an absolute path or a URI, because the job runs elsewhere'
+            )

@@ -1,0 +1,78 @@
+"""`status_document`: a job's state and how far it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from linreg_dist.cluster.log_lines import LogLines
+from linreg_dist.cluster.server import Job, JobServer
+from linreg_dist.cluster.shipment import METADATA_FOLDER
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """Return ``{"job", "name", "state", "message", "start_time", "end_time", "exit_code", "run_folder"}``.
+
+    Times are Unix times in milliseconds and states have Ray's names, as in Ray's own tools.
+    """
+    return {
+        "job": job.id,
+        "name": job.name,
+        "state": job.state,
+        "message": job.message,
+        "start_time": job.started_ms,
+        "end_time": job.ended_ms,
+        "exit_code": job.exit_code,
+        "run_folder": job.metadata.get(METADATA_FOLDER),
+    }
+
+
+def status_document(server: JobServer, job: Job) -> dict[str, Any]:
+    """Return `job_document` with ``progressPercentage``, ``estimatedRemainingSeconds``, ``metrics`` and
+    ``result``.
+
+    ``metrics`` is the line of the last epoch in ``metrics.jsonl``; ``result`` is the result document of a job
+    that has ended. What is not known is None. They are read from the run's folder where this machine sees it,
+    else from the job's log.
+    """
+    lines = _folder_lines(job) or _log_lines(server, job)
+    tick = lines.events.get("progress", {})
+    progress = tick.get("progress")
+    percentage = None if progress is None else round(100.0 * float(progress), 2)
+    remaining = None if job.is_over else tick.get("eta_s")
+    if job.state == "SUCCEEDED":
+        percentage, remaining = 100.0, 0.0
+    return {
+        **job_document(job),
+        "progressPercentage": percentage,
+        "estimatedRemainingSeconds": remaining,
+        "metrics": lines.events.get("epoch"),
+        "result": lines.result if job.is_over else None,
+    }
+
+
+def _log_lines(server: JobServer, job: Job) -> LogLines:
+    lines = LogLines()
+    if job.state != "PENDING":
+        for _ in lines.feed(server.logs(job.id)):
+            pass
+    return lines
+
+
+def _folder_lines(job: Job) -> LogLines | None:
+    """Return what ``metrics.jsonl`` and ``result.json`` say; None where there is none of this very job."""
+    folder = Path(job.metadata.get(METADATA_FOLDER, ""))
+    metrics = folder / "metrics.jsonl"
+    try:
+        # An older file is of an earlier attempt, or of another machine's folder of the same path.
+        if job.started_ms is None or metrics.stat().st_mtime * 1000 < job.started_ms:
+            return None
+        lines = LogLines()
+        for _ in lines.feed(metrics.read_text()):
+            pass
+        if job.is_over:
+            lines.result = json.loads((folder / "result.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return lines

@@ -1,0 +1,101 @@
+"""The manifest against `rayjob.schema.json`, written by hand from the documented fields of ``ray.io/v1``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from linreg_dist.cluster import pack, rayjob_manifest
+from linreg_dist.cluster.rayjob import SPEC_FOLDER
+from linreg_dist.errors import SpecError
+from linreg_dist.spec import load_spec
+
+SCHEMA = json.loads(Path(__file__).with_name("rayjob.schema.json").read_text())
+JobFile = Callable[..., Path]
+
+
+def manifest(file: Path, *overrides: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return the text, the ConfigMap and the RayJob, checked."""
+    spec = load_spec(file, overrides)
+    text = rayjob_manifest(spec, pack(spec, spec_path=f"{SPEC_FOLDER}/job.yaml"), "registry/linreg:1")
+    config, job = yaml.safe_load_all(text)
+    jsonschema.validate(job, SCHEMA)
+    return text, config, job
+
+
+def test_workers_become_pods_with_their_resources(job_file: JobFile) -> None:
+    file = job_file(
+        "scaling: {num_workers: [2, 4], use_gpu: true, resources_per_worker: {CPU: 8, memory: 1.0e+11}}\n"
+    )
+    _, _, job = manifest(file, "run.timeout_s=100")
+    (group,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    assert (group["replicas"], group["minReplicas"], group["maxReplicas"]) == (4, 2, 4)
+    (container,) = group["template"]["spec"]["containers"]
+    assert container["resources"]["limits"] == {"cpu": "8", "memory": "100000000000", "nvidia.com/gpu": "1"}
+    assert job["spec"]["rayClusterSpec"]["headGroupSpec"]["rayStartParams"] == {"num-cpus": "0"}
+    assert job["spec"]["activeDeadlineSeconds"] > 100
+
+
+def test_without_workers_the_head_has_the_resources(job_file: JobFile) -> None:
+    cluster = manifest(job_file(), "scaling.resources_per_worker={CPU: 0.5}")[2]["spec"]["rayClusterSpec"]
+    assert "workerGroupSpecs" not in cluster
+    (head,) = cluster["headGroupSpec"]["template"]["spec"]["containers"]
+    assert head["resources"]["requests"] == {"cpu": "0.5"}
+
+
+def test_the_spec_is_mounted_where_the_entrypoint_reads_it(job_file: JobFile, tmp_path: Path) -> None:
+    text, config, job = manifest(job_file())
+    pod = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    (volume,) = pod["volumes"]
+    assert (mount["name"], volume["configMap"]["name"]) == (volume["name"], config["metadata"]["name"])
+    assert f"{mount['mountPath']}/job.yaml" in job["spec"]["entrypoint"]
+    assert config["data"]["job.yaml"] == pack(load_spec(tmp_path / "job.yaml")).spec_yaml
+    assert f"# Mount a volume with these paths into every pod: {tmp_path}/rows.parquet" in text
+
+
+def test_secrets_are_named_and_not_there(job_file: JobFile) -> None:
+    text, _, job = manifest(job_file("cluster: {env: {SECRET: hunter2}, runtime_env: {pip: [x]}}\n"))
+    pod = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    assert pod["containers"][0]["env"] == [
+        {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "job-env", "key": "SECRET"}}}
+    ]
+    assert yaml.safe_load(job["spec"]["runtimeEnvYAML"]) == {"pip": ["x"]}
+    assert 'kubectl create secret generic job-env --from-literal=SECRET="$SECRET"' in text
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("Flights_2.v1", "flights-2-v1"), ("2024", "job-2024"), ("a" * 46 + "-" + "b" * 50, "a" * 46)],
+)
+def test_a_run_s_name_becomes_one_that_kubernetes_takes(name: str, expected: str, job_file: JobFile) -> None:
+    assert manifest(job_file(), f"name='{name}'")[2]["metadata"]["name"] == expected
+
+
+def test_a_resource_that_pods_do_not_have_is_refused(job_file: JobFile) -> None:
+    with pytest.raises(SpecError, match="has fast_disk, which a pod cannot be given"):
+        manifest(job_file(), "scaling.resources_per_worker={fast_disk: 1}")
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda job: job["spec"].update(entryPoint="x"),
+        lambda job: job.update(apiVersion="ray.io/v1alpha1"),
+        lambda job: job["spec"]["rayClusterSpec"]["headGroupSpec"]["rayStartParams"].update({"num-cpus": 0}),
+    ],
+)
+def test_the_schema_refuses_what_kuberay_would(
+    break_it: Callable[[dict[str, Any]], None], job_file: JobFile
+) -> None:
+    job = manifest(job_file())[2]
+    break_it(job)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(job, SCHEMA)
