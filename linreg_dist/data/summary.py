@@ -188,8 +188,9 @@ def _mean_and_m2(
     z_DN: torch.Tensor, w_N: torch.Tensor | None, weight: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     if w_N is not None:
-        mean = (z_DN @ w_N) / weight
-        return mean, (z_DN - mean[:, None]).square_() @ w_N
+        # Sums and not matrix products: torch adds float32 in pairs there, and one after another in BLAS.
+        mean = (z_DN * w_N).sum(dim=1) / weight
+        return mean, (z_DN - mean[:, None]).square_().mul_(w_N).sum(dim=1)
     # Two reductions that vectorise well and need no copy; centring first is only for the columns whose mean
     # would cost Σz² - n·mean² more than a digit.
     mean = z_DN.sum(dim=1) / weight
@@ -207,4 +208,4 @@ _CONSTANT = (
     1e-10  # variance over squared mean, below which float32's rounding of the mean would pass for a spread
 )
 _SLICE_ELEMENTS = 1 << 19  # 2 MiB of float32
-_SLICE_ROWS = 1 << 14  # a dot product of n numbers in float32 loses a digit for every 100-fold in n
+_SLICE_ROWS = 1 << 17  # a norm of more float32 numbers than this loses its sixth digit
