@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "Check a job spec, and with --data the data, without training.",
     ),
     "stats": ("linreg_dist.cli.stats:stats", "Merge, subtract and solve saved statistics without the data."),
+    "inspect": ("linreg_dist.cli.inspect:inspect", "Say what Parquet is like and what would speed it up."),
     "schema": ("linreg_dist.cli.schema:schema", "Print the JSON Schema of the job spec."),
 }
 """Each verb's ``module:function`` and its line in ``--help``, in the order of ``--help``."""
