@@ -88,12 +88,11 @@ def pack(
     environment |= {
         str(key): str(value) for key, value in spec.cluster.runtime_env.get("env_vars", {}).items()
     }
-    for key in ("working_dir",):
-        if key in runtime_env:
-            raise SpecError(
-                f"cluster.runtime_env.{key} cannot be used with submit, which sends the spec that way; put "
-                "code into cluster.runtime_env.py_modules instead"
-            )
+    if "working_dir" in runtime_env:
+        raise SpecError(
+            "cluster.runtime_env.working_dir cannot be used with submit, which sends the spec that way; put "
+            "code into cluster.runtime_env.py_modules instead"
+        )
     if ship_package:
         package = str(Path(__file__).resolve().parents[1])
         runtime_env["py_modules"] = [*runtime_env.get("py_modules", []), package]

@@ -72,15 +72,12 @@ def submit(server: JobServer, shipment: Shipment, *, fresh: bool = False) -> Sub
 
 
 def _attempts(server: JobServer, shipment: Shipment) -> dict[int, Job]:
-    """Return the jobs of this run's folder by attempt."""
+    """Return the jobs of this name by attempt."""
     found: dict[int, Job] = {}
     for job in server.jobs():
         name, _, attempt = job.id.rpartition("-")
-        same_folder = job.metadata.get(METADATA_FOLDER) == shipment.metadata[METADATA_FOLDER]
         if name == shipment.name and attempt.isdecimal():
             found[int(attempt)] = job
-        elif same_folder and not job.is_over:
-            found[0] = job
     return found
 
 
