@@ -41,6 +41,10 @@ _FIT = {
     "bic": ("BIC", format_number),
     "condition_number": ("condition number", format_number),
 }
+_ROBUST_NAMES = {
+    **{kind: f"robust to unequal variances ({kind})" for kind in ("HC0", "HC1", "HC2", "HC3")},
+    "cluster": "robust to correlation within clusters",
+}
 _GAP = 2  # blank characters between two columns: the padding and the box's own divider
 _MIN_FEATURE_WIDTH = 12  # what a feature's name keeps when the terminal is narrow
 
@@ -85,14 +89,20 @@ class _CoefficientTable:
             yield Text(note)
 
     def _note(self, shown: Sequence[str], needed: int | None) -> str | None:
+        notes = []
+        covariance = self.document.get("covariance")
         if shown == ["coef"]:
             reason = self.document.get("inference_reason") or "the model holds none"
-            return f"No standard errors, t, p or confidence intervals: {reason}."
+            notes.append(f"No standard errors, t, p or confidence intervals: {reason}.")
+        elif covariance not in (None, "nonrobust"):
+            notes.append(f"Standard errors, tests, intervals and F are {_ROBUST_NAMES[covariance]}.")
         if needed is not None:
-            return (
+            notes.append(
                 f"The confidence intervals need a terminal {needed} characters wide; --json prints them too."
             )
-        return None
+        if accuracy := self.document.get("accuracy"):
+            notes.append(f"Solved from sums alone, the coefficients may lack digits: {accuracy}.")
+        return "\n".join(notes) or None
 
 
 def _intercept_row(intercept: float | Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ _FIT_KEYS = ("r2", "adj_r2", "sigma", "f", "f_p", "aic", "bic", "n", "df_resid",
 def describe(model: LinearModel) -> dict[str, Any]:
     """Return the document of ``show --json``.
 
-    Fields of inference are None where they do not exist, and ``inference_reason`` says why. With several
+    Fields of inference are None where they do not exist, and ``inference_reason`` says why; ``accuracy`` says
+    why digits may be missing, where statistics alone could not deliver them all. With several
     targets the document is that of the first, and ``targets`` has one for each.
     """
     documents = [_describe_target(model, k) for k in range(len(model.targets))]
@@ -64,6 +65,7 @@ def _describe_target(model: LinearModel, k: int) -> dict[str, Any]:
         },
         "inference_reason": inference["reason"],
         "covariance": inference.get("covariance"),
+        "accuracy": (model.details.get("solver") or {}).get("accuracy"),
     }
 
 

@@ -144,11 +144,19 @@ def _spec(artefact: Artefact, overrides: Mapping[str, Any] | Sequence[str]) -> J
         "model": {**extra["model"]},
         "tune": extra["tune"],
     }
-    if extra["model"]["covariance"] == "cluster":
-        document["data"]["cluster"] = extra["cluster"]
+    if _covariance(extra["model"], overrides) == "cluster":
+        document["data"]["cluster"] = extra["cluster"] or "(unknown)"
     if extra["tune"] is not None and any(path in ("model.l1", "model.l2") for path in paths):
         document["tune"] = None  # a penalty that is given is not to be chosen
     return load_spec(document, overrides)
+
+
+def _covariance(model: Mapping[str, Any], overrides: Mapping[str, Any] | Sequence[str]) -> str:
+    """Return the kind of standard errors that is asked for after the overrides."""
+    given = (
+        overrides if isinstance(overrides, Mapping) else dict(item.partition("=")[::2] for item in overrides)
+    )
+    return str(given.get("model.covariance", model["covariance"])).strip()
 
 
 def _select(encoding: Encoding, features: Sequence[str] | None) -> Encoding:

@@ -29,6 +29,8 @@ from linreg_dist.spec import JobSpec, load_spec
 from linreg_dist.training.job import MAX_EXACT_COLUMNS, TrainJob
 from linreg_dist.training.partials import FOLDER as MOMENT_CHECKPOINTS
 
+_MOMENTS_BYTES = 1 << 30  # of all lanes; at 4,096 columns one Gram matrix takes 128 MiB
+
 Watcher = Callable[[Path], AbstractContextManager[Any]]
 
 
@@ -164,16 +166,29 @@ def plan_job(
         None if shards == "auto" else shards,
         cached=(scaling.memory_budget_bytes, scaling.disk_budget_bytes) != (0, 0),
     )
+    solver = choose_solver(spec)
+    if solver == "exact" and shards == "auto":
+        lanes = max(min(lanes, scaling.max_workers), min(lanes, _most_lanes(spec, columns)))
     return TrainJob(
         spec,
         manifest,
         columns,
         lanes,
-        choose_solver(spec),
+        solver,
         folder.path,
         encoding=None if addition is None else addition.encoding,
         update_from=None if addition is None else addition.statistics,
     )
+
+
+def _most_lanes(spec: JobSpec, columns: Columns) -> int:
+    """Return how many lanes may each hold moments of its own within `_MOMENTS_BYTES`.
+
+    Levels that are yet to be found are not counted.
+    """
+    width = len(columns.numeric) + sum(len(levels or ()) for levels in columns.categorical.values())
+    matrices = 1 + (spec.tune.folds if spec.tune else 1)
+    return max(1, _MOMENTS_BYTES // (8 * matrices * (width + len(columns.targets)) ** 2))
 
 
 def choose_solver(spec: JobSpec) -> str:

@@ -129,3 +129,14 @@ def test_duplicated_columns_are_named_and_have_no_standard_errors(tmp_path: Path
     predicted = run.model.predict(pq.read_table(file))
     expected = problem.with_ones @ np.linalg.lstsq(problem.with_ones, problem.y, rcond=None)[0]
     np.testing.assert_allclose(predicted, expected, rtol=1e-8, atol=1e-9)
+
+
+def test_the_table_says_which_standard_errors_it_shows(
+    tmp_path: Path, train_here: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from linreg_dist.cli import main as cli_main
+
+    problem = make_problem(tmp_path / "d")
+    run = train_here(problem.path, data={"features": features_of(problem)}, model={"covariance": "HC3"})
+    assert cli_main.run(["show", str(run.path)]) == 0
+    assert "robust to unequal variances (HC3)" in " ".join(capsys.readouterr().out.split())

@@ -164,6 +164,36 @@ def test_robust_errors_are_refused_with_the_reason(tmp_path: Path, train_here: T
     assert all(row["std_err"] is None for row in document["coefficients"])
 
 
+def test_the_kind_of_errors_can_be_changed_back_to_what_statistics_give(
+    tmp_path: Path, train_here: Train
+) -> None:
+    problem = make_problem(tmp_path / "d")
+    data = {"features": features_of(problem)}
+    run = train_here(problem.path, data={**data, "cluster": "firm"}, model={"covariance": "cluster"})
+    assert "cluster standard errors need" in describe(solve_statistics(run.path))["inference_reason"]
+    classical = train_here(problem.path, data=data, name="classical")
+    found = describe(solve_statistics(run.path, ["model.covariance=nonrobust"]))
+    for row, expected in zip(found["coefficients"], describe(classical.model)["coefficients"], strict=True):
+        assert row.pop("feature") == expected.pop("feature")
+        assert row == pytest.approx(expected, rel=1e-9)
+
+
+def test_digits_that_sums_cannot_give_are_missed_aloud(tmp_path: Path, train_here: Train, call: Call) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    x = np.linspace(1.0, 2.0, 200)
+    table = pa.table({"a": x, "b": x**2, "c": x**3, "d": x**4, "y": 1 + x + np.sin(40 * x)})
+    pq.write_table(table, tmp_path / "powers.parquet")
+    run = train_here(tmp_path / "powers.parquet")
+    assert run.result["solver"]["method"] == "tsqr"
+    assert run.result["solver"]["accuracy"] is None
+    code, out, _ = call("stats", "solve", run.path)
+    assert code == 0
+    assert "may lack digits: condition number" in " ".join(out.split())
+    assert "may lack digits" not in " ".join(call("show", run.path)[1].split())
+
+
 class TestCommandLine:
     def test_solve_prints_what_show_prints(self, parts: tuple[Problem, Path, Path, Path], call: Call) -> None:
         _, whole, _, _ = parts
