@@ -116,8 +116,12 @@ class RunFolder:
         """
         history = self.path / "history"
         history.mkdir(exist_ok=True)
-        number = 1 + max((int(path.name) for path in history.iterdir() if path.name.isdigit()), default=0)
-        kept = history / f"{number:04d}"
+        numbers = sorted(int(path.name) for path in history.iterdir() if path.name.isdigit())
+        if numbers:
+            last = history / f"{numbers[-1]:04d}" / self.result_json.name
+            if last.exists() and last.read_bytes() == self.result_json.read_bytes():
+                return  # kept already, by an update that did not succeed
+        kept = history / f"{(numbers[-1] if numbers else 0) + 1:04d}"
         kept.mkdir()
         for file in (self.result_json, self.metrics_jsonl, self.job_yaml):
             if file.exists():

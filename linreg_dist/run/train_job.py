@@ -240,10 +240,11 @@ def _finished(run: Path) -> dict[str, Any]:
         DataError: it has not.
 
     """
-    result = RunFolder(run).result()
+    result = RunFolder(run).result() if run.is_dir() else None
     if result is None or result["status"] != SUCCEEDED:
         raise DataError(
-            f"there is no file to add to {run}, and that run has not succeeded; run it first without --update"
+            f"there is no new file to add to {run}, and it is no run that has succeeded, whose result could "
+            "stand; run the job without --update"
         )
     return result
 

@@ -25,7 +25,7 @@ from linreg_dist.data.rows import RowSelector, decode_columns, missing_report
 from linreg_dist.data.store import BlockStore, bounded_map
 from linreg_dist.data.summary import BlockSummary, LevelScan, RowCounts
 from linreg_dist.errors import DataError
-from linreg_dist.training.job import TrainJob
+from linreg_dist.training.job import TrainJob, settle_solver
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.worker import Worker
 
@@ -84,7 +84,8 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.flo
     shift = _pilot_shift(worker, job, encoding)
     builder = _builder(job, encoding, shift, dtype)
     folder = default_cache_folder(job.fingerprint)
-    cache = BlockCache(_memory_budget(job, worker), _disk_budget(job, folder), folder)
+    settled = settle_solver(job, encoding.num_encoded)
+    cache = BlockCache(_memory_budget(job, worker), _disk_budget(settled, folder), folder)
     return OpenData(encoding, shift, BlockStore(job.manifest, builder, cache, num_threads=worker.num_threads))
 
 
@@ -360,12 +361,15 @@ def _memory_budget(job: TrainJob, worker: Worker) -> int:
 
 
 def _disk_budget(job: TrainJob, folder: Path) -> int:
-    """Return the bytes that all workers of this node may keep on its disk: the spec's, or half of what is "
-    "free.
+    """Return the bytes that all workers of a node may keep on its disk: the spec's, or half of what is free.
+
+    The exact solver reads its rows once, so by itself it writes none, unless robust errors read them again.
     """
     chosen = job.spec.scaling.disk_budget_bytes
     if chosen is not None:
         return chosen
+    if job.solver == "exact" and job.spec.model.covariance in ("nonrobust", "cluster"):
+        return 0
     return shutil.disk_usage(next(path for path in folder.parents if path.exists())).free // 2
 
 

@@ -101,6 +101,16 @@ def test_another_grid_is_tried_on_saved_folds_without_the_data(tmp_path: Path, t
     np.testing.assert_allclose(again.coef_, expected.model.coef_, rtol=1e-10)
 
 
+def test_a_penalty_that_is_given_is_not_chosen(tmp_path: Path, train_here: Train) -> None:
+    problem = make_problem(tmp_path / "d")
+    run = train_here(
+        problem.path, data={"features": features_of(problem)}, tune={"l2": STRENGTHS, "folds": 3}
+    )
+    model = solve_statistics(run.path, ["model.l2=0.25"])
+    assert model.details["penalty"] == {"l1": 0.0, "l2": 0.25}
+    assert "tune" not in model.details
+
+
 def test_a_hundred_penalties_cost_no_further_pass(tmp_path: Path, train_here: Train) -> None:
     problem = make_problem(tmp_path / "d")
     run = train_here(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -123,6 +124,31 @@ def test_a_new_level_is_named_with_advice(problem: Problem) -> None:
     with pytest.raises(DataError, match=r"part-2\.parquet.*'newcomer'.*data\.categorical\.firm"):
         train(_spec(problem, data={"features": features}), update=base.path)
     assert json.loads((base.path / "result.json").read_text())["status"] == "succeeded"
+
+
+def test_an_update_that_fails_leaves_the_run_as_it_was_and_one_history(problem: Problem) -> None:
+    base = train(_spec(problem))
+    part = problem.path / "part-2.parquet"
+    hole = pq.read_table(problem.path.parent / "later" / "part-2.parquet")
+    column = pa.array([None, *hole.column("x0").to_pylist()[1:]], pa.float64())
+    pq.write_table(hole.set_column(hole.column_names.index("x0"), "x0", column), part)
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"part-2\.parquet.*'x0' has 1 null"):
+            train(_spec(problem), update=base.path)
+    assert [path.name for path in (base.path / "history").iterdir()] == ["0001"]
+    assert json.loads((base.path / "result.json").read_text()) == base.result
+    assert open_statistics(base.path).moments.n == base.result["rows"]["train"]
+    _deliver(problem)
+    assert train(_spec(problem), update=base.path).result["update"]["files"] == 1
+
+
+def test_merged_statistics_can_be_updated_too(problem: Problem) -> None:
+    base = train(_spec(problem))
+    with pytest.raises(DataError, match="no new file to add"):
+        train(_spec(problem, "next"), update=base.path / "statistics.safetensors")
+    _deliver(problem)
+    run = train(_spec(problem, "next"), update=base.path / "statistics.safetensors")
+    assert run.result["rows"] == train(_spec(problem, "whole")).result["rows"]
 
 
 def test_a_spec_that_reads_other_rows_is_refused(problem: Problem) -> None:

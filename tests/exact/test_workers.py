@@ -1,0 +1,74 @@
+"""What the exact solver and L-BFGS find is the same on Ray workers as in this process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from linreg_dist.run import train
+from linreg_dist.run.statistics import open_statistics
+from tests.exact.problems import Problem, features_of, make_problem
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_here() -> Iterator[None]:
+    """A Ray for all tests here: the session's if it has one."""
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        ray.init(
+            address="local",
+            num_cpus=4,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    yield
+    if started:
+        ray.shutdown()
+
+
+def _both(problem: Problem, **sections: Any) -> list[Any]:
+    data = {"path": str(problem.path), "target": "y", "features": features_of(problem)}
+    spec = {
+        "data": {**data, **sections.pop("data", {})},
+        "run": {"storage_path": str(problem.path.parent / "runs")},
+        **sections,
+    }
+    return [
+        train({**spec, "name": f"job-{workers}", "scaling": {"num_workers": workers}}) for workers in (0, 2)
+    ]
+
+
+def test_cluster_errors_and_statistics_are_the_same(tmp_path: Path) -> None:
+    problem = make_problem(tmp_path / "d")
+    here, there = _both(problem, model={"covariance": "cluster"}, data={"cluster": "firm", "weight": "w"})
+    np.testing.assert_allclose(there.model.coef_, here.model.coef_, rtol=1e-12)
+    found, expected = (run.model.details["inference"]["targets"]["y"]["tests"] for run in (there, here))
+    for name in expected:
+        assert found[name]["std_err"] == pytest.approx(expected[name]["std_err"], rel=1e-11)
+    assert open_statistics(there.path).consumed == open_statistics(here.path).consumed
+
+
+def test_the_curve_of_a_tuned_fit_is_the_same(tmp_path: Path) -> None:
+    problem = make_problem(tmp_path / "d")
+    here, there = _both(problem, tune={"l2": [0.01, 0.1, 1.0], "l1_ratio": [0.0, 1.0], "folds": 4})
+    for mine, theirs in zip(here.result["tune"]["points"], there.result["tune"]["points"], strict=True):
+        assert theirs["mse"] == pytest.approx(mine["mse"], rel=1e-12)
+    assert there.result["tune"]["chosen"] == here.result["tune"]["chosen"]
+
+
+def test_huber_by_lbfgs_has_the_same_bits(tmp_path: Path) -> None:
+    problem = make_problem(tmp_path / "d")
+    here, there = _both(problem, model={"loss": "huber"})
+    assert there.result["solver"]["name"] == "lbfgs"
+    np.testing.assert_allclose(there.model.coef_, here.model.coef_, rtol=1e-12)
+    assert there.result["solver"]["huber_scale"] == here.result["solver"]["huber_scale"]
