@@ -25,6 +25,7 @@ from linreg_dist.training.lbfgs import fit_lbfgs
 from linreg_dist.training.moment_sums import check_sums, gather_moments
 from linreg_dist.training.prepare import OpenData, open_data, summarise
 from linreg_dist.training.progress import MetricsLog
+from linreg_dist.training.row_counts import total_counts
 from linreg_dist.training.scaling import AffineScale
 from linreg_dist.training.statistics import add_earlier, artefact_of, sums_of
 from linreg_dist.training.worker import Worker, join_group
@@ -110,7 +111,8 @@ def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, start
     # The mean absolute error is no function of the moments, and of an earlier run's rows it is not known.
     if job.update_from is None and evaluator.is_cheap:
         metrics = evaluator.final(*fit.in_blocks(data.shift))
-    log.line({"epoch": 0, **_epoch_line(sums.counts, metrics, read_s)})
+    # The rows that this run read, which may be few of those that the sums stand for.
+    log.line({"epoch": 0, **_epoch_line(total_counts(sums.groups.values()), metrics, read_s)})
     return _outcome(data, sums.counts, fit, metrics, read_s, sums.feature_mean(), sums.feature_std())
 
 

@@ -67,6 +67,9 @@ def test_an_update_gives_the_run_over_everything_and_reads_only_the_new_file(
     for split in ("train", "validation"):
         assert run.metrics[split]["mse"] == pytest.approx(whole.metrics[split]["mse"], rel=1e-9)
     assert run.result["update"]["files"] == 1
+    lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    read_rows = whole.result["rows"]["train"] - base.result["rows"]["train"]
+    assert [line["rows"] for line in lines if "epoch" in line] == [read_rows]
     assert open_statistics(run.path).moments.n == open_statistics(whole.path).moments.n
 
 

@@ -159,3 +159,23 @@ def test_a_missing_foreign_damaged_or_newer_file_is_refused_by_name(tmp_path):
     ]:
         with pytest.raises(DataError, match=text):
             load_artefact(tmp_path / name)
+
+
+def test_held_out_rows_travel_with_the_statistics(tmp_path):
+    left, right = (artefact(day, validation=artefact(day + 10).moments) for day in (1, 2))
+    save_artefact(merge_artefacts(left, right), tmp_path / "m.safetensors")
+    merged = load_artefact(tmp_path / "m.safetensors")
+    assert merged.validation.n == left.validation.n + right.validation.n
+    rest = subtract_artefacts(merged, right)
+    np.testing.assert_allclose(rest.validation.cross, left.validation.cross, rtol=1e-9, atol=1e-9)
+    with pytest.raises(DataError, match="only one has the moments of its validation rows"):
+        merge_artefacts(left, artefact(2))
+
+
+def test_equal_content_is_the_same_data_under_any_name():
+    left = artefact(1, consumed=({"file": "a.parquet", "content": "c1"},))
+    moved = artefact(2, consumed=({"file": "elsewhere/a.parquet", "content": "c1"},))
+    with pytest.raises(DataError, match=r"overlap: 1 piece.*a\.parquet"):
+        merge_artefacts(left, moved)
+    with pytest.raises(DataError, match="not in the left side"):  # its rows may be split in another way there
+        subtract_artefacts(left, moved)

@@ -154,3 +154,18 @@ def test_misuse_is_refused_with_what_to_do():
         robust_tests(solution, meat_of(solution, ["HC0"], x[:100], y[:100]), "HC0")
     with pytest.raises(DataError, match="cannot be merged"):
         RobustMeat(solution, ["HC0"]).merge_(RobustMeat(solution, ["HC2"]))
+
+
+def test_fresh_sums_share_nothing_with_those_they_were_made_from():
+    x, y, _, clusters = problem()
+    solution = solve(moments_of(x, y))
+    kinds = ("HC0", "cluster")
+    whole = meat_of(solution, kinds, x, y, clusters=clusters)
+    merged = whole.fresh()
+    for i, block in enumerate(blocks_of(x, y, None, 70)):
+        part = whole.fresh()
+        part.accumulate(*block, clusters[i * 70 : (i + 1) * 70])
+        merged.merge_(part.to("cpu"))
+    assert whole.n == merged.n == len(x)
+    for kind in kinds:
+        np.testing.assert_allclose(merged.meat(kind), whole.meat(kind), rtol=1e-12, atol=1e-12)
