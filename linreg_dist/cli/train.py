@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,6 +104,9 @@ def train(
         ):
             yield
 
+    # A scheduler's or Ray's notice to stop ends a run as Ctrl-C does: with a result that says so, to be
+    # continued.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     run = run_job(checked, fresh=fresh, verbose=verbose, watch=watch, update=update)
     if run.already_finished and not quiet:
         done = f"{checked.name} has already finished; --fresh runs it again"

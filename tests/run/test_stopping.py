@@ -1,0 +1,49 @@
+"""A run that is told to stop says so, and the same command finishes it with the same answer."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import linreg_dist as lr
+from tests.run.conftest import write_parts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notice", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_continues_where_it_was(tmp_path: Path, notice: signal.Signals) -> None:
+    write_parts(tmp_path / "data", [3000, 3000])
+    spec = {
+        "name": "job",
+        "data": {"path": str(tmp_path / "data"), "target": "y"},
+        "solver": {"name": "sgd", "epochs": 300, "global_batch_size": 500, "early_stop": None},
+        "run": {"storage_path": str(tmp_path / "runs"), "checkpoint_every_s": 0.1},
+    }
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(spec))
+    command = [sys.executable, "-m", "linreg_dist", "train", str(tmp_path / "job.yaml"), "-q"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "runs/job/checkpoints").glob("epoch*")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # until the first checkpoint is there
+    process.send_signal(notice)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    result = json.loads((tmp_path / "runs/job/result.json").read_text())
+    assert result["status"] == "interrupted"
+    assert "Traceback" not in errors
+
+    continued = lr.train(tmp_path / "job.yaml")
+    assert continued.result["status"] == "succeeded"
+    undisturbed = lr.train(spec, {"name": "undisturbed"})
+    np.testing.assert_allclose(continued.model.coef_, undisturbed.model.coef_, rtol=1e-12)
+    assert continued.result["solver"]["epochs"] == 300
