@@ -25,11 +25,12 @@ from __future__ import annotations
 class LinregDistError(Exception):
     """Base of all errors raised on purpose; ``exit_code`` is what the command line returns for it.
 
-    ``agreed`` says that every worker of a group raised it at the same point, so that none waits for another.
+    ``alone`` says that one worker of a group raised it while the others went on: they do not know of it, and
+    may be waiting for this one.
     """
 
     exit_code = 1
-    agreed = False
+    alone = False
 
 
 class SpecError(LinregDistError):

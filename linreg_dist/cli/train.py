@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,10 +105,8 @@ def train(
         ):
             yield
 
-    # A scheduler's or Ray's notice to stop ends a run as Ctrl-C does: with a result that says so, to be
-    # continued.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    run = run_job(checked, fresh=fresh, verbose=verbose, watch=watch, update=update)
+    with _stop_notice_interrupts():
+        run = run_job(checked, fresh=fresh, verbose=verbose, watch=watch, update=update)
     if run.already_finished and not quiet:
         done = f"{checked.name} has already finished; --fresh runs it again"
         click.echo(done if update is None else f"no file is new since {update}", err=True)
@@ -115,3 +114,16 @@ def train(
         print_json(run.result)
     else:
         print_renderable(result_table(run.result), sys.stdout)
+
+
+@contextmanager
+def _stop_notice_interrupts() -> Iterator[None]:
+    """Let a scheduler's or Ray's notice to stop end a run as Ctrl-C does: with a result, to be continued."""
+    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from linreg_dist.data import memory
 from linreg_dist.data.columns import Columns
 from linreg_dist.data.encoding import Encoding, refuse_overflow
 from linreg_dist.data.manifest import Manifest, RowGroup
@@ -108,7 +109,7 @@ class BlockBuilder:
         rows: npt.NDArray[np.int64] | slice = np.concatenate([selection.train, selection.validation])
         if num_rows == table.num_rows and len(selection.validation) == 0 and _is_identity(selection.train):
             rows = slice(None)  # nothing moves: copy straight through instead of gathering
-        x_DN = np.empty((self._encoding.num_encoded, num_rows), dtype=self._dtype)
+        x_DN = memory.empty((self._encoding.num_encoded, num_rows), self._dtype)
         self._encoding.encode(decoded.numeric, decoded.categorical, rows, x_DN, self._shift.x_D, where)
         y_KN = np.empty((len(self._columns.targets), num_rows), dtype=self._dtype)
         for k, name in enumerate(self._columns.targets):

@@ -56,18 +56,17 @@ class BlockCache:
         path = self._files.get(index)
         return None if path is None else _map_block(path, num_targets)
 
-    def keep(self, index: int, block: Block) -> bool:
-        """Keep a block if either budget allows, and return whether it is in memory now."""
+    def keep(self, index: int, block: Block) -> None:
+        """Keep a block if either budget allows."""
         with self._lock:
             if self.holds(index):
-                return index in self._held
+                return
             if block.nbytes <= self._memory_left:
                 self._memory_left -= block.nbytes
                 self._held[index] = block
-                return True
+                return
         if self._disk_bytes:
             self._write(index, block)
-        return False
 
     def holds(self, index: int) -> bool:
         """Return whether a block is kept, in memory or on disk."""

@@ -17,6 +17,7 @@ from linreg_dist.data.block import Block, BlockBuilder
 from linreg_dist.data.cache import BlockCache
 from linreg_dist.data.manifest import Manifest
 from linreg_dist.data.rows import RowSelection
+from linreg_dist.errors import LinregDistError
 
 T = TypeVar("T")
 
@@ -29,15 +30,23 @@ class BlockStore:
         builder: turns a row group into a block.
         cache: keeps blocks between passes. What it does not keep is decoded again in every pass.
         num_threads: decoding threads; at most this many row groups are decoded ahead.
+        tight: give memory back after each row group, of which Arrow's allocator would keep several in store.
 
     """
 
     def __init__(
-        self, manifest: Manifest, builder: BlockBuilder, cache: BlockCache, *, num_threads: int
+        self,
+        manifest: Manifest,
+        builder: BlockBuilder,
+        cache: BlockCache,
+        *,
+        num_threads: int,
+        tight: bool = False,
     ) -> None:
         self._builder = builder
         self._cache = cache
         self.num_threads = num_threads
+        self._tight = tight
         self._manifest = manifest
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
 
@@ -56,9 +65,13 @@ class BlockStore:
         """Decode a row group, keep the block for later passes if the budget allows, and say what became
         of its rows.
         """
-        block, selection = self._builder.build(self._manifest.row_groups[index])
-        if not self._cache.keep(index, block):
-            # Memory is meant to be tight then: Arrow's allocator would keep several row groups' worth.
+        try:
+            block, selection = self._builder.build(self._manifest.row_groups[index])
+        except LinregDistError as error:
+            error.alone = True  # the other workers read other row groups
+            raise
+        self._cache.keep(index, block)
+        if self._tight:
             pa.default_memory_pool().release_unused()
         return block, selection
 

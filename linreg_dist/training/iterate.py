@@ -222,12 +222,10 @@ class _Iteration:
             if chosen != "auto"
             else f"Set solver.learning_rate, well below the {self.rate:.3g} that auto chose"
         )
-        error = RunFailedError(
+        raise RunFailedError(
             f"training diverged in epoch {self.state.epoch}, step {self.state.step}: the loss is no longer "
             f"finite. {advice}"
         )
-        error.agreed = True
-        raise error
 
     def _average(self) -> None:
         """Average the workers' weights (local SGD, Stich 2019, algorithm 1), each counted by the rows it

@@ -51,7 +51,7 @@ def train_loop_per_worker(config: dict[str, Any]) -> dict[str, Any]:
     try:
         outcome = _train(worker, job)
     except LinregDistError as error:
-        if worker.world_size > 1 and not error.agreed:
+        if worker.world_size > 1 and error.alone:
             raise  # the others are at work still: only the end of the group keeps them from waiting
         outcome = {"error": to_record(error)}
     return {**outcome, "entered": entered, "left": time.time(), "world_size": worker.world_size}

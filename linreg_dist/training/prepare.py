@@ -53,6 +53,7 @@ class Partials(Protocol[M]):
         """Write what was noted if it is time to, or at once."""
 
 
+_SMALL_DATA_BYTES = 256 << 20
 _SHIFT_FROM = 8.0  # |mean| / spread above which float32 would lose three bits of the spread
 
 
@@ -85,8 +86,15 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.flo
     builder = _builder(job, encoding, shift, dtype)
     folder = default_cache_folder(job.fingerprint)
     settled = settle_solver(job, encoding.num_encoded)
-    cache = BlockCache(_memory_budget(job, worker), _disk_budget(settled, folder), folder)
-    return OpenData(encoding, shift, BlockStore(job.manifest, builder, cache, num_threads=worker.num_threads))
+    cache = BlockCache(_memory_budget(settled, worker), _disk_budget(settled, folder), folder)
+    store = BlockStore(
+        job.manifest,
+        builder,
+        cache,
+        num_threads=worker.num_threads,
+        tight=job.spec.scaling.memory_budget_bytes == 0,
+    )
+    return OpenData(encoding, shift, store)
 
 
 def summarise(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog) -> BlockSummary:
@@ -350,14 +358,25 @@ def check_weight(job: TrainJob, counts: RowCounts, sum_w: float) -> None:
 
 
 def _memory_budget(job: TrainJob, worker: Worker) -> int:
-    """Return the bytes this worker may keep: the spec's, or a share of half of what the machine has free."""
+    """Return the bytes this worker may keep: the spec's, or a share of half of what the machine has free.
+
+    The exact solver reads its rows once. It keeps a little, so that small data gets a mean absolute error,
+    which takes a second look; for large data the memory alone would cost about as much as the reading.
+    """
     chosen = job.spec.scaling.memory_budget_bytes
     if chosen is not None:
         return chosen
+    if _reads_once(job):
+        return _SMALL_DATA_BYTES
     free = _available_bytes()
     cores = len(os.sched_getaffinity(0))
     share = min(1.0, worker.num_threads / cores) if worker.world_size > 1 else 1.0
     return int(free * 0.5 * share)
+
+
+def _reads_once(job: TrainJob) -> bool:
+    # The cluster pass needs ids that blocks do not hold, so it decodes again in any case.
+    return job.solver == "exact" and job.spec.model.covariance in ("nonrobust", "cluster")
 
 
 def _disk_budget(job: TrainJob, folder: Path) -> int:
@@ -368,7 +387,7 @@ def _disk_budget(job: TrainJob, folder: Path) -> int:
     chosen = job.spec.scaling.disk_budget_bytes
     if chosen is not None:
         return chosen
-    if job.solver == "exact" and job.spec.model.covariance in ("nonrobust", "cluster"):
+    if _reads_once(job):
         return 0
     return shutil.disk_usage(next(path for path in folder.parents if path.exists())).free // 2
 

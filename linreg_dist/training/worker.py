@@ -63,9 +63,7 @@ class Worker:
         gathered = self.gather((result, error))
         for _, record in gathered:
             if record is not None:
-                agreed = from_record(record)
-                agreed.agreed = True
-                raise agreed
+                raise from_record(record)
         return [item for item, _ in gathered]
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
