@@ -94,7 +94,8 @@ class RunFolder:
 
         """
         if fresh and self.path.exists():
-            if not self.job_yaml.exists() and any(self.path.iterdir()):
+            ours = self.job_yaml.exists() or self.result_json.exists()
+            if not ours and any(self.path.iterdir()):
                 raise SpecError(
                     f"{self.path} is not a run's folder (it has no job.yaml): --fresh will not delete it; "
                     f"choose another name or storage_path"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from linreg_dist.errors import InterruptedRunError, SpecError
+from linreg_dist.errors import DataError, InterruptedRunError, SpecError
 from linreg_dist.training import iterate
 from linreg_dist.training import sweep as sweep_module
 from linreg_dist.training.checkpoint import CheckpointStore
@@ -188,3 +188,13 @@ def test_other_data_under_the_same_name_is_refused(path, train_here):
     write_parquet(path.parent / "b.parquet", linear_columns(10, 3, seed=1))
     with pytest.raises(SpecError, match=r"same spec on other data: files were added, removed or rewritten"):
         train_here(path.parent, solver={"name": "sgd"})
+
+
+def test_a_run_that_failed_before_it_began_can_be_started_again(tmp_path, train_here):
+    path = write_parquet(tmp_path / "a.parquet", linear_columns(100, 2))
+    with pytest.raises(DataError, match="nowhere"):
+        train_here(path, data={"target": "nowhere"})
+    failed = json.loads((tmp_path / "runs" / "job" / "result.json").read_text())
+    assert failed["status"] == "failed"
+    assert failed["error"]["type"] == "DataError"
+    assert train_here(path, fresh=True).result["status"] == "succeeded"
