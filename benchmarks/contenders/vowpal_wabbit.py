@@ -19,7 +19,7 @@ _CONSTANT = 11650396  # the hash of VW's intercept, from its constant.h
 
 def _run(dataset: Dataset, grid: Grid) -> Outcome:
     try:
-        from vowpalwabbit import Workspace  # type: ignore[import-untyped]
+        from vowpalwabbit import Workspace
     except ImportError as error:
         raise UnavailableError("Vowpal Wabbit is not installed (pip install vowpalwabbit)") from error
     features = dataset.problem.features

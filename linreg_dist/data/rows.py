@@ -151,13 +151,17 @@ def hash_split(
     A row validates when splitmix64(hash(file key, seed) + row number) falls in the lowest ``fraction`` of 2⁶⁴
     (Steele, Lea & Flood 2014, the finaliser with Stafford's variant 13 constants).
     """
-    start = np.uint64(_stable_hash(f"{seed}:{file_key}"))
-    with np.errstate(over="ignore"):
-        z = start + np.arange(first_row, first_row + num_rows, dtype=np.uint64) * _GOLDEN
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return np.asarray(z < np.uint64(min(int(fraction * 2**64), 2**64 - 1)))
+    rows = np.arange(first_row, first_row + num_rows, dtype=np.uint64)
+    limit = np.uint64(min(int(fraction * 2**64), 2**64 - 1))
+    return np.asarray(row_hash(f"{seed}:{file_key}", rows) < limit)
+
+
+def row_hash(salt: str, row_numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Return splitmix64(hash(salt) + row number): 64 bits for each row, independent for different salts."""
+    z = np.uint64(_stable_hash(salt)) + row_numbers * _GOLDEN
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ (z >> np.uint64(31)))
 
 
 def _shuffle_runs(rows: npt.NDArray[np.int64], generator: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from linreg_dist.run.train_job import choose_solver, read_data
+from linreg_dist.run.train_job import choose_solver, read_data, refuse_unavailable
 from linreg_dist.spec import JobSpec
 
 
@@ -15,8 +15,10 @@ def check_data(spec: JobSpec) -> dict[str, Any]:
         ``{"files", "row_groups", "rows", "features", "categorical", "skipped_columns", "solver"}``.
 
     Raises:
+        SpecError: the spec asks for what this version cannot do.
         DataError: nothing there, not Parquet, a missing column or a wrong type.
     """
+    refuse_unavailable(spec)
     manifest, columns = read_data(spec)
     return {
         "files": len(manifest.files),

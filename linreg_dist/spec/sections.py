@@ -101,8 +101,7 @@ class DataSpec(Section):
     filter: Filter = Field(
         default=(),
         description="Rows to use: [[column, op, value], ...] is AND, a list of such lists is OR. The ops "
-        "are = == != < > <= >= in, not in. Row groups whose statistics rule them out are not "
-        "read.",
+        "are = == != < > <= >= in, not in.",
     )
     missing: Literal["error", "drop", "mean"] = Field(
         default="error",
@@ -352,9 +351,12 @@ class ClusterSpec(Section):
 class OutputsSpec(Section):
     """What a run writes beside the model and its result."""
 
-    report: StrictBool = Field(default=True, description="Whether to write report.html.")
+    report: StrictBool = Field(
+        default=True, description="Whether to write report.html (no version writes it yet)."
+    )
     export: tuple[Literal["onnx", "sklearn"], ...] = Field(
-        default=(), description="Further forms to save the model in: onnx, sklearn."
+        default=(),
+        description="Further forms to save the model in: onnx, sklearn (no version can yet: refused).",
     )
 
 

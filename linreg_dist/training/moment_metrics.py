@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from linreg_dist.stats.crossval import mean_squared_error
 from linreg_dist.stats.moments import Moments
 
 Array = npt.NDArray[np.float64]
@@ -15,21 +16,14 @@ Array = npt.NDArray[np.float64]
 def moment_metrics(moments: Moments, coef_KD: Array, intercept_K: Array) -> dict[str, Any] | None:
     """Return MSE, RMSE and R² of a model on the rows behind ``moments``; None for no rows.
 
-    With v = (-β, 1) the residual y - xᵀβ - b has the sum of squares vᵀCv + Σw·(mean residual)². The mean
-    absolute error is no function of the moments and stands as None.
+    The mean absolute error is no function of the moments and stands as None.
     """
     if moments.sum_w <= 0.0:
         return None
-    features = moments.num_features
+    variance = moments.cross.diagonal()[moments.num_features :].cpu().numpy() / moments.sum_w
+    mse_K = mean_squared_error(moments, coef_KD[None], intercept_K[None])[0]
     each = []
-    cross, mean = moments.cross.cpu().numpy(), moments.mean.cpu().numpy()
-    for k in range(moments.num_targets):
-        index = [*range(features), features + k]
-        v = np.append(-coef_KD[k], 1.0)
-        residual_mean = mean[features + k] - mean[:features] @ coef_KD[k] - intercept_K[k]
-        squared = float(v @ cross[np.ix_(index, index)] @ v) + moments.sum_w * residual_mean**2
-        mse = float(max(squared, 0.0) / moments.sum_w)
-        total = float(cross[features + k, features + k]) / moments.sum_w
+    for mse, total in zip(mse_K.tolist(), variance.tolist(), strict=True):
         each.append(
             {"mse": mse, "rmse": mse**0.5, "mae": None, "r2": 1.0 - mse / total if total > 0.0 else None}
         )

@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-if str(ROOT) not in sys.path:  # `pytest` alone, unlike `python -m pytest`, does not add the current directory
-    sys.path.insert(0, str(ROOT))
-
-from benchmarks.problems import Dataset, Problem, materialise  # noqa: E402
+from benchmarks.problems import Dataset, Problem, materialise
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,9 +37,9 @@ def write(in_tmp: Path) -> Callable[[str, str], str]:
 def errors_of() -> Callable[..., list[str]]:
     """Load something invalid and return the lines of the message."""
 
-    def load(*args: object, **kwargs: object) -> list[str]:
+    def load(*args: Any, **kwargs: Any) -> list[str]:
         with pytest.raises(SpecError) as caught:
-            load_spec(*args, **kwargs)  # type: ignore[arg-type]
+            load_spec(*args, **kwargs)
         return str(caught.value).splitlines()
 
     return load
