@@ -107,17 +107,9 @@ class Encoding:
 
         """
         for column, start, stop in self.spans():
-            if isinstance(column, NumericColumn):
-                shift = 0.0 if shift_D is None else float(shift_D[start])
-                with refuse_overflow(column.name, numeric[column.name], out_DN.dtype, where):
-                    _take_numeric(numeric[column.name], rows, out_DN[start], shift, column.fill)
-            else:
-                codes, levels = categorical[column.name]
-                _take_levels(column, codes[rows], levels, out_DN[start:stop], where)
-        if shift_D is not None:
-            for column, start, stop in self.spans():
-                if isinstance(column, CategoricalColumn) and shift_D[start:stop].any():
-                    out_DN[start:stop] -= shift_D[start:stop, None]
+            given = numeric if isinstance(column, NumericColumn) else categorical
+            shift = None if shift_D is None else shift_D[start:stop]
+            encode_column(column, given[column.name], rows, out_DN[start:stop], shift, where)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the form stored in a model's config.json."""
@@ -150,6 +142,37 @@ class Encoding:
         return cls(tuple(columns))
 
 
+def encode_column(
+    column: NumericColumn | CategoricalColumn,
+    values: Any,
+    rows: Rows,
+    out_LN: Array,
+    shift_L: npt.NDArray[np.float64] | None = None,
+    where: str = "the data",
+) -> None:
+    """Write the chosen rows of one column into its L columns of the design matrix.
+
+    Args:
+        column: what to make of it.
+        values: of the whole row group: an array for a number, (codes, levels) for a category.
+        rows, shift_L, where: as in `Encoding.encode`.
+        out_LN: (L, N) C-contiguous.
+
+    Raises:
+        DataError: as `Encoding.encode`.
+
+    """
+    if isinstance(column, NumericColumn):
+        shift = 0.0 if shift_L is None else float(shift_L[0])
+        with refuse_overflow(column.name, values, out_LN.dtype, where):
+            take_numbers(values, rows, out_LN[0], shift, column.fill)
+        return
+    codes, levels = values
+    _take_levels(column, codes[rows], levels, out_LN, where)
+    if shift_L is not None and shift_L.any():
+        out_LN -= shift_L[:, None]
+
+
 @contextmanager
 def refuse_overflow(name: str, values: Array, dtype: np.dtype[Any], where: str) -> Iterator[None]:
     """Turn a number that becomes infinite when it is rounded to ``dtype`` into a message.
@@ -169,7 +192,12 @@ def refuse_overflow(name: str, values: Array, dtype: np.dtype[Any], where: str) 
         ) from error
 
 
-def _take_numeric(values: Array, rows: Rows, out_N: Array, shift: float, fill: float | None) -> None:
+def take_numbers(
+    values: Array, rows: Rows, out_N: Array, shift: float = 0.0, fill: float | None = None
+) -> None:
+    """Write ``values[rows] - shift`` into ``out_N``, rounded to its type, with ``fill`` where a value is
+    missing.
+    """
     if values.dtype == out_N.dtype and shift == 0.0:
         if isinstance(rows, slice):
             out_N[:] = values[rows]

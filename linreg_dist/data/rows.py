@@ -108,12 +108,8 @@ class RowSelector:
             bad = np.logical_or.reduce(dropping)
             missing_rows = int(np.count_nonzero(bad))
             usable = ~bad if kept is None else kept & ~bad
-        is_validation = self._validation_mask(decoded, group)
-        train, validation = _divide(usable, is_validation, decoded.num_rows)
-        if self._shuffle:
-            file = self._manifest.files[group.file]
-            generator = np.random.default_rng([self._seed, _stable_hash(file.key), group.ordinal])
-            train = _shuffle_runs(train, generator)
+        marks = None if self._columns.split is None else decoded.numeric[self._columns.split]
+        train, validation = self._split(group, usable, marks)
         return RowSelection(
             train=train,
             validation=validation,
@@ -121,6 +117,31 @@ class RowSelector:
             missing_rows=missing_rows,
             missing={name: count for name, count in counts.items() if count},
         )
+
+    @property
+    def needs_values(self) -> bool:
+        """Return whether a filter or a split column decides, so that no row can be chosen unseen."""
+        return self._expression is not None or self._columns.split is not None
+
+    def select_complete(self, group: RowGroup) -> RowSelection:
+        """Return what `select` would if no value of ``group`` is missing, without looking at any.
+
+        Only where not `needs_values`.
+        """
+        train, validation = self._split(group, None, None)
+        return RowSelection(train, validation, filtered=0, missing_rows=0, missing={})
+
+    def _split(
+        self, group: RowGroup, usable: npt.NDArray[np.bool_] | None, marks: Array | None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the training rows, shuffled if asked to, and the validation rows."""
+        is_validation = self._validation_mask(group, marks)
+        train, validation = _divide(usable, is_validation, group.num_rows)
+        if self._shuffle:
+            file = self._manifest.files[group.file]
+            generator = np.random.default_rng([self._seed, _stable_hash(file.key), group.ordinal])
+            train = _shuffle_runs(train, generator)
+        return train, validation
 
     def _filter(self, table: pa.Table) -> npt.NDArray[np.bool_] | None:
         if self._expression is None:
@@ -130,15 +151,14 @@ class RowSelector:
         kept[numbered.filter(self._expression).column(_ROW_NUMBER).to_numpy()] = True
         return kept
 
-    def _validation_mask(self, decoded: DecodedColumns, group: RowGroup) -> npt.NDArray[np.bool_] | bool:
+    def _validation_mask(self, group: RowGroup, marks: Array | None) -> npt.NDArray[np.bool_] | bool:
         rule = self._data.validation
         if self._manifest.role(group) == "validation":
             return True
         if rule.method == "hash":
             file = self._manifest.files[group.file]
-            return hash_split(file.key, group.first_row, decoded.num_rows, rule.fraction, rule.seed)
-        if rule.method == "column":
-            marks = decoded.numeric[str(rule.column)]
+            return hash_split(file.key, group.first_row, group.num_rows, rule.fraction, rule.seed)
+        if marks is not None:
             return np.asarray((marks != 0) & np.isfinite(marks))
         return False
 
@@ -151,17 +171,24 @@ def hash_split(
     A row validates when splitmix64(hash(file key, seed) + row number) falls in the lowest ``fraction`` of 2⁶⁴
     (Steele, Lea & Flood 2014, the finaliser with Stafford's variant 13 constants).
     """
-    rows = np.arange(first_row, first_row + num_rows, dtype=np.uint64)
     limit = np.uint64(min(int(fraction * 2**64), 2**64 - 1))
-    return np.asarray(row_hash(f"{seed}:{file_key}", rows) < limit)
+    validates = np.empty(num_rows, dtype=bool)
+    for start in range(0, num_rows, _HASHED_AT_ONCE):
+        stop = min(start + _HASHED_AT_ONCE, num_rows)
+        rows = np.arange(first_row + start, first_row + stop, dtype=np.uint64)
+        np.less(row_hash(f"{seed}:{file_key}", rows), limit, out=validates[start:stop])
+    return validates
 
 
 def row_hash(salt: str, row_numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Return splitmix64(hash(salt) + row number): 64 bits for each row, independent for different salts."""
-    z = np.uint64(_stable_hash(salt)) + row_numbers * _GOLDEN
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(z ^ (z >> np.uint64(31)))
+    z = row_numbers * _GOLDEN
+    z += np.uint64(_stable_hash(salt))
+    for shift, factor in _MIXING:
+        z ^= z >> shift
+        z *= factor
+    z ^= z >> np.uint64(31)
+    return z
 
 
 def _shuffle_runs(rows: npt.NDArray[np.int64], generator: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -178,6 +205,11 @@ def _shuffle_runs(rows: npt.NDArray[np.int64], generator: np.random.Generator) -
 
 _LONGEST_RUN, _FEWEST_RUNS = 64, 1000
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIXING = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
+_HASHED_AT_ONCE = 1 << 14  # rows; the hash goes over them nine times, in the core's cache
 _ROW_NUMBER = "__row_number__"
 
 

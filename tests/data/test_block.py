@@ -91,3 +91,33 @@ def test_a_number_beyond_float32_is_an_error_that_names_the_column(tmp_path, col
 def test_a_row_group_without_usable_rows_is_an_empty_block(path):
     block = build(open_data_set(path, features=["a"], filter=[["a", ">", 1e9]]))
     assert (block.num_rows, block.num_train) == (0, 0)
+
+
+@pytest.mark.parametrize("gap", [None, float("nan"), float("inf")])
+@pytest.mark.parametrize("missing", ["drop", "mean"])
+def test_a_block_is_the_same_whether_or_not_its_rows_were_looked_at_before_they_moved(tmp_path, gap, missing):
+    """A filter that keeps all rows makes the builder look first; without one it does when it meets a gap."""
+    rng = np.random.default_rng(1)
+    columns = {name: rng.normal(size=400).astype(np.float32).tolist() for name in ("a", "b", "y", "w")}
+    columns["w"] = np.abs(columns["w"]).tolist()
+    columns["f"] = list(range(400))
+    if gap is not None:
+        columns["b"][7] = gap
+    path = write_parquet(tmp_path / "a.parquet", columns)
+    common = {
+        "features": ["a", "b"],
+        "weight": "w",
+        "missing": missing,
+        "validation": {"method": "hash", "fraction": 0.3, "seed": 3},
+    }
+    first = build(open_data_set(path, **common), shuffle=True)
+    second = build(open_data_set(path, **common, filter=[["f", ">=", 0]]), shuffle=True)
+    assert first.num_train == second.num_train
+    torch.testing.assert_close(first.x_ND, second.x_ND, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(first.y_NK, second.y_NK, rtol=0, atol=0)
+    torch.testing.assert_close(first.w_N, second.w_N, rtol=0, atol=0)
+
+
+def test_large_finite_numbers_whose_sum_overflows_are_not_taken_for_missing(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", {"a": [3e38, 3e38, 1.0], "y": [1.0, 2.0, 3.0]})
+    assert build(open_data_set(path)).x_ND[:, 0].tolist() == np.float32([3e38, 3e38, 1.0]).tolist()

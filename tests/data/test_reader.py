@@ -111,3 +111,19 @@ def test_damaged_pages_are_an_error_that_names_the_row_group(tmp_path):
     path.write_bytes(bytes(content))
     with pytest.raises(DataError, match=r"cannot read .*\(row group 0\)"):
         RowGroupReader(manifest, ["x"]).read(manifest.row_groups[0])
+
+
+def test_pieces_hold_the_columns_of_the_whole_in_order(tmp_path):
+    folder = tmp_path / "day=3"
+    folder.mkdir()
+    num_rows = 300_000  # so that a piece is a single column
+    columns = {"a": np.arange(num_rows), "b": -np.arange(num_rows, dtype=np.float32)}
+    write_parquet(folder / "part.parquet", columns)
+    manifest = read_manifest([str(tmp_path)], [])
+    reader = RowGroupReader(manifest, ["day", "b", "a"])
+    for group in manifest.row_groups:
+        pieces = list(reader.read_pieces(group))
+        assert [piece.column_names for piece in pieces] == [["day"], ["b"], ["a"]]
+        whole = reader.read(group)
+        for piece in pieces:
+            assert piece.equals(whole.select(piece.column_names))

@@ -51,13 +51,13 @@ def test_an_update_gives_the_run_over_everything_and_reads_only_the_new_file(
     base = train(_spec(problem))
     _deliver(problem)
     read: list[str] = []
-    read_row_group = linreg_dist.data.reader.RowGroupReader.read
+    read_row_group = linreg_dist.data.reader.RowGroupReader._read_pieces
 
-    def note(self: Any, group: Any) -> Any:
+    def note(self: Any, group: Any, pieces: Any) -> Any:
         read.append(self._manifest.files[group.file].key)
-        return read_row_group(self, group)
+        return read_row_group(self, group, pieces)
 
-    monkeypatch.setattr(linreg_dist.data.reader.RowGroupReader, "read", note)
+    monkeypatch.setattr(linreg_dist.data.reader.RowGroupReader, "_read_pieces", note)
     run = train(_spec(problem, name), update=base.path)
     assert set(read) == {"part-2.parquet"}
     whole = train(_spec(problem, "whole"))
