@@ -15,6 +15,7 @@ import torch
 from linreg_dist.data import memory
 from linreg_dist.data.columns import Columns
 from linreg_dist.data.encoding import Encoding, encode_column, refuse_overflow, take_numbers
+from linreg_dist.data.gather import RowRuns
 from linreg_dist.data.manifest import Manifest, RowGroup
 from linreg_dist.data.reader import RowGroupReader, category_codes, numeric_values
 from linreg_dist.data.rows import RowSelection, RowSelector, decode_columns
@@ -139,16 +140,17 @@ class BlockBuilder:
         return draft.block(), selection
 
     def _draft(self, selection: RowSelection, group: RowGroup) -> _Draft:
-        chosen = np.concatenate([selection.train, selection.validation])
-        # Where nothing moves, a copy straight through does instead of gathering.
-        stays = len(chosen) == group.num_rows and not len(selection.validation) and _is_identity(chosen)
+        chosen: npt.NDArray[np.int64] | RowRuns = selection.train
+        if len(selection.validation):
+            chosen = np.concatenate([np.asarray(selection.train), selection.validation])
+        num_rows = len(chosen)
         return _Draft(
             where=self._manifest.where(group),
-            rows=slice(None) if stays else chosen,
+            rows=chosen,
             num_train=len(selection.train),
-            x_DN=memory.empty((self._width, len(chosen)), self._dtype),
-            y_KN=np.empty((len(self._columns.targets), len(chosen)), dtype=self._dtype),
-            w_N=np.empty(len(chosen), dtype=self._dtype) if self._columns.weight else None,
+            x_DN=memory.empty((self._width, num_rows), self._dtype),
+            y_KN=np.empty((len(self._columns.targets), num_rows), dtype=self._dtype),
+            w_N=np.empty(num_rows, dtype=self._dtype) if self._columns.weight else None,
         )
 
     def _write(self, name: str, values: Any, draft: _Draft) -> None:
@@ -177,7 +179,7 @@ class _Draft:
     """A block that is being written column by column."""
 
     where: str
-    rows: npt.NDArray[np.int64] | slice
+    rows: npt.NDArray[np.int64] | RowRuns
     num_train: int
     x_DN: npt.NDArray[Any]
     y_KN: npt.NDArray[Any]
@@ -191,12 +193,4 @@ class _Draft:
 
 
 def _all_finite(values: npt.NDArray[Any]) -> bool:
-    """Return whether no value is NaN or infinite; one sum settles it, unless that itself overflows."""
-    if values.dtype.kind != "f":
-        return True
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(np.add.reduce(values)) or np.isfinite(values).all())
-
-
-def _is_identity(rows: npt.NDArray[np.int64]) -> bool:
-    return bool(rows.size == 0 or (rows[0] == 0 and rows[-1] == rows.size - 1 and (np.diff(rows) == 1).all()))
+    return values.dtype.kind != "f" or bool(np.isfinite(values).all())

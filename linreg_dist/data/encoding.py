@@ -16,10 +16,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from linreg_dist.data.gather import Rows, gather, gather_into
 from linreg_dist.errors import DataError
 
 Array = npt.NDArray[Any]
-Rows = npt.NDArray[np.int64] | slice
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def encode_column(
             take_numbers(values, rows, out_LN[0], shift, column.fill)
         return
     codes, levels = values
-    _take_levels(column, codes[rows], levels, out_LN, where)
+    _take_levels(column, gather(codes, rows), levels, out_LN, where)
     if shift_L is not None and shift_L.any():
         out_LN -= shift_L[:, None]
 
@@ -199,13 +199,9 @@ def take_numbers(
     missing.
     """
     if values.dtype == out_N.dtype and shift == 0.0:
-        if isinstance(rows, slice):
-            out_N[:] = values[rows]
-        else:
-            # mode="clip" lets numpy write into `out` without a buffer; the row numbers are always in range.
-            np.take(values, rows, out=out_N, mode="clip")
+        gather_into(values, rows, out_N)
     else:
-        taken = values[rows]
+        taken = gather(values, rows)
         if shift != 0.0:
             taken = taken.astype(np.float64, copy=False) - shift
         out_N[:] = taken

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linreg_dist.data.columns import Columns
+from linreg_dist.data.gather import RowRuns
 from linreg_dist.data.manifest import Manifest, RowGroup
 from linreg_dist.data.reader import category_codes, numeric_values
 from linreg_dist.spec import DataSpec
@@ -38,7 +39,7 @@ class RowSelection:
     """Row numbers within one row group.
 
     Attributes:
-        train: rows that train, in the order they are used.
+        train: rows that train, in the order they are used; `np.asarray` gives their numbers.
         validation: rows that validate, in file order.
         filtered: how many rows the spec's filter left out.
         missing_rows: how many rows were left out for a missing value.
@@ -47,7 +48,7 @@ class RowSelection:
 
     """
 
-    train: npt.NDArray[np.int64]
+    train: npt.NDArray[np.int64] | RowRuns
     validation: npt.NDArray[np.int64]
     filtered: int
     missing_rows: int
@@ -133,15 +134,26 @@ class RowSelector:
 
     def _split(
         self, group: RowGroup, usable: npt.NDArray[np.bool_] | None, marks: Array | None
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    ) -> tuple[npt.NDArray[np.int64] | RowRuns, npt.NDArray[np.int64]]:
         """Return the training rows, shuffled if asked to, and the validation rows."""
         is_validation = self._validation_mask(group, marks)
+        if usable is None and is_validation is False:
+            return self._in_runs(group, group.num_rows), np.empty(0, dtype=np.int64)
         train, validation = _divide(usable, is_validation, group.num_rows)
-        if self._shuffle:
-            file = self._manifest.files[group.file]
-            generator = np.random.default_rng([self._seed, _stable_hash(file.key), group.ordinal])
-            train = _shuffle_runs(train, generator)
-        return train, validation
+        return train[np.asarray(self._in_runs(group, len(train)))] if self._shuffle else train, validation
+
+    def _in_runs(self, group: RowGroup, num_rows: int) -> RowRuns:
+        """Return an order of the training rows of ``group``, a permutation of runs of neighbouring rows.
+
+        A row group falls into hundreds of runs that are put anywhere in it; where there are few rows, a run
+        is one row.
+        """
+        if not self._shuffle:
+            return RowRuns.in_place(num_rows)
+        file = self._manifest.files[group.file]
+        generator = np.random.default_rng([self._seed, _stable_hash(file.key), group.ordinal])
+        length = max(1, min(_LONGEST_RUN, num_rows // _FEWEST_RUNS))
+        return RowRuns(num_rows, length, generator.permutation(num_rows // length))
 
     def _filter(self, table: pa.Table) -> npt.NDArray[np.bool_] | None:
         if self._expression is None:
@@ -189,18 +201,6 @@ def row_hash(salt: str, row_numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.u
         z *= factor
     z ^= z >> np.uint64(31)
     return z
-
-
-def _shuffle_runs(rows: npt.NDArray[np.int64], generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Permute runs of neighbouring rows, single rows where there are few.
-
-    A run is read from a few cache lines: gathering runs of 64 costs about half of gathering single rows, and
-    a row group still falls into hundreds of runs that are put anywhere in it.
-    """
-    run = max(1, min(_LONGEST_RUN, len(rows) // _FEWEST_RUNS))
-    whole = len(rows) // run * run
-    order = generator.permutation(whole // run)
-    return np.concatenate([rows[:whole].reshape(-1, run)[order].reshape(-1), rows[whole:]])
 
 
 _LONGEST_RUN, _FEWEST_RUNS = 64, 1000

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from linreg_dist.data import memory
 from linreg_dist.data.block import Block, BlockBuilder
 from linreg_dist.data.cache import BlockCache
 from linreg_dist.data.manifest import Manifest
@@ -72,6 +73,7 @@ class BlockStore:
             raise
         self._cache.keep(index, block)
         if self._tight:
+            memory.release()
             pa.default_memory_pool().release_unused()
         return block, selection
 

@@ -129,7 +129,9 @@ def _rows_of_folds(
         return [slice(0, block.num_train)]
     group = job.manifest.row_groups[index]
     fold_N = fold_of_rows(
-        job.manifest.files[group.file].key, group.first_row + selection.train.astype(np.uint64), num_folds
+        job.manifest.files[group.file].key,
+        group.first_row + np.asarray(selection.train).astype(np.uint64),
+        num_folds,
     )
     order_N = np.argsort(fold_N, kind="stable")
     ends = np.cumsum(np.bincount(fold_N, minlength=num_folds))

@@ -51,7 +51,7 @@ def gather_meat(
             block = data.store.load(index)
         else:  # blocks that are kept do not know which rows of the file they hold, so these are decoded again
             block, selection = data.store.build(index)
-            cluster_N = clusters.of(job.manifest.row_groups[index], selection.train)
+            cluster_N = clusters.of(job.manifest.row_groups[index], np.asarray(selection.train))
         n = block.num_train
         x, y = block.x_ND[:n], block.y_NK[:n]
         if is_shifted:  # the solution is in the units of the files

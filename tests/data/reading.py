@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from linreg_dist.data.columns import Columns, bind_columns
@@ -42,7 +43,7 @@ class Opened:
         return [
             value
             for table, selection in self.selections(**how)
-            for value in table.column(column).take(getattr(selection, split)).to_pylist()
+            for value in table.column(column).take(np.asarray(getattr(selection, split))).to_pylist()
         ]
 
 
