@@ -13,7 +13,7 @@ import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 
 import numpy as np
@@ -45,21 +45,33 @@ class Slice:
     def spans(self, num_rows: int) -> list[tuple[int, int]]:
         """Return the half-open row ranges of this slice in a block with ``num_rows`` training rows."""
         first, last = self.start * num_rows // self.of, self.stop * num_rows // self.of
-        parts = len(self.order)
+        if first >= last:
+            return []
+        ends, offsets = _parts(self.order, num_rows)
         spans: list[tuple[int, int]] = []
-        begin = 0
-        for part in self.order:
-            low, high = part * num_rows // parts, (part + 1) * num_rows // parts
-            end = begin + high - low
-            if begin >= last:
-                break
-            taken = (low + max(first - begin, 0), low + min(last, end) - begin)
-            if taken[0] < taken[1]:
-                if spans and spans[-1][1] == taken[0]:
-                    taken = (spans.pop()[0], taken[1])
-                spans.append(taken)
-            begin = end
+        place = bisect.bisect_right(ends, first)
+        while first < last:
+            end = min(ends[place], last)
+            low, high = first + offsets[place], end + offsets[place]
+            if spans and spans[-1][1] == low:
+                low = spans.pop()[0]
+            spans.append((low, high))
+            first, place = end, bisect.bisect_right(ends, end)
         return spans
+
+
+@lru_cache(maxsize=256)
+def _parts(order: tuple[int, ...], num_rows: int) -> tuple[list[int], list[int]]:
+    """Return where each part ends when the parts of ``num_rows`` rows are put in order, and by how much it
+    moved: row i of the reordered rows is row i + offset of the block.
+    """
+    ends, offsets, begin = [], [], 0
+    for part in order:
+        low, high = part * num_rows // len(order), (part + 1) * num_rows // len(order)
+        offsets.append(low - begin)
+        begin += high - low
+        ends.append(begin)
+    return ends, offsets
 
 
 def num_lanes(

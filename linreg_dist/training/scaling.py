@@ -9,6 +9,7 @@ Shape suffixes: D encoded columns, K targets.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from linreg_dist.data.summary import BlockSummary
 Vector = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # as a key it stands for itself
 class AffineScale:
     """Means and scales, in the units of blocks (that is, after their shift was subtracted).
 
@@ -94,8 +95,14 @@ class AffineScale:
         return np.ascontiguousarray(coef.T), intercept_K.numpy() + shift.y_K - shift.x_D @ coef
 
     def _tensors(self, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        vectors = (self.x_mean_D, self.x_scale_D, self.y_mean_K, self.y_scale_K)
-        return tuple(torch.from_numpy(vector).to(like.device) for vector in vectors)
+        return _on_device(self, like.device)
+
+
+@lru_cache(maxsize=4)
+def _on_device(scale: AffineScale, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Return the vectors as tensors; every step of an epoch wants the same ones."""
+    vectors = (scale.x_mean_D, scale.x_scale_D, scale.y_mean_K, scale.y_scale_K)
+    return tuple(torch.from_numpy(vector).to(device) for vector in vectors)
 
 
 def _nonzero(std: Vector, mean: Vector) -> Vector:
