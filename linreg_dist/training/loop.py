@@ -1,4 +1,8 @@
-"""The train function: what Ray Train runs in every worker, and the calling process in local mode."""
+"""The train function: what Ray Train runs in every worker, and the calling process in local mode.
+
+Each solver is imported where it is called. A group of workers starts when the last of them has imported what
+the train function needs, and all of them do so at once on cores that they share.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +19,12 @@ import torch
 from linreg_dist.data.cache import default_cache_folder, remove_cache
 from linreg_dist.data.summary import RowCounts
 from linreg_dist.errors import LinregDistError, to_record
-from linreg_dist.stats.artefact import save_artefact
 from linreg_dist.training.evaluate import Evaluator
-from linreg_dist.training.exact import fit_exactly, metrics_of
 from linreg_dist.training.fit import Fit
-from linreg_dist.training.iterate import fit_iteratively
 from linreg_dist.training.job import TrainJob, settle_solver
-from linreg_dist.training.lbfgs import fit_lbfgs
-from linreg_dist.training.moment_sums import check_sums, gather_moments
 from linreg_dist.training.prepare import OpenData, open_data, summarise
 from linreg_dist.training.progress import MetricsLog
-from linreg_dist.training.row_counts import total_counts
 from linreg_dist.training.scaling import AffineScale
-from linreg_dist.training.statistics import add_earlier, artefact_of, sums_of
 from linreg_dist.training.worker import Worker, join_group
 
 
@@ -87,9 +84,13 @@ def _iterative(
     )
     evaluator = Evaluator(worker, job, data, summary.counts.validation, summary.y.mean)
     if is_lbfgs:
+        from linreg_dist.training.lbfgs import fit_lbfgs
+
         dtype = torch.float32 if block_dtype(job) is np.float32 else torch.float64
         fit = fit_lbfgs(worker, job, data, summary, scale, evaluator, log, dtype)
     else:
+        from linreg_dist.training.iterate import fit_iteratively
+
         fit = fit_iteratively(worker, job, data, summary.counts.train, scale, evaluator, log)
     metrics = evaluator.final(*fit.in_blocks(data.shift))
     mean = summary.x.mean + data.shift.x_D
@@ -97,6 +98,12 @@ def _iterative(
 
 
 def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, started: float) -> dict[str, Any]:
+    from linreg_dist.stats.artefact import save_artefact
+    from linreg_dist.training.exact import fit_exactly, metrics_of
+    from linreg_dist.training.moment_sums import check_sums, gather_moments
+    from linreg_dist.training.row_counts import total_counts
+    from linreg_dist.training.statistics import add_earlier, artefact_of, sums_of
+
     sums = gather_moments(worker, job, data, log)
     artefact = add_earlier(worker, job, artefact_of(job, data, sums))
     sums = sums_of(artefact, sums.groups)
