@@ -126,10 +126,13 @@ def run_isolated(contender: Contender, dataset: Dataset, grid: Grid, round_numbe
 def _run_child(request: Path, answer: Path, log: Path, timeout_s: float) -> str | None:
     """Start the child and wait for it; return why it failed, or None."""
     command = [sys.executable, "-m", "benchmarks.child", str(request), str(answer)]
+    # As installed packages are: without this our modules alone would be compiled again in every process.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=_REPOSITORY,
+            env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

@@ -21,7 +21,9 @@ import numpy as np
 from linreg_dist.data.manifest import Manifest
 
 MAX_LANES = 12  # divisible by 1, 2, 3, 4, 6: even shares for the usual small numbers of workers
-_PARTS = 16  # of a row group, permuted each epoch: slices of memory, so that reshuffling moves no row
+# A row group's parts are permuted each epoch: slices of memory, so that reshuffling moves no row.
+_MOST_PARTS = 16
+_PART_ELEMENTS = 1 << 18  # one slice of the sweep
 _OPEN_BYTES = 1 << 30  # decoded bytes that one worker may hold open: one row group per lane
 _OPEN_BYTES_UNCACHED = 1 << 26  # likewise, for a job that asked to keep nothing in memory or on disk
 
@@ -198,8 +200,12 @@ def plan_epoch(
     steps: int,
     shuffle: bool,
     seed: int,
+    row_elements: int = 1,
 ) -> EpochPlan:
     """Return the order of one epoch: row groups permuted within their lane, the parts of each row group too.
+
+    A row group has so many parts that sweeping one outweighs handling it (``row_elements`` is the width of a
+    row), but a lane has at least sixteen.
 
     Together with the fixed permutation inside each row group this mixes rows as far as a lane reaches. It is
     not a uniform shuffle of the data
@@ -215,7 +221,10 @@ def plan_epoch(
         if shuffle:
             generator = np.random.default_rng([seed, epoch, lane])
             order = [order[i] for i in generator.permutation(len(order))]
+            fewest = -(-_MOST_PARTS // max(len(order), 1))
             for index in order:
-                part_orders[index] = tuple(generator.permutation(_PARTS).tolist())
+                elements = manifest.row_groups[index].num_rows * row_elements
+                parts = max(fewest, min(elements // _PART_ELEMENTS, _MOST_PARTS))
+                part_orders[index] = tuple(generator.permutation(parts).tolist())
         lanes.append(tuple((index, manifest.row_groups[index].num_rows) for index in order))
     return EpochPlan(tuple(lanes), part_orders, steps)

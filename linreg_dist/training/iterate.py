@@ -172,6 +172,7 @@ class _Iteration:
             steps=self.steps,
             shuffle=solver.shuffle,
             seed=solver.seed,
+            row_elements=self.data.encoding.num_encoded,
         )
         lanes = self.job.lanes_of(self.worker.rank, self.worker.world_size)
         started = time.perf_counter()

@@ -54,6 +54,7 @@ class Partials(Protocol[M]):
 
 
 _SMALL_DATA_BYTES = 256 << 20
+_PILOT_ROWS = 4096  # enough to tell a mean that dwarfs its spread
 _SHIFT_FROM = 8.0  # |mean| / spread above which float32 would lose three bits of the spread
 
 
@@ -201,8 +202,9 @@ def _pilot_shift(worker: Worker, job: TrainJob, encoding: Encoding) -> Shift:
         for group in job.manifest.row_groups:
             block, _ = builder.build(group)
             if block.num_train > 1:
-                x = block.x_ND[: block.num_train].numpy()
-                y = block.y_NK[: block.num_train].numpy()
+                every = max(1, block.num_train // _PILOT_ROWS)
+                x = block.x_ND[: block.num_train : every].numpy()
+                y = block.y_NK[: block.num_train : every].numpy()
                 numeric = np.concatenate(
                     [
                         np.full(stop - start, isinstance(column, NumericColumn))

@@ -224,3 +224,22 @@ def test_the_spans_of_a_slice_are_never_empty_and_as_few_as_can_be():
     assert Slice(0, 0, 10, 10, (2, 0, 1)).spans(9) == [(6, 9), (0, 6)]
     assert Slice(0, 3, 4, 10).spans(2) == []
     assert Slice(0, 0, 10, 10).spans(0) == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "row_elements", "parts"),
+    [
+        ([100_000] * 20, 32, 12),  # as many as are worth a sweep
+        ([100_000] * 20, 8, 3),
+        ([100_000] * 20, 1000, 16),  # enough is enough
+        ([100] * 20, 8, 1),  # many small row groups are mixed by their own order
+        ([100] * 3, 8, 6),  # few are not
+        ([100], 8, 16),
+    ],
+)
+def test_a_lane_has_parts_enough_to_permute_and_none_too_small_to_sweep(sizes, row_elements, parts):
+    manifest = manifest_of(sizes)
+    plan = plan_epoch(
+        manifest, deal_lanes(manifest, 1), epoch=0, steps=4, shuffle=True, seed=0, row_elements=row_elements
+    )
+    assert {len(order) for order in plan.part_orders.values()} == {parts}
