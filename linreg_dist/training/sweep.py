@@ -23,7 +23,7 @@ from linreg_dist.training.scaling import AffineScale
 Loss = Literal["squared", "huber"]
 
 SLICE_ELEMENTS = 1 << 18  # 1 MiB of float32: a slice stays in a core's L2 between its two uses
-_SLICE_ROWS = 1 << 13  # a float32 dot product loses about half a digit for every tenfold in rows
+_SLICE_ROWS = 1 << 14  # a float32 dot product loses about half a digit for every tenfold in rows
 _INLINE_ELEMENTS = 1 << 19  # below this a step costs less than handing it to other threads
 
 
@@ -100,6 +100,7 @@ def sweep_slices(rows: Rows, plane: Hyperplane) -> list[_SliceSums]:
         step = max(64, min(_SLICE_ROWS, SLICE_ELEMENTS // max(width, 1)))
     if num_rows <= step:
         return [_sweep_slice(x, y, w, plane)] if num_rows else []
+    step = -(-num_rows // -(-num_rows // step))  # slices of one size, and no small one left over
     return [
         _sweep_slice(
             x[start : start + step],
