@@ -15,6 +15,7 @@ from linreg_dist.errors import (
     InterruptedRunError,
     LinregDistError,
     RunFailedError,
+    RunInUseError,
     SpecError,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "LinregDistError",
     "Run",
     "RunFailedError",
+    "RunInUseError",
     "SpecError",
     "__version__",
     "train",

@@ -7,6 +7,7 @@
     ├── DataError              3  the data does not fit the spec
     ├── ClusterError           4  the cluster is unreachable, unauthorised or too small (retryable)
     ├── RunFailedError         1  training started and could not finish
+    │   └── RunInUseError      1  another driver works on a run of this name
     └── InterruptedRunError  130  stopped by Ctrl-C or SIGTERM
 
 Catch the base class to handle all of them::
@@ -59,6 +60,10 @@ class RunFailedError(LinregDistError):
     exit_code = 1
 
 
+class RunInUseError(RunFailedError):
+    """Another driver works on the run of this name; retryable once that one has ended."""
+
+
 class InterruptedRunError(LinregDistError):
     """The run was stopped from outside before it finished."""
 
@@ -67,7 +72,15 @@ class InterruptedRunError(LinregDistError):
 
 _BY_NAME: dict[str, type[LinregDistError]] = {
     cls.__name__: cls
-    for cls in (LinregDistError, SpecError, DataError, ClusterError, RunFailedError, InterruptedRunError)
+    for cls in (
+        LinregDistError,
+        SpecError,
+        DataError,
+        ClusterError,
+        RunFailedError,
+        RunInUseError,
+        InterruptedRunError,
+    )
 }
 
 

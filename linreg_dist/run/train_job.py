@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import platform
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,10 +22,12 @@ from linreg_dist.data.columns import Columns, bind_columns, check_columns
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest, read_manifest
 from linreg_dist.data.plan import num_lanes
-from linreg_dist.errors import DataError, InterruptedRunError, LinregDistError, SpecError, to_record
+from linreg_dist.errors import DataError, LinregDistError, SpecError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.card import model_card
-from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder, write_whole
+from linreg_dist.run.failure import failed_result, record_failure
+from linreg_dist.run.folder import SUCCEEDED, RunFolder, write_whole
+from linreg_dist.run.lock import RunLock, hold_run
 from linreg_dist.run.update import Addition, plan_update
 from linreg_dist.spec import JobSpec, load_spec
 from linreg_dist.training.job import MAX_EXACT_COLUMNS, TrainJob
@@ -86,18 +90,38 @@ def train(
         SpecError: the spec is invalid, or its name belongs to a run of another spec.
         DataError: the data does not fit the spec.
         ClusterError: the cluster is unreachable or too small.
-        RunFailedError: training could not finish.
+        RunInUseError: another driver works on the run of this name.
+        RunFailedError: training could not finish, or another driver took the run over.
         InterruptedRunError: it was stopped by an interrupt.
 
     """
     checked = load_spec(spec, overrides)
     refuse_unavailable(checked)
     folder = RunFolder.of(checked)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    with hold_run(folder.path, on_loss=_thread.interrupt_main if in_main_thread else None) as lock:
+        try:
+            return _train(checked, folder, lock, fresh=fresh, verbose=verbose, watch=watch, update=update)
+        except KeyboardInterrupt:
+            lock.check()  # it may have come from there
+            raise
+
+
+def _train(
+    checked: JobSpec,
+    folder: RunFolder,
+    lock: RunLock,
+    *,
+    fresh: bool,
+    verbose: bool,
+    watch: Watcher | None,
+    update: str | Path | None,
+) -> Run:
     began = time.time()
     try:
         manifest, columns = read_data(checked)
     except LinregDistError as error:
-        folder.fail_early(_failed_result(checked, FAILED, to_record(error)))
+        folder.fail_early(failed_result(checked, error))
         raise
     addition = None if update is None else plan_update(update, checked, manifest, columns)
     if addition is not None and addition.is_empty:
@@ -112,16 +136,13 @@ def train(
     try:
         job = plan_job(checked, manifest, columns, folder, addition)
         outcome = _run_workers(job, folder, verbose=verbose, watch=watch)
+        lock.check()
         result = _save(job, manifest, folder, outcome, began)
-    except LinregDistError as error:
+        lock.check()
+    except (Exception, KeyboardInterrupt) as error:
+        lock.check()  # what a driver that lost its run ran into is not the run's result
         if not in_place:  # where it is, the earlier result still stands
-            status = INTERRUPTED if isinstance(error, InterruptedRunError) else FAILED
-            folder.finish(_failed_result(checked, status, to_record(error)))
-        raise
-    except Exception as error:
-        if not in_place:
-            unexpected = {"type": type(error).__name__, "message": str(error), "exit_code": 1}
-            folder.finish(_failed_result(checked, FAILED, unexpected))
+            record_failure(folder, checked, error)
         raise
     if in_place:
         # The statistics last: until they are there, the same update would be made again, and not twice.
@@ -358,17 +379,3 @@ def _why_this_solver(spec: JobSpec, solver: str) -> str:
     if spec.model.loss == "squared":
         return f"auto: more than {MAX_EXACT_COLUMNS:,} columns after encoding are too many for a Gram matrix"
     return f"auto: huber loss has no closed form{', and l1 no gradient' if solver == 'sgd' else ''}"
-
-
-def _failed_result(spec: JobSpec, status: str, error: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "status": status,
-        "name": spec.name,
-        "solver": {"name": spec.solver.name},
-        "model": None,
-        "rows": None,
-        "metrics": None,
-        "timing": None,
-        "versions": {"linreg_dist": __version__, "python": platform.python_version()},
-        "error": error,
-    }

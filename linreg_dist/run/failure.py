@@ -1,0 +1,43 @@
+"""What a run that did not succeed leaves: a result.json that says why."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from typing import Any
+
+from linreg_dist._version import __version__
+from linreg_dist.errors import InterruptedRunError, LinregDistError, to_record
+from linreg_dist.run.folder import FAILED, INTERRUPTED, RunFolder
+from linreg_dist.spec import JobSpec
+
+logger = logging.getLogger(__name__)
+
+
+def failed_result(spec: JobSpec, error: BaseException) -> dict[str, Any]:
+    """Return the result document of a run that ``error`` ended."""
+    interrupted = isinstance(error, InterruptedRunError | KeyboardInterrupt)
+    record = (
+        to_record(error)
+        if isinstance(error, LinregDistError)
+        else {"type": type(error).__name__, "message": str(error), "exit_code": 130 if interrupted else 1}
+    )
+    return {
+        "status": INTERRUPTED if interrupted else FAILED,
+        "name": spec.name,
+        "solver": {"name": spec.solver.name},
+        "model": None,
+        "rows": None,
+        "metrics": None,
+        "timing": None,
+        "versions": {"linreg_dist": __version__, "python": platform.python_version()},
+        "error": record,
+    }
+
+
+def record_failure(folder: RunFolder, spec: JobSpec, error: BaseException) -> None:
+    """Write result.json; a disk that is full must not hide what went wrong before."""
+    try:
+        folder.finish(failed_result(spec, error))
+    except OSError as unwritten:
+        logger.error("%s could not be written: %s", folder.result_json, unwritten)
