@@ -8,6 +8,7 @@ Shape suffixes: N rows, D encoded columns, K targets.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from linreg_dist.data.encoding import Encoding, NumericColumn
 from linreg_dist.data.reader import category_codes, numeric_values
@@ -154,13 +155,14 @@ class LinearModel:
                 x_DN[:, mask] = np.nan
 
     def save(self, folder: str | Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into ``folder``, which is made if need be."""
+        """Write ``model.safetensors`` and ``config.json`` into ``folder``, which is made if need be.
+
+        An earlier model there is replaced only when both files are written.
+        """
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         tensors = {"coef": np.ascontiguousarray(self.coef_KD), "intercept": self.intercept_K}
-        save_file(
-            tensors, path / _WEIGHTS, metadata={"format": "linreg_dist", "version": str(FORMAT_VERSION)}
-        )
+        metadata = {"format": "linreg_dist", "version": str(FORMAT_VERSION)}
         config = {
             "format_version": FORMAT_VERSION,
             "model_type": "linear_regression",
@@ -170,7 +172,21 @@ class LinearModel:
             "feature_names": list(self.encoding.names),
             **self.details,
         }
-        (path / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+        contents = {
+            _WEIGHTS: save(tensors, metadata),
+            _CONFIG: (json.dumps(config, indent=2) + "\n").encode(),
+        }
+        try:
+            for name, content in contents.items():
+                with (path / f".{name}.tmp").open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for name in contents:
+                (path / f".{name}.tmp").replace(path / name)
+        finally:
+            for name in contents:
+                (path / f".{name}.tmp").unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> LinearModel:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from linreg_dist import liveness
 from linreg_dist.data.manifest import Manifest, RowGroup
 from linreg_dist.data.source import open_filesystem
 from linreg_dist.errors import DataError
@@ -77,9 +78,10 @@ class RowGroupReader:
         dictionary = [
             name for name in self._dictionary if name in in_file
         ]  # hive columns are not in the file
+        where = self._manifest.where(group)
         try:
-            footer = self._footer(group.file)
-            with filesystem.open_input_file(path) as source:
+            with liveness.process.doing(f"reading {where}"), filesystem.open_input_file(path) as source:
+                footer = self._footer(group.file)
                 reader = pq.ParquetFile(
                     source,
                     metadata=footer,
@@ -89,9 +91,10 @@ class RowGroupReader:
                 for names in pieces:
                     stored = [name for name in names if name in in_file]
                     table = reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
+                    liveness.process.mark(f"reading {where}")
                     yield self._completed(table, names, group)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"cannot read {self._manifest.where(group)}: {error}") from error
+            raise DataError(f"cannot read {where}: {error}") from error
 
     def _completed(self, table: pa.Table, names: Sequence[str], group: RowGroup) -> pa.Table:
         """Check the number of rows and add the hive columns."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from linreg_dist._version import __version__
-from linreg_dist.errors import InterruptedRunError, LinregDistError, to_record
+from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, to_record
 from linreg_dist.run.folder import FAILED, INTERRUPTED, RunFolder
 from linreg_dist.spec import JobSpec
+from linreg_dist.training.room import describe_room
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,25 @@ def failed_result(spec: JobSpec, error: BaseException) -> dict[str, Any]:
         "versions": {"linreg_dist": __version__, "python": platform.python_version()},
         "error": record,
     }
+
+
+@contextmanager
+def explain_unwritten(folder: RunFolder) -> Iterator[None]:
+    """Turn the failure to write a run's files, as on a full disk, into what a user can act on.
+
+    Raises:
+        RunFailedError: names the file and the bytes that are free.
+
+    """
+    try:
+        yield
+    except OSError as error:
+        file = error.filename or folder.path
+        raise RunFailedError(
+            f"the run's files could not be written: {file}: {error.strerror or error}; "
+            f"{describe_room(folder.path)}. Make room and start the same job again: it continues from its "
+            "last checkpoint"
+        ) from error
 
 
 def record_failure(folder: RunFolder, spec: JobSpec, error: BaseException) -> None:

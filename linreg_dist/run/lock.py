@@ -24,6 +24,7 @@ from datetime import datetime
 from pathlib import Path
 
 from linreg_dist.errors import RunFailedError, RunInUseError
+from linreg_dist.liveness import process_start
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +38,14 @@ class Owner:
     """Who holds a run.
 
     Attributes:
-        token: differs for every driver that ever was.
+        nonce: differs for every driver that ever was.
         host, pid, user: where it runs.
         since: when it took the lock, ISO 8601.
         process: identifies the process among all that ever had its pid: boot, process namespace, start time.
 
     """
 
-    token: str
+    nonce: str
     host: str
     pid: int
     user: str
@@ -55,12 +56,12 @@ class Owner:
     def this_process(cls) -> Owner:
         """Return this process as an owner."""
         return cls(
-            token=uuid.uuid4().hex,
+            nonce=uuid.uuid4().hex,
             host=socket.gethostname(),
             pid=os.getpid(),
             user=_user(),
             since=datetime.now().astimezone().isoformat(timespec="seconds"),
-            process=(*_where(), _start_time(os.getpid()) or ""),
+            process=(*_where(), process_start(os.getpid()) or ""),
         )
 
     @property
@@ -69,7 +70,7 @@ class Owner:
         *where, started = self.process
         if self.host != socket.gethostname() or tuple(where) != _where() or not all(where):
             return False  # elsewhere: only its heartbeat tells
-        return _start_time(self.pid) != started
+        return process_start(self.pid) != started
 
 
 class LockFile:
@@ -131,7 +132,7 @@ class LockFile:
         self.path.unlink(missing_ok=True)
 
     def _write_temporary(self, owner: Owner) -> Path:
-        temporary = self.path.with_name(f".{FILE}.{owner.token}.tmp")
+        temporary = self.path.with_name(f".{FILE}.{owner.nonce}.tmp")
         with temporary.open("w") as file:
             json.dump(asdict(owner), file)
             file.flush()
@@ -191,13 +192,13 @@ class RunLock:
 
     def _look(self) -> None:
         found = self._file.read()
-        if found is not None and found.token == self._owner.token:
+        if found is not None and found.nonce == self._owner.nonce:
             return
         taker = "its lock file is gone" if found is None else f"{_describe(found)} took it over"
         self._lost = (
-            f"this driver has lost its run {self._file.path.parent}: {taker} while this one gave no heartbeat "
-            f"for {STALE_S:g} s (a paused machine, or storage that did not answer). It stops and writes "
-            "nothing more; follow the other driver, or start the job again when that one has ended"
+            f"this driver has lost its run {self._file.path.parent}: {taker} while this one gave no "
+            f"heartbeat for {STALE_S:g} s (a paused machine, or storage that did not answer). It stops and "
+            "writes nothing more; follow the other driver, or start the job again when that one has ended"
         )
 
 
@@ -250,8 +251,9 @@ def _acquire(file: LockFile, owner: Owner) -> None:
         if age < 2 * BEAT_S and not other.is_gone:
             raise RunInUseError(
                 f"{file.path.parent} is in use by {_describe(other)}, last heartbeat {max(age, 0.0):.0f} s "
-                "ago. Expected one driver per run name: wait for that one or stop it, or choose another name. "
-                f"A driver that is gone frees its run at once on its own host, elsewhere after {STALE_S:g} s"
+                "ago. Expected one driver per run name: wait for that one or stop it, or choose another "
+                f"name. A driver that is gone frees its run at once on its own host, elsewhere after "
+                f"{STALE_S:g} s"
             )
         if age < STALE_S and not other.is_gone:
             if not told:
@@ -274,11 +276,11 @@ def _take_over(file: LockFile, dead: Owner, owner: Owner) -> None:
         _describe(dead),
     )
     found = file.read()
-    if found is None or found.token == dead.token:
+    if found is None or found.nonce == dead.nonce:
         file.replace(owner)
         time.sleep(min(1.0, BEAT_S / 2))
         found = file.read()
-    if found is None or found.token != owner.token:
+    if found is None or found.nonce != owner.nonce:
         who = "another driver" if found is None else _describe(found)
         raise RunInUseError(
             f"{file.path.parent} was just taken over by {who}; wait for that one, or choose another name"
@@ -297,19 +299,9 @@ def _user() -> str:
 
 
 def _where() -> tuple[str, str]:
-    """Return what says that two pids are of one kernel and namespace; empty where the system does not tell."""
+    """Return what says that two pids are of one kernel and namespace; empty where nothing tells."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return boot, os.readlink("/proc/self/ns/pid")
     except OSError:
         return "", ""
-
-
-def _start_time(pid: int) -> str | None:
-    """Return when a process of this namespace started, in ticks since boot; None if there is none."""
-    try:
-        # Field 22; the name in field 2 may hold spaces and parentheses.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]  # a zombie works on nothing

@@ -25,11 +25,12 @@ from linreg_dist.data.plan import num_lanes
 from linreg_dist.errors import DataError, LinregDistError, SpecError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.card import model_card
-from linreg_dist.run.failure import failed_result, record_failure
+from linreg_dist.run.failure import explain_unwritten, failed_result, record_failure
 from linreg_dist.run.folder import SUCCEEDED, RunFolder, write_whole
 from linreg_dist.run.lock import RunLock, hold_run
 from linreg_dist.run.update import Addition, plan_update
 from linreg_dist.spec import JobSpec, load_spec
+from linreg_dist.training.first_pass import FOLDER as FIRST_PASS
 from linreg_dist.training.job import MAX_EXACT_COLUMNS, TrainJob
 from linreg_dist.training.partials import FOLDER as MOMENT_CHECKPOINTS
 
@@ -130,27 +131,31 @@ def _train(
     if in_place:
         folder.begin_update()
     else:
-        earlier = folder.begin(checked, manifest.digest, fresh=fresh)
+        with explain_unwritten(folder):
+            earlier = folder.begin(checked, manifest.digest, fresh=fresh)
         if earlier is not None:
             return Run(folder.path, earlier, already_finished=True)
     try:
         job = plan_job(checked, manifest, columns, folder, addition)
         outcome = _run_workers(job, folder, verbose=verbose, watch=watch)
         lock.check()
-        result = _save(job, manifest, folder, outcome, began)
+        with explain_unwritten(folder):
+            result = _save(job, manifest, folder, outcome, began)
         lock.check()
+        if not in_place:
+            with explain_unwritten(folder):
+                _keep_statistics(job, folder)
+                folder.finish(result)
     except (Exception, KeyboardInterrupt) as error:
         lock.check()  # what a driver that lost its run ran into is not the run's result
         if not in_place:  # where it is, the earlier result still stands
             record_failure(folder, checked, error)
         raise
     if in_place:
-        # The statistics last: until they are there, the same update would be made again, and not twice.
-        folder.finish_update(checked, manifest.digest, result)
-        _keep_statistics(job, folder)
-    else:
-        _keep_statistics(job, folder)
-        folder.finish(result)
+        with explain_unwritten(folder):
+            # The statistics last: until they are there, the same update would be made again, and not twice.
+            folder.finish_update(checked, manifest.digest, result)
+            _keep_statistics(job, folder)
     return Run(folder.path, result)
 
 
@@ -274,7 +279,8 @@ def _keep_statistics(job: TrainJob, folder: RunFolder) -> None:
     """Let the statistics that the run left count, and remove the checkpoints that led to them."""
     if job.pending_statistics.exists():
         job.pending_statistics.replace(folder.statistics)
-    shutil.rmtree(job.run_dir / MOMENT_CHECKPOINTS, ignore_errors=True)
+    for used_up in (FIRST_PASS, MOMENT_CHECKPOINTS):
+        shutil.rmtree(job.run_dir / used_up, ignore_errors=True)
 
 
 def _finished(run: Path) -> dict[str, Any]:
@@ -365,6 +371,8 @@ def _save(
             "rows_per_s": outcome["rows_per_s"],
         },
         "num_workers": outcome["world_size"] if spec.scaling.max_workers else 0,
+        "worker_groups": outcome["groups"],
+        "stuck": outcome["stuck"],
         "versions": versions,
         **extra,
         "error": None,

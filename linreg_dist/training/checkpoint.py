@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -17,6 +18,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+
+from linreg_dist.training.room import describe_room
+
+logger = logging.getLogger(__name__)
 
 _TENSORS = "state.safetensors"
 _PROGRESS = "progress.json"
@@ -61,7 +66,23 @@ class CheckpointStore:
         self._num_to_keep = num_to_keep
 
     def save(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
-        """Write one checkpoint; it counts only once it is complete."""
+        """Write one checkpoint; it counts only once it is complete.
+
+        A checkpoint that cannot be written, as on a full disk, costs what would be repeated after a failure
+        and not the job: it is left out with a warning, and those before it stay.
+        """
+        try:
+            self._save(progress, tensors)
+        except OSError as error:
+            logger.warning(
+                "no checkpoint could be written to %s: %s; %s. Training goes on, and the last whole "
+                "checkpoint stays",
+                *(self._folder, error, describe_room(self._folder)),
+            )
+            for torn in self._folder.glob(".epoch*.tmp"):
+                shutil.rmtree(torn, ignore_errors=True)
+
+    def _save(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
         name = f"epoch{progress.epoch:06d}-step{progress.step:09d}"
         temporary = self._folder / f".{name}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)

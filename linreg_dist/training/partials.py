@@ -8,6 +8,7 @@ continued, on any number of workers, counts no row group twice and loses none.
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ from linreg_dist.stats.artefact import Artefact, canonical, load_artefact, save_
 from linreg_dist.stats.moments import Moments
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.prepare import OpenData
+from linreg_dist.training.room import describe_room
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints/moments"
 
@@ -95,9 +99,24 @@ class PartialMoments:
         self._noted[lane] = part, num_groups
 
     def save(self, *, now: bool = False) -> None:
-        """Write the lanes that changed, if ``run.checkpoint_every_s`` is over or at once."""
+        """Write the lanes that changed, if ``run.checkpoint_every_s`` is over or at once.
+
+        What cannot be written, as on a full disk, is tried again the next time; each lane keeps the last
+        whole file.
+        """
         if not now and time.monotonic() - self._saved_at < self._every_s:
             return
+        self._saved_at = time.monotonic()
+        try:
+            self._save()
+        except OSError as error:
+            logger.warning(
+                "no checkpoint could be written to %s: %s; %s. The pass goes on, and what was written "
+                "before stays",
+                *(self._folder, error, describe_room(self._folder)),
+            )
+
+    def _save(self) -> None:
         for lane, (part, num_groups) in self._noted.items():
             artefact = Artefact(
                 moments=part.validation,
@@ -110,7 +129,6 @@ class PartialMoments:
             )
             save_artefact(artefact, self._path(lane))
         self._noted.clear()
-        self._saved_at = time.monotonic()
 
     def _path(self, lane: int) -> Path:
         return self._folder / f"lane-{lane:04d}.safetensors"

@@ -6,9 +6,14 @@ One file is both the record and the progress display: the driver follows it, whe
 from __future__ import annotations
 
 import json
+import logging
 import time
 from pathlib import Path
 from typing import Any
+
+from linreg_dist.training.room import describe_room
+
+logger = logging.getLogger(__name__)
 
 TICK_EVERY_S = 1.0
 
@@ -23,7 +28,10 @@ class MetricsLog:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._file = path.open("w", buffering=1) if path else None
+        # Unbuffered: a line that a full disk refuses must not come back at the next one, or at the end.
+        self._file = path.open("wb", buffering=0) if path else None
+        self._path = path
+        self._full = False
         self._last_tick = time.monotonic()
 
     def close(self) -> None:
@@ -32,9 +40,16 @@ class MetricsLog:
             self._file.close()
 
     def line(self, document: dict[str, Any]) -> None:
-        """Write one line."""
-        if self._file:
-            self._file.write(json.dumps(document) + "\n")
+        """Write one line; one that a full disk refuses is left out, since no run is worth it."""
+        if not self._file:
+            return
+        try:
+            self._file.write((json.dumps(document) + "\n").encode())
+            self._full = False
+        except OSError as error:
+            if not self._full and self._path:
+                logger.warning("%s is incomplete: %s; %s", self._path, error, describe_room(self._path))
+            self._full = True
 
     def tick_due(self) -> bool:
         """Return whether a tick would be written now; workers that write nothing never say so."""

@@ -1,4 +1,4 @@
-"""Two drivers on one run: the second is refused while the first lives, and goes on where that one has died."""
+"""Two drivers on one run: the second is refused while the first lives, and goes on where that one died."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ import yaml
 
 import linreg_dist as lr
 from linreg_dist.errors import InterruptedRunError, RunFailedError, RunInUseError
+from linreg_dist.liveness import process_start
 from linreg_dist.run import lock as lock_module
 from linreg_dist.run.lock import STALE_S, LockFile, Owner, hold_run
 from tests.run.conftest import write_parts
 
 
-def elsewhere(token: str = "other") -> Owner:
+def elsewhere(nonce: str = "other") -> Owner:
     """An owner on another host, of whom only the heartbeat tells."""
-    return replace(Owner.this_process(), token=token, host="node-7", pid=4321, user="ada")
+    return replace(Owner.this_process(), nonce=nonce, host="node-7", pid=4321, user="ada")
 
 
 def taken(folder: Path, owner: Owner, *, age_s: float) -> LockFile:
@@ -40,9 +41,9 @@ def taken(folder: Path, owner: Owner, *, age_s: float) -> LockFile:
 def a_dead_process() -> Owner:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     owner = Owner.this_process()
-    started = lock_module._start_time(process.pid)
+    started = process_start(process.pid)
     process.communicate()
-    return replace(owner, token="dead", pid=process.pid, process=(*owner.process[:2], str(started)))
+    return replace(owner, nonce="dead", pid=process.pid, process=(*owner.process[:2], str(started)))
 
 
 def test_a_held_run_is_refused_with_who_holds_it_and_what_to_do(tmp_path: Path) -> None:
@@ -50,12 +51,17 @@ def test_a_held_run_is_refused_with_who_holds_it_and_what_to_do(tmp_path: Path) 
     with pytest.raises(RunInUseError) as raised, hold_run(tmp_path / "job"):
         pass
     message = str(raised.value)
-    for part in ("process 4321 of ada on node-7", "since 20", "last heartbeat 3 s ago", "choose another name"):
+    for part in (
+        "process 4321 of ada on node-7",
+        "since 20",
+        "last heartbeat 3 s ago",
+        "choose another name",
+    ):
         assert part in message
     assert raised.value.exit_code == 1
     owner = file.read()
     assert owner is not None
-    assert owner.token == "other", "a refused driver leaves the lock alone"
+    assert owner.nonce == "other", "a refused driver leaves the lock alone"
 
 
 def test_this_process_cannot_hold_a_run_twice_and_frees_it_at_the_end(tmp_path: Path) -> None:
@@ -76,7 +82,7 @@ def test_a_dead_process_of_this_host_frees_its_run_at_once(tmp_path: Path) -> No
 
 def test_a_pid_that_was_given_to_another_process_is_no_owner(tmp_path: Path) -> None:
     me = Owner.this_process()
-    taken(tmp_path / "job", replace(me, token="dead", process=(*me.process[:2], "1")), age_s=0.0)
+    taken(tmp_path / "job", replace(me, nonce="dead", process=(*me.process[:2], "1")), age_s=0.0)
     with hold_run(tmp_path / "job") as lock:
         lock.check()
 
@@ -116,18 +122,20 @@ def test_an_owner_that_was_paused_notices_its_loss_and_leaves_the_lock(tmp_path,
         while not losses and time.monotonic() < deadline:
             time.sleep(0.01)
         assert losses == [True]
-        with pytest.raises(RunFailedError, match=r"lost its run .*node-7.* took it over.*writes nothing more"):
+        with pytest.raises(
+            RunFailedError, match=r"lost its run .*node-7.* took it over.*writes nothing more"
+        ):
             lock.check()
     owner = LockFile(tmp_path / "job" / "lock.json").read()
     assert owner is not None
-    assert owner.token == "other"
+    assert owner.nonce == "other"
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "job").write_text("a file where the folder should be")
-    with pytest.raises(RunFailedError, match=r"job cannot be written to.*run\.storage_path"):
-        with hold_run(tmp_path / "job"):
-            pass
+    refused = pytest.raises(RunFailedError, match=r"job cannot be written to.*run\.storage_path")
+    with refused, hold_run(tmp_path / "job"):
+        pass
 
 
 def long_job(tmp_path: Path) -> Path:
