@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -201,8 +202,12 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
         del options["include_dashboard"]
         if spec.cluster.runtime_env:
             options["runtime_env"] = dict(spec.cluster.runtime_env)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options)
+        if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
+            # Ray puts one of its own there, which ends the process before it could write a result.
+            signal.signal(signal.SIGTERM, on_sigterm)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ClusterError(
             f"cannot connect to Ray at {address or 'this machine'}: {_first_line(error)}. Check that it "
