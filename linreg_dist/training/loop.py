@@ -90,7 +90,7 @@ def _iterative(
         dtype = torch.float32 if block_dtype(job) is np.float32 else torch.float64
         fit = fit_lbfgs(worker, job, data, summary, scale, evaluator, log, dtype)
     else:
-        fit = fit_iteratively(worker, job, data, summary.counts.train, scale, evaluator, log)
+        fit = fit_iteratively(worker, job, data, summary, scale, evaluator, log)
     metrics = evaluator.final(*fit.in_blocks(data.shift))
     mean = summary.x.mean + data.shift.x_D
     return _outcome(data, summary.counts, fit, metrics, read_s, mean, summary.x.std)

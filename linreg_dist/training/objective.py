@@ -16,7 +16,7 @@ import torch
 from linreg_dist.errors import RunFailedError
 from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.full_pass import sum_over_rows
-from linreg_dist.training.huber_scale import residual_scale
+from linreg_dist.training.huber_scale import huber_scale
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.progress import MetricsLog
@@ -26,9 +26,6 @@ from linreg_dist.training.worker import Worker
 
 SCALE_RTOL = 1e-6
 """A residuals' scale that changes by less stays."""
-
-# Where more than half of the residuals vanish the median is zero, and a Huber loss of that scale is none.
-_SMALLEST_SCALE = 1e-6  # of the target's standard deviation
 
 
 @dataclass(frozen=True)
@@ -84,9 +81,10 @@ class Objective:
 
     def update_scale(self, std_K: npt.NDArray[np.float64]) -> float:
         """Measure the residuals' scale at the present weights; return by how much it changed, relatively."""
-        plane = self._plane()
-        found = residual_scale(self._worker, self._job, self._data, plane.coef_DK, plane.intercept_K)
-        found = np.maximum(found, _SMALLEST_SCALE * np.where(std_K > 0, std_K, 1.0))
+        plane, near = self._plane(), self.scale_K
+        found = huber_scale(
+            self._worker, self._job, self._data, plane.coef_DK, plane.intercept_K, std_K, near_K=near
+        )
         change = float(np.max(np.abs(found / self.scale_K - 1.0))) if self.scale_K.all() else float("inf")
         if change > SCALE_RTOL:
             self.set_scale(found)
