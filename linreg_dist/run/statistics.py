@@ -202,7 +202,7 @@ def _model(spec: JobSpec, artefact: Artefact, encoding: Encoding, sums: ExactSum
         "metrics": metrics_of(sums, fit),
         "scaling": {"x_mean": sums.feature_mean().tolist(), "x_std": sums.feature_std().tolist()},
         **fit.documents,
-        "data": {"path": artefact.extra["path"], "files": len(artefact.consumed)},
+        "data": {"path": artefact.extra["path"], "files": _num_files(artefact)},
         "versions": {
             "linreg_dist": __version__,
             "python": platform.python_version(),
@@ -217,3 +217,8 @@ def _model(spec: JobSpec, artefact: Artefact, encoding: Encoding, sums: ExactSum
         artefact.schema["missing"],
         details,
     )
+
+
+def _num_files(artefact: Artefact) -> int:
+    """Return how many files the statistics are of; a file may be there in several parts."""
+    return len({(piece["file"], piece["content"]) for piece in artefact.consumed})
