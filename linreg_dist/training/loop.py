@@ -22,6 +22,7 @@ from linreg_dist.training.fit import Fit
 from linreg_dist.training.iterate import fit_iteratively
 from linreg_dist.training.job import TrainJob, settle_solver
 from linreg_dist.training.lbfgs import fit_lbfgs
+from linreg_dist.training.moment_metrics import NOT_KEPT, NOT_READ
 from linreg_dist.training.moment_sums import check_sums, gather_moments
 from linreg_dist.training.prepare import OpenData, open_data, summarise
 from linreg_dist.training.progress import MetricsLog
@@ -105,9 +106,13 @@ def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, start
         save_artefact(artefact, job.pending_statistics)
     read_s = time.perf_counter() - started
     fit = fit_exactly(worker, job, data, sums, log, read_s)
+    if worker.rank == 0:  # by file: it can be a hundred times as large as all else that a worker returns
+        job.pending_covariance.unlink(missing_ok=True)
+        if fit.covariance is not None:
+            fit.covariance.save(job.pending_covariance)
     center = sums.target_mean(data.shift)
     evaluator = Evaluator(worker, job, data, sums.counts.validation, center)
-    metrics = metrics_of(sums, fit)
+    metrics = metrics_of(sums, fit, NOT_KEPT if job.update_from is None else NOT_READ)
     # The mean absolute error is no function of the moments, and of an earlier run's rows it is not known.
     if job.update_from is None and evaluator.is_cheap:
         metrics = evaluator.final(*fit.in_blocks(data.shift))

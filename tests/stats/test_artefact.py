@@ -190,7 +190,7 @@ def test_parts_of_one_file_merge_when_they_are_disjoint_and_are_refused_when_not
     merged = merge_artefacts(first, second)
     assert merged.moments.n == first.moments.n + second.moments.n
     for ranges in ([(2, 3)], [(8, 12)], [(0, 1), (6, 7)], [(0, 100)]):
-        with pytest.raises(DataError, match="overlap: [12] piece"):
+        with pytest.raises(DataError, match=r"overlap: [12] piece"):
             merge_artefacts(merged, artefact(3, consumed=_parts(*ranges, file="moved.parquet")))
     for whole in ({"content": "c1"}, {"content": "c1", "row_groups": 2}):  # as older files have it
         with pytest.raises(DataError, match=r"overlap: 2 piece\(s\)"):
