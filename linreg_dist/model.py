@@ -19,6 +19,8 @@ import pyarrow as pa
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from linreg_dist.covariance import FILE_NAME as _COVARIANCE
+from linreg_dist.covariance import CoefficientCovariance
 from linreg_dist.data.encoding import Encoding, NumericColumn
 from linreg_dist.data.reader import category_codes, numeric_values
 from linreg_dist.errors import DataError, SpecError
@@ -41,6 +43,8 @@ class LinearModel:
         missing: what a missing feature does at scoring: an error, a null prediction (``drop``), or the
             training mean.
         details: everything else worth keeping (solver, metrics, rows, versions, inference); JSON types only.
+        covariance: of the coefficients, where it exists and is in memory; `cov_params` reads it when asked.
+        folder: where the model was loaded from.
 
     """
 
@@ -50,6 +54,8 @@ class LinearModel:
     targets: tuple[str, ...]
     missing: Literal["error", "drop", "mean"] = "error"
     details: Mapping[str, Any] = field(default_factory=dict)
+    covariance: CoefficientCovariance | None = field(default=None, repr=False, compare=False)
+    folder: Path | None = field(default=None, repr=False, compare=False)
 
     @property
     def coef_(self) -> Matrix:
@@ -70,6 +76,38 @@ class LinearModel:
     def columns(self) -> tuple[str, ...]:
         """Names of the data's columns that prediction needs."""
         return tuple(column.name for column in self.encoding.columns)
+
+    def cov_params(self, target: str | None = None) -> Matrix:
+        """Return the covariance matrix of a target's coefficients, as statsmodels' ``cov_params`` does.
+
+        Args:
+            target: which, if there are several; default: the first.
+
+        Returns:
+            (Q, Q) float64, in the order of `cov_names`; of the kind that ``model.covariance`` asked for. NaN
+            for a constant feature.
+
+        Raises:
+            SpecError: it does not exist (the message says why), or there is no such target.
+
+        """
+        found = self._find_covariance()
+        if found is None:
+            reason = (self.details.get("inference") or {"reason": "only the exact solver has one"})["reason"]
+            why = reason or "its folder lacks covariance.safetensors; train again"
+            raise SpecError(f"the coefficients of this model have no covariance matrix: {why}")
+        return found.of(self.targets[0] if target is None else target)
+
+    def _find_covariance(self) -> CoefficientCovariance | None:
+        if self.covariance is None and self.folder is not None and (self.folder / _COVARIANCE).exists():
+            return CoefficientCovariance.load(self.folder / _COVARIANCE)
+        return self.covariance
+
+    @property
+    def cov_names(self) -> tuple[str, ...]:
+        """Names of the rows and columns of `cov_params`: the intercept, if one was fitted, then features."""
+        fitted = self.details.get("fit_intercept", True)
+        return (("(intercept)",) if fitted else ()) + self.encoding.names
 
     def predict(self, data: Any) -> Matrix:
         """Predict the target(s).
@@ -154,7 +192,11 @@ class LinearModel:
                 x_DN[:, mask] = np.nan
 
     def save(self, folder: str | Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into ``folder``, which is made if need be."""
+        """Write ``model.safetensors``, ``config.json`` and, if there is one, ``covariance.safetensors``.
+
+        ``folder`` is made if need be.
+        """
+        covariance = self._find_covariance()
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         tensors = {"coef": np.ascontiguousarray(self.coef_KD), "intercept": self.intercept_K}
@@ -171,6 +213,10 @@ class LinearModel:
             **self.details,
         }
         (path / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+        if covariance is None:
+            (path / _COVARIANCE).unlink(missing_ok=True)  # of an earlier model
+        else:
+            covariance.save(path / _COVARIANCE)
 
     @classmethod
     def load(cls, folder: str | Path) -> LinearModel:
@@ -207,6 +253,7 @@ class LinearModel:
             targets=tuple(config["targets"]),
             missing=config["missing"],
             details={key: value for key, value in config.items() if key not in known},
+            folder=path,
         )
 
 

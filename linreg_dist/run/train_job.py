@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from linreg_dist._version import __version__
+from linreg_dist.covariance import FILE_NAME as COVARIANCE_FILE
 from linreg_dist.data.columns import Columns, bind_columns, check_columns
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest, read_manifest
@@ -313,6 +314,8 @@ def _save(
         details,
     )
     model.save(folder.model)
+    if job.pending_covariance.exists():
+        job.pending_covariance.replace(folder.model / COVARIANCE_FILE)
     extra: dict[str, Any] = {}
     if "tune" in outcome["documents"]:
         extra["tune"] = outcome["documents"]["tune"]

@@ -152,8 +152,8 @@ class ModelSpec(Section):
     )
     huber_epsilon: Annotated[float, Field(strict=True, ge=1, allow_inf_nan=False)] = Field(
         default=1.35,
-        description="Where huber turns linear, in units of the residuals' scale, at least 1; used by "
-        "loss huber.",
+        description="Where huber turns linear, in units of the residuals' scale (their median absolute value "
+        "/ 0.6745, measured before each epoch), at least 1; used by loss huber.",
     )
     fit_intercept: StrictBool = Field(
         default=True, description="Whether to fit an intercept, which is never penalised."

@@ -52,6 +52,11 @@ class TrainJob:
         return self.run_dir / "statistics.pending.safetensors"
 
     @property
+    def pending_covariance(self) -> Path:
+        """Where the exact solver leaves the covariance of the coefficients, likewise."""
+        return self.run_dir / "covariance.pending.safetensors"
+
+    @property
     def lanes(self) -> tuple[tuple[int, ...], ...]:
         """The row groups of each lane."""
         return deal_lanes(self.manifest, self.num_lanes)

@@ -91,7 +91,7 @@ def _iterative(
     else:
         from linreg_dist.training.iterate import fit_iteratively
 
-        fit = fit_iteratively(worker, job, data, summary.counts.train, scale, evaluator, log)
+        fit = fit_iteratively(worker, job, data, summary, scale, evaluator, log)
     metrics = evaluator.final(*fit.in_blocks(data.shift))
     mean = summary.x.mean + data.shift.x_D
     return _outcome(data, summary.counts, fit, metrics, read_s, mean, summary.x.std)
@@ -100,6 +100,7 @@ def _iterative(
 def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, started: float) -> dict[str, Any]:
     from linreg_dist.stats.artefact import save_artefact
     from linreg_dist.training.exact import fit_exactly, metrics_of
+    from linreg_dist.training.moment_metrics import NOT_KEPT, NOT_READ
     from linreg_dist.training.moment_sums import check_sums, gather_moments
     from linreg_dist.training.row_counts import total_counts
     from linreg_dist.training.statistics import add_earlier, artefact_of, sums_of
@@ -112,9 +113,13 @@ def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, start
         save_artefact(artefact, job.pending_statistics)
     read_s = time.perf_counter() - started
     fit = fit_exactly(worker, job, data, sums, log, read_s)
+    if worker.rank == 0:  # by file: it can be a hundred times as large as all else that a worker returns
+        job.pending_covariance.unlink(missing_ok=True)
+        if fit.covariance is not None:
+            fit.covariance.save(job.pending_covariance)
     center = sums.target_mean(data.shift)
     evaluator = Evaluator(worker, job, data, sums.counts.validation, center)
-    metrics = metrics_of(sums, fit)
+    metrics = metrics_of(sums, fit, NOT_KEPT if job.update_from is None else NOT_READ)
     # The mean absolute error is no function of the moments, and of an earlier run's rows it is not known.
     if job.update_from is None and evaluator.is_cheap:
         metrics = evaluator.final(*fit.in_blocks(data.shift))
