@@ -1,4 +1,4 @@
-"""What a run that has succeeded leaves: the model, its card and the result, kept safe if a store refuses them."""
+"""What a run that has succeeded leaves: the model, its card, the result; kept if the storage refuses them."""
 
 from __future__ import annotations
 

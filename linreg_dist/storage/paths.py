@@ -88,15 +88,15 @@ class ObjectPath:
 
     def exists(self) -> bool:
         """Return whether there is an object of this name, or any below it."""
-        return self._info().type != fs.FileType.NotFound
+        return bool(self._info().type != fs.FileType.NotFound)
 
     def is_file(self) -> bool:
         """Return whether there is an object of this name."""
-        return self._info().type == fs.FileType.File
+        return bool(self._info().type == fs.FileType.File)
 
     def is_dir(self) -> bool:
         """Return whether there are objects below this name."""
-        return self._info().type == fs.FileType.Directory
+        return bool(self._info().type == fs.FileType.Directory)
 
     def version(self) -> tuple[int, int] | None:
         """Return (modification time in ns, bytes), which changes when the object is written; None without
