@@ -19,7 +19,7 @@ from pyarrow import fs
 from linreg_dist.errors import DataError
 from linreg_dist.spec import is_uri
 from linreg_dist.storage import open_filesystem as open_any
-from linreg_dist.storage import retried, split_query
+from linreg_dist.storage import retried, split_query, without_credentials
 
 _GLOB_CHARACTERS = "*?["
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -56,7 +56,8 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
         return open_any(uri)
     except ValueError as error:
         raise DataError(
-            f"cannot open {uri}: {error}; expected a local path, s3://, gs://, hdfs:// or file://"
+            f"cannot open {without_credentials(uri)}: {error}; expected a local path, s3://, gs://, hdfs:// "
+            "or file://"
         ) from error
 
 

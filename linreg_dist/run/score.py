@@ -148,10 +148,12 @@ def predict(
     def score(group: RowGroup, table: pa.Table) -> pa.Table:
         predicted = fitted.predict(table)
         columns = [predicted] if len(fitted.targets) == 1 else list(predicted.T)
-        scored = _plain(table.select(list(dict.fromkeys(keep))))
-        for name, values in zip(names, columns, strict=True):
-            scored = scored.append_column(name, pa.array(values, mask=np.isnan(values)))
-        return scored
+        kept = _plain(table).select(list(dict.fromkeys(keep)))
+        predictions = {
+            name: pa.array(values, mask=np.isnan(values)) for name, values in zip(names, columns, strict=True)
+        }
+        # By columns: a table of none has lost its number of rows.
+        return pa.table({**dict(zip(kept.column_names, kept.columns, strict=True)), **predictions})
 
     rows, nulls = 0, 0
     scored = _scan(manifest, fitted, (*fitted.columns, *keep), score)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linreg_dist.storage.background import Background
-from linreg_dist.storage.filesystems import open_filesystem, split_query
+from linreg_dist.storage.filesystems import open_filesystem, split_query, without_credentials
 from linreg_dist.storage.paths import (
     Location,
     ObjectPath,
@@ -15,7 +15,7 @@ from linreg_dist.storage.paths import (
     upload_file,
     write_whole,
 )
-from linreg_dist.storage.retry import final_patience, no_patience, retried
+from linreg_dist.storage.retry import final_patience, no_patience, one_line, retried
 
 __all__ = [
     "Background",
@@ -27,10 +27,12 @@ __all__ = [
     "is_same_place",
     "move_file",
     "no_patience",
+    "one_line",
     "open_filesystem",
     "remove_tree",
     "retried",
     "split_query",
     "upload_file",
+    "without_credentials",
     "write_whole",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from linreg_dist.errors import LinregDistError
-from linreg_dist.storage.retry import no_patience
+from linreg_dist.storage.retry import no_patience, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +28,15 @@ class Background:
 
     def start(self, job: Callable[[], None]) -> bool:
         """Start a job and return True, or return False while the one before is still at work."""
-        if self._running is not None and not self._running.done():
+        if self.is_busy:
             return False
         self._running = self._pool.submit(self._run, job)
         return True
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job is at work."""
+        return self._running is not None and not self._running.done()
 
     def close(self) -> None:
         """Wait for the job at work; a store that does not answer holds it for its time-outs only."""
@@ -43,4 +48,5 @@ class Background:
                 job()
         except LinregDistError as error:
             self.failures += 1
-            logger.warning("%s was not written, the job goes on: %s", self._what, error)
+            why = one_line(error.__cause__ or error)
+            logger.warning("%s was not written, the job goes on: %s", self._what, why)

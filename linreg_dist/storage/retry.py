@@ -116,7 +116,7 @@ def retried(function: Callable[[], T], doing: str, where: str) -> T:
 def one_line(error: BaseException) -> str:
     """Return an error's message without the line breaks and request ids of a store."""
     text = re.sub(r"\s*\(Request ID: [^)]*\)", "", " ".join(str(error).split()))
-    return text.removesuffix(".") or type(error).__name__
+    return text.rstrip(".: ") or type(error).__name__
 
 
 def place_of(uri: str) -> str:

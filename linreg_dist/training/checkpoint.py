@@ -70,6 +70,11 @@ class CheckpointStore:
         if self._background is not None:
             self._background.close()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the checkpoint before is still being written, so that another would be left out."""
+        return self._background is not None and self._background.is_busy
+
     def save(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
         """Write one checkpoint; it counts only once it is complete."""
         name = f"epoch{progress.epoch:06d}-step{progress.step:09d}"

@@ -196,7 +196,8 @@ class _Iteration:
             if self.log.tick_due():
                 self._tick(started, first_step)
             in_step = not alone or state.step % sync_every == 0  # else the workers' weights differ
-            if in_step and time.monotonic() - self.last_save >= self.job.spec.run.checkpoint_every_s:
+            due = time.monotonic() - self.last_save >= self.job.spec.run.checkpoint_every_s
+            if in_step and due and not self.checkpoints.is_busy:
                 self._save()
                 self.last_save = time.monotonic()
         self._finish_epoch(started, first_step)

@@ -16,7 +16,7 @@ from linreg_dist.data.summary import RowCounts
 from linreg_dist.errors import DataError, StorageError
 from linreg_dist.stats.artefact import Artefact, canonical, load_artefact, save_artefact
 from linreg_dist.stats.moments import Moments
-from linreg_dist.storage import Location, no_patience
+from linreg_dist.storage import Location, no_patience, one_line
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json
@@ -118,7 +118,8 @@ class PartialMoments:
                 with no_patience():
                     save_artefact(artefact, self._path(lane))
             except StorageError as error:
-                logger.warning("the checkpoint of lane %d was not written, the pass goes on: %s", lane, error)
+                why = one_line(error.__cause__ or error)
+                logger.warning("the checkpoint of lane %d was not written, the pass goes on: %s", lane, why)
                 self._saved_at = time.monotonic()
                 return
         self._noted.clear()
