@@ -24,7 +24,6 @@ class Background:
         self._what = what
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._running: Future[None] | None = None
-        self.failures = 0
 
     def start(self, job: Callable[[], None]) -> bool:
         """Start a job and return True, or return False while the one before is still at work."""
@@ -47,6 +46,5 @@ class Background:
             with no_patience():
                 job()
         except LinregDistError as error:
-            self.failures += 1
             why = one_line(error.__cause__ or error)
             logger.warning("%s was not written, the job goes on: %s", self._what, why)
