@@ -177,7 +177,7 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
         del options["include_dashboard"]
         if spec.cluster.runtime_env:
             options["runtime_env"] = dict(spec.cluster.runtime_env)
-        if spec.cluster.env and is_uri(spec.run.storage_path):
+        if spec.cluster.env and is_uri(spec.run.storage_path) and not _is_submitted():
             # Ray's controller, which is none of the workers, writes to the storage too.
             runtime_env = options.setdefault("runtime_env", {})
             runtime_env["env_vars"] = {**runtime_env.get("env_vars", {}), **spec.cluster.env}
@@ -189,6 +189,13 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
             f"runs (`ray status`), and that address "
             "and credentials are right (RAY_AUTH_MODE=token for a cluster with token authentication)"
         ) from error
+
+
+def _is_submitted() -> bool:
+    """Return whether a job server started this process: then all of the job has its environment variables,
+    and Ray refuses to be given them twice.
+    """
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
 def _check_reachable(address: str) -> None:

@@ -220,6 +220,9 @@ def copy_file(source: Location, target: Location) -> None:
     """Copy a file within one store or one file system."""
     if isinstance(source, Path) and isinstance(target, Path):
         shutil.copy2(source, target)
+    elif isinstance(source, ObjectPath) and isinstance(target, ObjectPath):
+        path = source.filesystem[1]
+        target._ask("copy to", lambda filesystem, copy: filesystem.copy_file(path, copy))
     else:
         write_whole(target, source.read_bytes())
 

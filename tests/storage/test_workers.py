@@ -13,12 +13,13 @@ import pytest
 
 import linreg_dist as lr
 from linreg_dist.run.folder import RunFolder
+from tests.cluster.heads import Head, running_head
 from tests.run.conftest import write_parts
-from tests.storage.conftest import Store, environment
+from tests.storage.conftest import SECRET, Store, environment
 from tests.storage.s3_proxy import Fault, S3Proxy
 from tests.storage.test_runs import SGD, spec_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +104,33 @@ def test_a_store_that_fails_the_workers_is_tried_by_new_ones(
         lr.train(spec, {"name": "never", "scaling.num_workers": 2, "run.max_failures": 0})
     result = json.loads(store.read("runs/never/result.json"))
     assert (result["status"], result["error"]["exit_code"]) == ("failed", 4)
+
+
+@pytest.fixture(scope="module")
+def bare_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """A cluster whose machines have no credentials."""
+    with running_head(tmp_path_factory.mktemp("bare")) as started:
+        yield started
+
+
+def test_a_submitted_job_brings_its_credentials(tmp_path: Path, bare_head: Head, store: Store) -> None:
+    write_parts(tmp_path / "data", [900, 900])
+    data = store.upload(tmp_path / "data", "data")
+    local = lr.train(spec_of(tmp_path / "data", tmp_path / "runs", solver=SGD))
+    variables = environment(store.proxy)
+    spec = spec_of(data, f"{store.uri}/runs", solver=SGD, scaling={"num_workers": 1})
+    spec["cluster"] = {"env": {name: f"${{{name}}}" for name in variables}}
+    (bare_head.folder / "job.yaml").write_text(json.dumps(spec))
+    done = bare_head.cli("submit", "job.yaml", "--json", timeout=280, **variables)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads(store.read("runs/job/result.json"))
+    np.testing.assert_allclose(
+        lr.LinearModel.load(f"{store.uri}/runs/job").coef_, local.model.coef_, rtol=1e-12
+    )
+    known = json.loads(bare_head.cli("status", "job", "--json").stdout)
+    assert known["run_folder"] == f"{store.uri}/runs/job"
+    assert known["metrics"]["epoch"] == 2
+    shown = [done.stdout, done.stderr, bare_head.cli("logs", "job").stdout]
+    stored = [store.read(key) for key in store.list_keys()]
+    assert not any(SECRET in text for text in shown)
+    assert not any(SECRET.encode() in content for content in stored)
