@@ -16,6 +16,7 @@ from linreg_dist.errors import (
     LinregDistError,
     RunFailedError,
     SpecError,
+    StorageError,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "Run",
     "RunFailedError",
     "SpecError",
+    "StorageError",
     "__version__",
     "train",
 ]

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from linreg_dist.errors import SpecError
+from linreg_dist.storage import ObjectPath, as_location, write_whole
 
 FILE_NAME = "covariance.safetensors"
 
@@ -56,29 +57,33 @@ class CoefficientCovariance:
         covariance: Array = self.matrix_MQQ[min(k, len(self.matrix_MQQ) - 1)] * self.scale_K[k]
         return covariance
 
-    def save(self, path: str | Path) -> None:
-        """Write the file, whole or not at all."""
-        target = Path(path)
+    def save(self, place: str | Path | ObjectPath) -> None:
+        """Write the file, at a path or a URI, whole or not at all."""
         metadata = {"names": self.names, "targets": self.targets, "kind": self.kind}
-        temporary = target.with_name(f".{target.name}.tmp")
         tensors = {"matrix": np.ascontiguousarray(self.matrix_MQQ), "scale": self.scale_K}
-        save_file(tensors, temporary, metadata={"linreg_dist": json.dumps(metadata)})
-        temporary.replace(target)
+        write_whole(as_location(place), save(tensors, metadata={"linreg_dist": json.dumps(metadata)}))
 
     @classmethod
-    def load(cls, path: str | Path) -> CoefficientCovariance:
+    def load(cls, place: str | Path | ObjectPath) -> CoefficientCovariance:
         """Read what `save` wrote.
 
         Raises:
             SpecError: it cannot be read.
+            StorageError: an object store does not answer.
 
         """
         try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = json.loads((file.metadata() or {})["linreg_dist"])
-                matrix_MQQ, scale_K = file.get_tensor("matrix"), file.get_tensor("scale")
+            content = as_location(place).read_bytes()
+            tensors = load(content)
+            # The file begins with the length of its JSON header, which holds the metadata.
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            metadata = json.loads(header["__metadata__"]["linreg_dist"])
             return cls(
-                tuple(metadata["names"]), tuple(metadata["targets"]), metadata["kind"], matrix_MQQ, scale_K
+                tuple(metadata["names"]),
+                tuple(metadata["targets"]),
+                metadata["kind"],
+                tensors["matrix"],
+                tensors["scale"],
             )
         except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise SpecError(f"the covariance at {path} cannot be read: {error}; train again") from error
+            raise SpecError(f"the covariance at {place} cannot be read: {error}; train again") from error

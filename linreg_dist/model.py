@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save
 
 from linreg_dist.covariance import FILE_NAME as _COVARIANCE
 from linreg_dist.covariance import CoefficientCovariance
 from linreg_dist.data.encoding import Encoding, NumericColumn
 from linreg_dist.data.reader import category_codes, numeric_values
 from linreg_dist.errors import DataError, SpecError
+from linreg_dist.storage import ObjectPath, as_location, write_whole
 
 FORMAT_VERSION = 1
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
@@ -55,7 +56,7 @@ class LinearModel:
     missing: Literal["error", "drop", "mean"] = "error"
     details: Mapping[str, Any] = field(default_factory=dict)
     covariance: CoefficientCovariance | None = field(default=None, repr=False, compare=False)
-    folder: Path | None = field(default=None, repr=False, compare=False)
+    folder: Path | ObjectPath | None = field(default=None, repr=False, compare=False)
 
     @property
     def coef_(self) -> Matrix:
@@ -191,18 +192,17 @@ class LinearModel:
             if count:
                 x_DN[:, mask] = np.nan
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path | ObjectPath) -> None:
         """Write ``model.safetensors``, ``config.json`` and, if there is one, ``covariance.safetensors``.
 
-        ``folder`` is made if need be.
+        ``folder``, a path or a URI, is made if need be.
         """
         covariance = self._find_covariance()
-        path = Path(folder)
+        path = as_location(folder)
         path.mkdir(parents=True, exist_ok=True)
         tensors = {"coef": np.ascontiguousarray(self.coef_KD), "intercept": self.intercept_K}
-        save_file(
-            tensors, path / _WEIGHTS, metadata={"format": "linreg_dist", "version": str(FORMAT_VERSION)}
-        )
+        metadata = {"format": "linreg_dist", "version": str(FORMAT_VERSION)}
+        write_whole(path / _WEIGHTS, save(tensors, metadata=metadata))
         config = {
             "format_version": FORMAT_VERSION,
             "model_type": "linear_regression",
@@ -212,26 +212,30 @@ class LinearModel:
             "feature_names": list(self.encoding.names),
             **self.details,
         }
-        (path / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+        write_whole(path / _CONFIG, json.dumps(config, indent=2) + "\n")
         if covariance is None:
             (path / _COVARIANCE).unlink(missing_ok=True)  # of an earlier model
         else:
             covariance.save(path / _COVARIANCE)
 
     @classmethod
-    def load(cls, folder: str | Path) -> LinearModel:
+    def load(cls, folder: str | Path | ObjectPath) -> LinearModel:
         """Read a model that `save` wrote; a run's folder is taken for the ``model`` folder in it.
+
+        Args:
+            folder: a path or a URI.
 
         Raises:
             SpecError: there is no model, or it was written by a newer version.
+            StorageError: an object store does not answer.
 
         """
-        path = Path(folder)
+        path = as_location(folder)
         if not (path / _CONFIG).is_file() and (path / "model" / _CONFIG).is_file():
             path = path / "model"
         try:
             config = json.loads((path / _CONFIG).read_text())
-            tensors = load_file(path / _WEIGHTS)
+            tensors = load((path / _WEIGHTS).read_bytes())
         except FileNotFoundError as error:
             raise SpecError(
                 f"no model at {folder}: expected a folder with {_CONFIG} and {_WEIGHTS}, such as "

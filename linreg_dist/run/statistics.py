@@ -25,6 +25,7 @@ from linreg_dist.stats.artefact import (
     subtract_artefacts,
 )
 from linreg_dist.stats.inference import Refusal, refusal
+from linreg_dist.storage import Location, ObjectPath, as_location
 from linreg_dist.training.exact import fit_of, metrics_of, solve_sums
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.inference import NO_ROWS, RobustTests
@@ -39,13 +40,13 @@ FILE_NAME = "statistics.safetensors"
 _SETTABLE = ("model.", "tune", "data.weight_type", "name")
 
 
-def statistics_path(source: str | Path) -> Path:
+def statistics_path(source: str | Path | ObjectPath) -> Location:
     """Return the statistics file that ``source`` means: itself, or the one in a run's folder."""
-    path = Path(source)
+    path = as_location(source)
     return path / FILE_NAME if path.is_dir() else path
 
 
-def open_statistics(source: str | Path) -> Artefact:
+def open_statistics(source: str | Path | ObjectPath) -> Artefact:
     """Read the statistics of a run's folder, or a statistics file.
 
     Raises:

@@ -7,14 +7,16 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from linreg_dist.errors import ClusterError, InterruptedRunError, RunFailedError, from_record
-from linreg_dist.spec import JobSpec
+from linreg_dist.errors import ClusterError, InterruptedRunError, RunFailedError, StorageError, from_record
+from linreg_dist.spec import JobSpec, is_uri
+from linreg_dist.storage import ObjectPath
 from linreg_dist.training.job import TrainJob
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -56,6 +58,7 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
 
     Raises:
         LinregDistError: what the workers agreed on.
+        StorageError: the last thing that a worker could not do was to reach the storage.
         RunFailedError: a worker died more often than ``run.max_failures`` allows.
 
     """
@@ -82,7 +85,7 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
         ),
         run_config=ray.train.RunConfig(
             name=spec.name,
-            storage_path=str(job.run_dir / ".ray"),
+            **_ray_storage(job),
             failure_config=ray.train.FailureConfig(max_failures=spec.run.max_failures),
             worker_runtime_env={"env_vars": dict(spec.cluster.env)} if spec.cluster.env else None,
             logging_config=ray.train.LoggingConfig(log_level="INFO" if verbose else "ERROR"),
@@ -92,6 +95,9 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
         try:
             result = trainer.fit()
         except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
+            unreachable = _storage_error(error)
+            if unreachable is not None:
+                raise unreachable from error
             raise RunFailedError(_why_failed(error, spec)) from error
         except KeyboardInterrupt as error:
             if expired.is_set():
@@ -107,6 +113,27 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
         raise from_record(outcome["error"])
     outcome["teardown_s"] = max(0.0, time.time() - outcome["left"])
     return outcome
+
+
+def _ray_storage(job: TrainJob) -> dict[str, Any]:
+    """Return where Ray Train keeps its own bookkeeping, as arguments of its RunConfig.
+
+    On an object store Ray gets the file system too: its own would have no time-outs, and not know the
+    options that our URIs take. Local mode keeps no books.
+    """
+    place = job.run_dir / ".ray"
+    if not isinstance(place, ObjectPath):
+        return {"storage_path": str(place)}
+    if job.spec.scaling.max_workers == 0:
+        return {"storage_path": tempfile.gettempdir()}
+    filesystem, path = place.filesystem
+    return {"storage_path": path, "storage_filesystem": filesystem}
+
+
+def _storage_error(error: BaseException) -> StorageError | None:
+    """Return the storage's failure that ended the workers, if one did."""
+    failures = getattr(error, "worker_failures", None) or {}
+    return next((cause for cause in failures.values() if isinstance(cause, StorageError)), None)
 
 
 def _quiet_ray() -> None:
@@ -150,6 +177,10 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
         del options["include_dashboard"]
         if spec.cluster.runtime_env:
             options["runtime_env"] = dict(spec.cluster.runtime_env)
+        if spec.cluster.env and is_uri(spec.run.storage_path) and not _is_submitted():
+            # Ray's controller, which is none of the workers, writes to the storage too.
+            runtime_env = options.setdefault("runtime_env", {})
+            runtime_env["env_vars"] = {**runtime_env.get("env_vars", {}), **spec.cluster.env}
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -158,6 +189,13 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
             f"runs (`ray status`), and that address "
             "and credentials are right (RAY_AUTH_MODE=token for a cluster with token authentication)"
         ) from error
+
+
+def _is_submitted() -> bool:
+    """Return whether a job server started this process: then all of the job has its environment variables,
+    and Ray refuses to be given them twice.
+    """
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
 def _check_reachable(address: str) -> None:

@@ -12,6 +12,7 @@ from linreg_dist.errors import DataError, SpecError
 from linreg_dist.run.statistics import open_statistics, statistics_path
 from linreg_dist.spec import JobSpec
 from linreg_dist.stats.artefact import Artefact, canonical, row_ranges
+from linreg_dist.storage import Location, ObjectPath, as_location
 from linreg_dist.training.statistics import contents_of, schema_of
 
 _SHOWN = 10
@@ -29,8 +30,8 @@ class Addition:
 
     """
 
-    run: Path
-    statistics: Path
+    run: Location
+    statistics: Location
     encoding: Encoding
     manifest: Manifest
 
@@ -40,7 +41,9 @@ class Addition:
         return not self.manifest.row_groups
 
 
-def plan_update(run: str | Path, spec: JobSpec, manifest: Manifest, columns: Columns) -> Addition:
+def plan_update(
+    run: str | Path | ObjectPath, spec: JobSpec, manifest: Manifest, columns: Columns
+) -> Addition:
     """Compare the files that a spec names with those behind a run's statistics.
 
     Raises:
@@ -71,14 +74,14 @@ def plan_update(run: str | Path, spec: JobSpec, manifest: Manifest, columns: Col
         if not _holds(has.get(manifest.files[group.file].key, []), group.ordinal)
     }
     return Addition(
-        Path(run),
+        as_location(run),
         statistics_path(run),
         Encoding.from_json(earlier.encodings),
         _only(manifest, new),
     )
 
 
-def _check_spec(run: str | Path, spec: JobSpec, columns: Columns, earlier: Artefact) -> None:
+def _check_spec(run: str | Path | ObjectPath, spec: JobSpec, columns: Columns, earlier: Artefact) -> None:
     if spec.solver.name not in ("auto", "exact") or spec.model.loss != "squared":
         raise SpecError(
             f"--update adds to the statistics of the exact solver; found solver.name {spec.solver.name} and "

@@ -314,8 +314,9 @@ class RunSpec(Section):
 
     storage_path: PathText = Field(
         default="runs",
-        description="Folder or URI under which the run's own folder <storage_path>/<name> is made; "
-        "relative to the current directory, not to this file.",
+        description="Folder or URI (s3://bucket/path) under which the run's own folder <storage_path>/<name> "
+        "is made; relative to the current directory, not to this file. On a cluster every node must reach "
+        "it.",
     )
     checkpoint_every_s: Positive = Field(default=30.0, description="Seconds between checkpoints, above 0.")
     num_to_keep: Annotated[StrictInt, Field(ge=1)] = Field(

@@ -20,7 +20,6 @@ import os
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +29,7 @@ from safetensors.torch import save as save_tensors
 
 from linreg_dist.errors import DataError
 from linreg_dist.stats.moments import Moments
+from linreg_dist.storage import ObjectPath, as_location, write_whole
 
 FORMAT = "linreg_dist.statistics"
 FORMAT_VERSION = 1
@@ -62,16 +62,19 @@ class Artefact:
     validation: Moments | None = None
 
 
-def save_artefact(artefact: Artefact, path: str | os.PathLike[str]) -> None:
+def save_artefact(artefact: Artefact, path: str | os.PathLike[str] | ObjectPath) -> None:
     """Write to ``path`` atomically: a reader, or a crash, sees the old file or the new one, never half of it.
 
     Raises:
         DataError: `Artefact.consumed` lists a piece twice.
 
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = as_location(path)
     content = to_bytes(artefact)
+    if isinstance(target, ObjectPath):
+        write_whole(target, content)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
     # In the same directory, because a rename is atomic only within one file system.
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
@@ -84,7 +87,7 @@ def save_artefact(artefact: Artefact, path: str | os.PathLike[str]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load_artefact(path: str | os.PathLike[str]) -> Artefact:
+def load_artefact(path: str | os.PathLike[str] | ObjectPath) -> Artefact:
     """Read what `save_artefact` wrote.
 
     Raises:
@@ -92,7 +95,7 @@ def load_artefact(path: str | os.PathLike[str]) -> Artefact:
 
     """
     try:
-        content = Path(path).read_bytes()
+        content = as_location(path).read_bytes()
     except OSError as error:
         raise DataError(f"cannot read statistics from {path}: {error.strerror or error}") from error
     return from_bytes(content, str(path))

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -72,7 +73,9 @@ def fit_iteratively(
     """
     with ThreadPoolExecutor(worker.num_threads, thread_name_prefix="sweep") as executor:
         pool = SweepPool(executor, worker.num_threads)
-        return _Iteration(worker, job, data, summary, scale, evaluator, log, pool).run()
+        iteration = _Iteration(worker, job, data, summary, scale, evaluator, log, pool)
+        with closing(iteration.checkpoints):
+            return iteration.run()
 
 
 class _Iteration:
@@ -103,7 +106,10 @@ class _Iteration:
         ).to(worker.device)
         self.wrapped = self._wrap()
         self.checkpoints = CheckpointStore(job.run_dir / "checkpoints", job.spec.run.num_to_keep)
-        found = self.worker.gather(self.checkpoints.latest(job.fingerprint) if worker.rank == 0 else None)[0]
+        # Together, because a store that does not answer rank 0 must not leave the others waiting for it.
+        found = self.worker.together(
+            lambda: self.checkpoints.latest(job.fingerprint) if worker.rank == 0 else None
+        )[0]
         self.batch, self.measured = self._batch_size(found[0] if found else None)
         self.steps = num_steps(self.train_rows, self.batch)
         self.rate = self._learning_rate()
@@ -202,7 +208,8 @@ class _Iteration:
             if self.log.tick_due():
                 self._tick(started, first_step)
             in_step = not alone or state.step % sync_every == 0  # else the workers' weights differ
-            if in_step and time.monotonic() - self.last_save >= self.job.spec.run.checkpoint_every_s:
+            due = time.monotonic() - self.last_save >= self.job.spec.run.checkpoint_every_s
+            if in_step and due and not self.checkpoints.is_busy:
                 self._save()
                 self.last_save = time.monotonic()
         self._finish_epoch(started, first_step)

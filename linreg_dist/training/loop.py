@@ -18,7 +18,8 @@ import torch
 
 from linreg_dist.data.cache import default_cache_folder, remove_cache
 from linreg_dist.data.summary import RowCounts
-from linreg_dist.errors import LinregDistError, to_record
+from linreg_dist.errors import LinregDistError, StorageError, to_record
+from linreg_dist.storage import final_patience
 from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.job import TrainJob, settle_solver
@@ -50,6 +51,8 @@ def train_loop_per_worker(config: dict[str, Any]) -> dict[str, Any]:
     except LinregDistError as error:
         if worker.world_size > 1 and error.alone:
             raise  # the others are at work still: only the end of the group keeps them from waiting
+        if job.spec.scaling.max_workers > 0 and isinstance(error, StorageError):
+            raise  # Ray starts the group again, which goes on from its checkpoints
         outcome = {"error": to_record(error)}
     return {**outcome, "entered": entered, "left": time.time(), "world_size": worker.world_size}
 
@@ -63,6 +66,8 @@ def _train(worker: Worker, job: TrainJob) -> dict[str, Any]:
         with data.store:
             solve = _exact if job.solver == "exact" else _iterative
             outcome = {**solve(worker, job, data, log, started), "solver": job.solver}
+    if log.unwritten is not None:
+        outcome["unwritten_metrics"] = log.unwritten
     worker.gather(None)  # no worker still reads a block when its neighbour removes the files
     remove_cache(default_cache_folder(job.fingerprint))
     return outcome
@@ -110,7 +115,9 @@ def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, start
     sums = sums_of(artefact, sums.groups)
     check_sums(job, sums)
     if worker.rank == 0:
-        save_artefact(artefact, job.pending_statistics)
+        # The others wait for rank 0, no longer than a collective takes to time out.
+        with final_patience() if worker.world_size == 1 else contextlib.nullcontext():
+            save_artefact(artefact, job.pending_statistics)
     read_s = time.perf_counter() - started
     fit = fit_exactly(worker, job, data, sums, log, read_s)
     if worker.rank == 0:  # by file: it can be a hundred times as large as all else that a worker returns

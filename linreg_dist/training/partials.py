@@ -8,17 +8,20 @@ continued, on any number of workers, counts no row group twice and loses none.
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from linreg_dist.data.summary import RowCounts
-from linreg_dist.errors import DataError
+from linreg_dist.errors import DataError, StorageError
 from linreg_dist.stats.artefact import Artefact, canonical, load_artefact, save_artefact
 from linreg_dist.stats.moments import Moments
+from linreg_dist.storage import Location, no_patience, one_line
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints/moments"
 
@@ -56,7 +59,7 @@ class PartialMoments:
     """
 
     def __init__(self, job: TrainJob, data: OpenData, names: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
-        self._folder: Path = job.run_dir / FOLDER
+        self._folder: Location = job.run_dir / FOLDER
         self._lanes = job.lanes
         self._names = names
         self._every_s = job.spec.run.checkpoint_every_s
@@ -95,7 +98,10 @@ class PartialMoments:
         self._noted[lane] = part, num_groups
 
     def save(self, *, now: bool = False) -> None:
-        """Write the lanes that changed, if ``run.checkpoint_every_s`` is over or at once."""
+        """Write the lanes that changed, if ``run.checkpoint_every_s`` is over or at once.
+
+        An object store that does not answer is asked again at the next interval; the pass goes on.
+        """
         if not now and time.monotonic() - self._saved_at < self._every_s:
             return
         for lane, (part, num_groups) in self._noted.items():
@@ -108,9 +114,16 @@ class PartialMoments:
                     "counts": {str(index): counts_to_json(counts) for index, counts in part.counts.items()},
                 },
             )
-            save_artefact(artefact, self._path(lane))
+            try:
+                with no_patience():
+                    save_artefact(artefact, self._path(lane))
+            except StorageError as error:
+                why = one_line(error.__cause__ or error)
+                logger.warning("the checkpoint of lane %d was not written, the pass goes on: %s", lane, why)
+                self._saved_at = time.monotonic()
+                return
         self._noted.clear()
         self._saved_at = time.monotonic()
 
-    def _path(self, lane: int) -> Path:
+    def _path(self, lane: int) -> Location:
         return self._folder / f"lane-{lane:04d}.safetensors"
