@@ -18,6 +18,7 @@ Shape suffixes: D encoded columns, K targets.
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +71,8 @@ def fit_lbfgs(
     descent = _Descent(worker, job, objective, summary, evaluator, log, _TOLERANCES[dtype])
     started = time.perf_counter()
     earlier = objective.evaluations
-    stopped = descent.run()
+    with closing(descent.checkpoints):
+        stopped = descent.run()
     elapsed = time.perf_counter() - started
     coef, intercept = scale.to_original(objective.weight.detach(), objective.bias.detach(), data.shift)
     return Fit(
@@ -125,10 +127,13 @@ class _Descent:
         self._summary, self._evaluator, self._log = summary, evaluator, log
         self._gradient_tolerance, self._change_tolerance = tolerance
         self._is_huber = job.spec.model.loss == "huber"
-        self._checkpoints = CheckpointStore(job.run_dir / "checkpoints", job.spec.run.num_to_keep)
+        self.checkpoints = CheckpointStore(job.run_dir / "checkpoints", job.spec.run.num_to_keep)
         self._optimizer = self._new_optimizer()
         self.state = _State()
-        found = worker.gather(self._checkpoints.latest(job.fingerprint) if worker.rank == 0 else None)[0]
+        # Together, because a store that does not answer rank 0 must not leave the others waiting for it.
+        found = worker.together(
+            lambda: self.checkpoints.latest(job.fingerprint) if worker.rank == 0 else None
+        )[0]
         if found is not None:
             self._resume(*found)
         self._saved_at = time.monotonic()
@@ -198,7 +203,8 @@ class _Descent:
         )
 
     def _save_if_due(self) -> None:
-        if time.monotonic() - self._saved_at < self._job.spec.run.checkpoint_every_s:
+        due = time.monotonic() - self._saved_at >= self._job.spec.run.checkpoint_every_s
+        if not due or self.checkpoints.is_busy:
             return
         self._saved_at = time.monotonic()
         if self._worker.rank != 0:
@@ -222,7 +228,7 @@ class _Descent:
             "ended": torch.tensor(state.ended),
             "evaluations": torch.tensor(objective.evaluations),
         }
-        self._checkpoints.save(progress, {**tensors, **lbfgs_tensors(self._optimizer)})
+        self.checkpoints.save(progress, {**tensors, **lbfgs_tensors(self._optimizer)})
 
     def _resume(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
         """Continue where a checkpoint of this very job stands."""

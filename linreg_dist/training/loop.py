@@ -114,16 +114,18 @@ def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, start
     artefact = add_earlier(worker, job, artefact_of(job, data, sums))
     sums = sums_of(artefact, sums.groups)
     check_sums(job, sums)
+    # Others wait for rank 0 no longer than a collective takes to time out.
+    patience = final_patience if worker.world_size == 1 else contextlib.nullcontext
     if worker.rank == 0:
-        # The others wait for rank 0, no longer than a collective takes to time out.
-        with final_patience() if worker.world_size == 1 else contextlib.nullcontext():
+        with patience():
             save_artefact(artefact, job.pending_statistics)
     read_s = time.perf_counter() - started
     fit = fit_exactly(worker, job, data, sums, log, read_s)
     if worker.rank == 0:  # by file: it can be a hundred times as large as all else that a worker returns
-        job.pending_covariance.unlink(missing_ok=True)
-        if fit.covariance is not None:
-            fit.covariance.save(job.pending_covariance)
+        with patience():
+            job.pending_covariance.unlink(missing_ok=True)
+            if fit.covariance is not None:
+                fit.covariance.save(job.pending_covariance)
     center = sums.target_mean(data.shift)
     evaluator = Evaluator(worker, job, data, sums.counts.validation, center)
     metrics = metrics_of(sums, fit, NOT_KEPT if job.update_from is None else NOT_READ)

@@ -49,6 +49,8 @@ def faults(proxy: S3Proxy, *wanted: Fault) -> Iterator[None]:
         yield
 
 
+pytestmark = pytest.mark.slow
+
 PASSING = {
     "errors": [Fault(status=500, every=7, times=6)],
     "throttling": [Fault(status=503, code="SlowDown", every=6, times=6)],
