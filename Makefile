@@ -57,7 +57,7 @@ lint: $(VENV)/.stamp-test
 	$(call stage,import layers,$(VENV)/bin/lint-imports --no-logo)
 
 test: lint
-	$(call stage,pytest,$(VENV)/bin/python -m pytest)
+	$(call stage,pytest,$(VENV)/bin/python -m pytest -n 2 --dist loadgroup)
 
 bench: $(VENV)/.stamp-bench
 	$(VENV)/bin/python -m benchmarks run --grid full

@@ -18,7 +18,7 @@ class Grid:
     """How much to run.
 
     Attributes:
-        name: smoke, small or full.
+        name: smoke, small, full or exact.
         problems: names in `PROBLEMS`.
         contenders: names in the registry, in the order of the report.
         scale: multiplies every problem's rows.
@@ -27,6 +27,7 @@ class Grid:
         capped_rows: rows for contenders that would take minutes on all of them.
         timeout_s: for one run of one contender.
         overrides: options of the job spec, for our own contenders.
+        digits: whether coefficients are compared with a float64 QR of the rows, which takes a while once.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Grid:
     capped_rows: int = 100_000
     timeout_s: float = 900.0
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    digits: bool = False
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,10 @@ class Record:
         train_s: reading and learning.
         teardown_s: until the process was gone.
         passes: ``(rows, seconds)`` one after another; the first includes reading. Their sum is at most
-        ``train_s``. mse, gap: the mean squared error over ALL rows of what was learnt, and its excess over
-        the optimum. peak_rss_mb: of the process, None where it used others.
+            ``train_s``.
+        mse, gap: the mean squared error over ALL rows of what was learnt, and its excess over the optimum.
+        digits: of the coefficients that are right, where the grid asks for them.
+        peak_rss_mb: of the process, None where it used others.
         note, extra: from the contender.
     """
 
@@ -52,6 +54,7 @@ class Record:
     passes: list[tuple[int, float]] = field(default_factory=list)
     mse: float | None = None
     gap: float | None = None
+    digits: float | None = None
     peak_rss_mb: float | None = None
     note: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -103,10 +106,12 @@ def run_isolated(contender: Contender, dataset: Dataset, grid: Grid, round_numbe
     if "unavailable" in document:
         return Record(**identity, status="unavailable", reason=document["unavailable"])
     outcome = document["outcome"]
-    mse = gap = None
+    mse = gap = digits = None
     if outcome["coef"] is not None:
         gap = dataset.gap(outcome["coef"], outcome["intercept"])
         mse = dataset.optimum[1] + gap
+        if grid.digits:
+            digits = dataset.digits(outcome["coef"], outcome["intercept"])
     return Record(
         **identity,
         status="ok",
@@ -117,6 +122,7 @@ def run_isolated(contender: Contender, dataset: Dataset, grid: Grid, round_numbe
         passes=[(part["rows"], part["seconds"]) for part in outcome["passes"]],
         mse=mse,
         gap=gap,
+        digits=digits,
         peak_rss_mb=document["peak_rss_mb"],
         note=outcome["note"],
         extra=outcome["extra"],

@@ -18,6 +18,10 @@ _PACKAGES = (
     "scikit-learn",
     "pyspark",
     "vowpalwabbit",
+    "scikit-learn-intelex",
+    "polars",
+    "polars-ds",
+    "duckdb",
 )
 
 

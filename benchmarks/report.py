@@ -27,6 +27,7 @@ _HEADINGS = (
     "first of floor",
     "MSE",
     "gap",
+    "digits",
     "peak MB",
     "spread",
 )
@@ -77,7 +78,8 @@ def render_markdown(
         "",
         f"Medians of {rounds} interleaved round(s), each run in its own process, files in the page cache.",
         "Mrow/s of the first pass include reading. `gap` is the mean squared error over all rows less that",
-        "of the exact least-squares solution.",
+        "of the exact least-squares solution; `digits` are those of all coefficients that agree with a",
+        "float64 QR of the rows.",
         "",
     ]
     if plot:
@@ -131,6 +133,7 @@ def _problem_table(rows: Sequence[Row]) -> list[str]:
             _fixed(row.of_floor, 2),
             "" if row.mse is None else f"{row.mse:.6g}",
             "" if row.gap is None else f"{row.gap:.1e}",
+            _fixed(row.digits, 1),
             _fixed(row.peak_rss_mb, 0),
             "" if row.spread is None else f"{row.spread:.0%}",
         ]

@@ -32,6 +32,7 @@ class Row:
     later_rows_per_s: float | None
     mse: float | None
     gap: float | None
+    digits: float | None
     optimum_share: float | None
     peak_rss_mb: float | None
     spread: float | None
@@ -73,6 +74,7 @@ def _row(runs: list[Record], records: Sequence[Record]) -> Row:
         later_rows_per_s=_median(run.later_rows_per_s for run in done),
         mse=mse,
         gap=gap,
+        digits=_median(run.digits for run in done),
         optimum_share=gap / (mse - gap) if mse is not None and gap is not None else None,
         peak_rss_mb=_median(run.peak_rss_mb for run in done),
         spread=(max(seconds) - min(seconds)) / train_s if seconds and train_s else None,
@@ -102,6 +104,7 @@ class Target:
 
 
 _BOTH = ("W32", "W8")
+_EXACT_PEERS = ("sklearnex_incremental", "polars_ds_lin_reg", "duckdb_moments", "sklearn_in_ram")
 _FIRST: Measure = "first_rows_per_s"
 _LATER: Measure = "later_rows_per_s"
 
@@ -171,6 +174,34 @@ TARGETS: tuple[Target, ...] = (
         ("ours_all_threads", "rows_per_s"),
         ("spark_lbfgs", "rows_per_s"),
         10.0,
+    ),
+    Target(
+        "exact solver, of the two-process scan", _BOTH, ("ours_exact", _FIRST), (FLOOR, "rows_per_s"), 0.8
+    ),
+    *(
+        Target(f"exact solver, of {peer}", ("W32", "W256"), ("ours_exact", _FIRST), (peer, _FIRST), 3.0)
+        for peer in _EXACT_PEERS
+    ),
+    Target(
+        "exact solver, of Spark normal",
+        ("W32",),
+        ("ours_exact", _FIRST),
+        ("spark_normal", _FIRST),
+        25.0,
+    ),
+    Target(
+        "exact solver at 256 columns, of the machine's dgemm",
+        ("W256",),
+        ("ours_exact", _FIRST),
+        ("floor_dgemm", _FIRST),
+        0.6,
+    ),
+    Target(
+        "100 penalties and 5 folds cost under 10 % more than one fit",
+        ("W32",),
+        ("ours_tune", _FIRST),
+        ("ours_exact", _FIRST),
+        1 / 1.1,
     ),
     Target(
         "start-up over a no-op TorchTrainer, 2 workers",

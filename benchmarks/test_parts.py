@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,9 @@ from benchmarks.contenders.floor import scan
 from benchmarks.parts import Parts
 from linreg_dist.data.plan import deal_lanes, plan_epoch
 from linreg_dist.data.rows import hash_split
+from linreg_dist.stats.crossval import cross_validate
+from linreg_dist.stats.moments import Moments, merge_all
+from linreg_dist.stats.penalised import penalty_grid
 from linreg_dist.training.sweep import Hyperplane, Rows, sweep
 
 
@@ -59,3 +64,23 @@ def test_plan_of_one_epoch_with_its_slices(benchmark: Any, parts: Parts) -> None
         )
 
     assert benchmark(plan) == 250_000
+
+
+def test_help_from_start_to_exit(benchmark: Any) -> None:
+    """The contract asks for under 0.3 s."""
+    command = [sys.executable, "-m", "linreg_dist", "--help"]
+    done = benchmark(subprocess.run, command, capture_output=True, text=True, check=True)
+    assert "train" in done.stdout
+
+
+def test_a_hundred_penalties_in_five_folds_from_their_moments(benchmark: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    names = tuple(f"x{j}" for j in range(32))
+    folds = []
+    for _ in range(5):
+        x = torch.randn(32, 5_000, generator=generator, dtype=torch.float64).t()
+        y = x[:, :1] + torch.randn(5_000, 1, generator=generator, dtype=torch.float64)
+        folds.append(Moments.from_block(x, y, None, feature_names=names, target_names=("y",)))
+    grid = penalty_grid(merge_all(folds), l1_ratio=0.9, num=100)
+    result = benchmark(cross_validate, folds, grid)
+    assert result.fold_mse.size == 500

@@ -17,6 +17,7 @@ from linreg_dist.errors import (
     RunFailedError,
     RunInUseError,
     SpecError,
+    StorageError,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "RunFailedError",
     "RunInUseError",
     "SpecError",
+    "StorageError",
     "__version__",
     "train",
 ]

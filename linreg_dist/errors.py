@@ -6,6 +6,7 @@
     ├── SpecError              2  bad usage or an invalid job spec
     ├── DataError              3  the data does not fit the spec
     ├── ClusterError           4  the cluster is unreachable, unauthorised or too small (retryable)
+    ├── StorageError           4  the storage does not answer (retryable)
     ├── RunFailedError         1  training started and could not finish
     │   └── RunInUseError      1  another driver works on a run of this name
     └── InterruptedRunError  130  stopped by Ctrl-C or SIGTERM
@@ -57,6 +58,12 @@ class ClusterError(LinregDistError):
     exit_code = 4
 
 
+class StorageError(LinregDistError):
+    """The object store that holds the data or the run does not answer, or answers that it cannot now."""
+
+    exit_code = 4
+
+
 class RunFailedError(LinregDistError):
     """Training started and could not finish."""
 
@@ -80,6 +87,7 @@ _BY_NAME: dict[str, type[LinregDistError]] = {
         SpecError,
         DataError,
         ClusterError,
+        StorageError,
         RunFailedError,
         RunInUseError,
         InterruptedRunError,

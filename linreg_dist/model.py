@@ -8,7 +8,6 @@ Shape suffixes: N rows, D encoded columns, K targets.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
+from linreg_dist.covariance import FILE_NAME as _COVARIANCE
+from linreg_dist.covariance import CoefficientCovariance
 from linreg_dist.data.encoding import Encoding, NumericColumn
 from linreg_dist.data.reader import category_codes, numeric_values
 from linreg_dist.errors import DataError, SpecError
+from linreg_dist.storage import ObjectPath, as_location, write_whole
 
 FORMAT_VERSION = 1
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
@@ -42,6 +44,8 @@ class LinearModel:
         missing: what a missing feature does at scoring: an error, a null prediction (``drop``), or the
             training mean.
         details: everything else worth keeping (solver, metrics, rows, versions, inference); JSON types only.
+        covariance: of the coefficients, where it exists and is in memory; `cov_params` reads it when asked.
+        folder: where the model was loaded from.
 
     """
 
@@ -51,6 +55,8 @@ class LinearModel:
     targets: tuple[str, ...]
     missing: Literal["error", "drop", "mean"] = "error"
     details: Mapping[str, Any] = field(default_factory=dict)
+    covariance: CoefficientCovariance | None = field(default=None, repr=False, compare=False)
+    folder: Path | ObjectPath | None = field(default=None, repr=False, compare=False)
 
     @property
     def coef_(self) -> Matrix:
@@ -71,6 +77,38 @@ class LinearModel:
     def columns(self) -> tuple[str, ...]:
         """Names of the data's columns that prediction needs."""
         return tuple(column.name for column in self.encoding.columns)
+
+    def cov_params(self, target: str | None = None) -> Matrix:
+        """Return the covariance matrix of a target's coefficients, as statsmodels' ``cov_params`` does.
+
+        Args:
+            target: which, if there are several; default: the first.
+
+        Returns:
+            (Q, Q) float64, in the order of `cov_names`; of the kind that ``model.covariance`` asked for. NaN
+            for a constant feature.
+
+        Raises:
+            SpecError: it does not exist (the message says why), or there is no such target.
+
+        """
+        found = self._find_covariance()
+        if found is None:
+            reason = (self.details.get("inference") or {"reason": "only the exact solver has one"})["reason"]
+            why = reason or "its folder lacks covariance.safetensors; train again"
+            raise SpecError(f"the coefficients of this model have no covariance matrix: {why}")
+        return found.of(self.targets[0] if target is None else target)
+
+    def _find_covariance(self) -> CoefficientCovariance | None:
+        if self.covariance is None and self.folder is not None and (self.folder / _COVARIANCE).exists():
+            return CoefficientCovariance.load(self.folder / _COVARIANCE)
+        return self.covariance
+
+    @property
+    def cov_names(self) -> tuple[str, ...]:
+        """Names of the rows and columns of `cov_params`: the intercept, if one was fitted, then features."""
+        fitted = self.details.get("fit_intercept", True)
+        return (("(intercept)",) if fitted else ()) + self.encoding.names
 
     def predict(self, data: Any) -> Matrix:
         """Predict the target(s).
@@ -154,15 +192,17 @@ class LinearModel:
             if count:
                 x_DN[:, mask] = np.nan
 
-    def save(self, folder: str | Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into ``folder``, which is made if need be.
+    def save(self, folder: str | Path | ObjectPath) -> None:
+        """Write ``model.safetensors``, ``config.json`` and, if there is one, ``covariance.safetensors``.
 
-        An earlier model there is replaced only when both files are written.
+        ``folder``, a path or a URI, is made if need be.
         """
-        path = Path(folder)
+        covariance = self._find_covariance()
+        path = as_location(folder)
         path.mkdir(parents=True, exist_ok=True)
         tensors = {"coef": np.ascontiguousarray(self.coef_KD), "intercept": self.intercept_K}
         metadata = {"format": "linreg_dist", "version": str(FORMAT_VERSION)}
+        write_whole(path / _WEIGHTS, save(tensors, metadata=metadata))
         config = {
             "format_version": FORMAT_VERSION,
             "model_type": "linear_regression",
@@ -172,36 +212,30 @@ class LinearModel:
             "feature_names": list(self.encoding.names),
             **self.details,
         }
-        contents = {
-            _WEIGHTS: save(tensors, metadata),
-            _CONFIG: (json.dumps(config, indent=2) + "\n").encode(),
-        }
-        try:
-            for name, content in contents.items():
-                with (path / f".{name}.tmp").open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            for name in contents:
-                (path / f".{name}.tmp").replace(path / name)
-        finally:
-            for name in contents:
-                (path / f".{name}.tmp").unlink(missing_ok=True)
+        write_whole(path / _CONFIG, json.dumps(config, indent=2) + "\n")
+        if covariance is None:
+            (path / _COVARIANCE).unlink(missing_ok=True)  # of an earlier model
+        else:
+            covariance.save(path / _COVARIANCE)
 
     @classmethod
-    def load(cls, folder: str | Path) -> LinearModel:
+    def load(cls, folder: str | Path | ObjectPath) -> LinearModel:
         """Read a model that `save` wrote; a run's folder is taken for the ``model`` folder in it.
+
+        Args:
+            folder: a path or a URI.
 
         Raises:
             SpecError: there is no model, or it was written by a newer version.
+            StorageError: an object store does not answer.
 
         """
-        path = Path(folder)
+        path = as_location(folder)
         if not (path / _CONFIG).is_file() and (path / "model" / _CONFIG).is_file():
             path = path / "model"
         try:
             config = json.loads((path / _CONFIG).read_text())
-            tensors = load_file(path / _WEIGHTS)
+            tensors = load((path / _WEIGHTS).read_bytes())
         except FileNotFoundError as error:
             raise SpecError(
                 f"no model at {folder}: expected a folder with {_CONFIG} and {_WEIGHTS}, such as "
@@ -223,6 +257,7 @@ class LinearModel:
             targets=tuple(config["targets"]),
             missing=config["missing"],
             details={key: value for key, value in config.items() if key not in known},
+            folder=path,
         )
 
 

@@ -1,10 +1,14 @@
-"""Spark MLlib's ``LinearRegression`` by L-BFGS, local mode, all cores; only where pyspark and Java are."""
+"""Spark MLlib's ``LinearRegression`` by L-BFGS and by normal equations, local mode, all cores.
+
+Only where pyspark and Java are.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import time
+from functools import partial
 
 from benchmarks.contender import Contender, Grid, Outcome, Pass, UnavailableError
 from benchmarks.problems import TARGET, Dataset
@@ -12,7 +16,7 @@ from benchmarks.problems import TARGET, Dataset
 MAX_ITERATIONS = 10
 
 
-def _run(dataset: Dataset, grid: Grid) -> Outcome:
+def _run(dataset: Dataset, grid: Grid, solver: str) -> Outcome:
     try:
         from pyspark.ml.feature import VectorAssembler
         from pyspark.ml.regression import LinearRegression
@@ -40,14 +44,15 @@ def _run(dataset: Dataset, grid: Grid) -> Outcome:
         inputCols=dataset.problem.features, outputCol="features", handleInvalid="error"
     )
     estimator = LinearRegression(
-        featuresCol="features", labelCol=TARGET, solver="l-bfgs", maxIter=MAX_ITERATIONS, regParam=0.0
+        featuresCol="features", labelCol=TARGET, solver=solver, maxIter=MAX_ITERATIONS, regParam=0.0
     )
     model = estimator.fit(assembler.transform(rows))
     seconds = time.perf_counter() - began
     finished = time.time()
-    iterations = int(model.summary.totalIterations)
-    # One pass finds means and deviations, then every iteration takes at least one.
+    iterations = int(model.summary.totalIterations) if solver == "l-bfgs" else 0
+    # One pass finds means and deviations, or all moments; then every iteration takes at least one.
     passes = [Pass(dataset.problem.num_rows, seconds / (iterations + 1))] * (iterations + 1)
+    note = f"{iterations} l-bfgs iterations; seconds of a pass are a mean, the read included"
     coef, intercept = model.coefficients.toArray().tolist(), float(model.intercept)
     session.stop()
     return Outcome(
@@ -56,7 +61,7 @@ def _run(dataset: Dataset, grid: Grid) -> Outcome:
         passes,
         coef,
         intercept,
-        note=f"{iterations} l-bfgs iterations; seconds of a pass are a mean, the read included",
+        note=note if solver == "l-bfgs" else "the read and the JVM's first compilations included",
         extra={"iterations": iterations},
     )
 
@@ -65,7 +70,13 @@ CONTENDERS = (
     Contender(
         "spark_lbfgs",
         f"Spark MLlib LinearRegression(solver='l-bfgs', maxIter={MAX_ITERATIONS}), local mode",
-        _run,
+        partial(_run, solver="l-bfgs"),
+        single_process=False,
+    ),
+    Contender(
+        "spark_normal",
+        "Spark MLlib LinearRegression(solver='normal'), local mode",
+        partial(_run, solver="normal"),
         single_process=False,
     ),
 )

@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
     subcommand_metavar="VERB ...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 success, 1 the run failed, 2 bad usage or invalid spec, 3 the data does not fit "
-    "the spec, 4 cluster unreachable or unauthorised, 130 interrupted.",
+    "the spec, 4 cluster or storage unreachable or unauthorised, 130 interrupted.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from linreg_dist.cli.options import json_option, model_argument
 from linreg_dist.cli.output import print_json
 
+if TYPE_CHECKING:
+    from linreg_dist.model import LinearModel
+
 
 @click.command
 @model_argument
+@click.option(
+    "--covariance",
+    "with_covariance",
+    is_flag=True,
+    help="Print the covariance matrix of the coefficients as CSV; with --json add it as cov_params.",
+)
 @json_option
-def show(model: str, as_json: bool) -> None:
+def show(model: str, with_covariance: bool, as_json: bool) -> None:
     """Print the coefficients, the fit and the provenance of the model in the folder MODEL."""
     from linreg_dist.model import LinearModel
     from linreg_dist.run.describe import describe
 
-    document = describe(LinearModel.load(model))
+    loaded = LinearModel.load(model)
+    if with_covariance and not as_json:
+        print_covariance(loaded)
+        return
+    document = describe(loaded, with_covariance=with_covariance)
     if as_json:
         print_json(document)
     else:
         print_description(document)
+
+
+def print_covariance(model: LinearModel) -> None:
+    """Print a line per coefficient: its name and its covariances; for several targets the target first."""
+    several = len(model.targets) > 1
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([*(["target"] if several else []), "", *model.cov_names])
+    for target in model.targets:
+        for name, row in zip(model.cov_names, model.cov_params(target).tolist(), strict=True):
+            writer.writerow([*([target] if several else []), name, *row])
 
 
 def print_description(document: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +21,9 @@ from linreg_dist.cli.options import (
     verbosity_options,
 )
 from linreg_dist.cli.output import print_json
+
+if TYPE_CHECKING:
+    from linreg_dist.storage import Location
 
 
 @click.command
@@ -93,7 +96,7 @@ def train(
     iterative = choose_solver(checked) != "exact"
 
     @contextmanager
-    def watch(metrics: Path) -> Iterator[None]:
+    def watch(metrics: Location) -> Iterator[None]:
         if progress == "jsonl":
             with follow_metrics(metrics, EventLines(sys.stderr)):
                 yield

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from linreg_dist.data.source import FoundFile, find_files, open_filesystem
 from linreg_dist.errors import DataError
+from linreg_dist.storage import retried
 
 Role = Literal["train", "validation"]
 _TAIL_BYTES = 1 << 16  # holds most footers, so that one request is enough
@@ -181,13 +182,17 @@ def _check_apart(
 def _read_footer(found: FoundFile) -> tuple[pq.FileMetaData, str]:
     """Return a file's footer, parsed, and its sha256."""
     filesystem, path = open_filesystem(found.uri)
-    try:
+
+    def read() -> tuple[pq.FileMetaData, str]:
         with filesystem.open_input_file(path) as source:
             tail = _read_tail(source, _TAIL_BYTES)
             length = int.from_bytes(tail[-8:-4], "little") + 8
             if len(tail) < length:
                 tail = _read_tail(source, length)
             return pq.read_metadata(pa.BufferReader(tail)), hashlib.sha256(tail[-length:]).hexdigest()
+
+    try:
+        return retried(read, "read", found.uri)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{found.uri} cannot be read as Parquet: {error}") from error
 

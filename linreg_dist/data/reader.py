@@ -20,6 +20,7 @@ from linreg_dist import liveness
 from linreg_dist.data.manifest import Manifest, RowGroup
 from linreg_dist.data.source import open_filesystem
 from linreg_dist.errors import DataError
+from linreg_dist.storage import retried
 
 _FOOTERS_KEPT = 64
 _PIECE_BYTES = 1 << 20  # decoded; about a core's L2
@@ -48,6 +49,7 @@ class RowGroupReader:
 
         Raises:
             DataError: the file is gone, truncated or no longer what its footer said.
+        StorageError: an object store does not answer.
 
         """
         (table,) = self._read_pieces(group, [self._columns])
@@ -75,24 +77,29 @@ class RowGroupReader:
         file = self._manifest.files[group.file]
         in_file = set(file.schema.names)
         filesystem, path = open_filesystem(file.uri)
-        dictionary = [
-            name for name in self._dictionary if name in in_file
-        ]  # hive columns are not in the file
+        # Hive columns are not in the file.
+        dictionary = [name for name in self._dictionary if name in in_file]
+        local = isinstance(filesystem, fs.LocalFileSystem)
+
         where = self._manifest.where(group)
-        try:
+
+        def decode() -> Iterator[pa.Table]:
             with liveness.process.doing(f"reading {where}"), filesystem.open_input_file(path) as source:
                 footer = self._footer(group.file)
                 reader = pq.ParquetFile(
-                    source,
-                    metadata=footer,
-                    read_dictionary=dictionary,
-                    pre_buffer=not isinstance(filesystem, fs.LocalFileSystem),
+                    source, metadata=footer, read_dictionary=dictionary, pre_buffer=not local
                 )
                 for names in pieces:
                     stored = [name for name in names if name in in_file]
                     table = reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
                     liveness.process.mark(f"reading {where}")
                     yield self._completed(table, names, group)
+
+        try:
+            if local:
+                yield from decode()
+            else:  # a connection may break in the middle: then it is read again from the start
+                yield from retried(lambda: list(decode()), "read", file.uri)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"cannot read {where}: {error}") from error
 

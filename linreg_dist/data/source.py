@@ -17,6 +17,9 @@ import pyarrow as pa
 from pyarrow import fs
 
 from linreg_dist.errors import DataError
+from linreg_dist.spec import is_uri
+from linreg_dist.storage import open_filesystem as open_any
+from linreg_dist.storage import retried, split_query, without_credentials
 
 _GLOB_CHARACTERS = "*?["
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -41,27 +44,21 @@ class FoundFile:
     partition: dict[str, Any]
 
 
-def is_uri(path: str) -> bool:
-    """Return whether ``path`` names a scheme (``s3://…``) rather than a local file."""
-    return "://" in path
-
-
 def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     """Return pyarrow's file system for ``uri`` and the path inside it.
 
     Raises:
         DataError: the scheme is unknown or the URI malformed.
+        SpecError: there are credentials in the URI.
 
     """
-    if not is_uri(uri):
-        return fs.LocalFileSystem(), uri
     try:
-        filesystem, path = fs.FileSystem.from_uri(uri)
-    except (pa.ArrowInvalid, OSError) as error:
+        return open_any(uri)
+    except ValueError as error:
         raise DataError(
-            f"cannot open {uri}: {error}; expected a local path, s3://, gs://, hdfs:// or file://"
+            f"cannot open {without_credentials(uri)}: {error}; expected a local path, s3://, gs://, hdfs:// "
+            "or file://"
         ) from error
-    return filesystem, str(path)
 
 
 def find_files(paths: Sequence[str]) -> tuple[list[FoundFile], dict[str, pa.DataType]]:
@@ -110,22 +107,24 @@ def _list_one(path: str) -> list[tuple[str, str, int]]:
     """List ``(uri, key, size)`` below one path of the spec, sorted by key."""
     filesystem, root = open_filesystem(path)
     # What precedes the path inside the file system, so that listed paths become URIs again (query included).
-    prefix, _, query = path.partition(root) if is_uri(path) else ("", "", "")
+    stem, query = split_query(path) if is_uri(path) else (path, "")
+    prefix = stem.partition(root)[0] if is_uri(path) else ""
     glob = None
     base = root.rstrip("/") or "/"
     try:
-        info = filesystem.get_file_info(base)
+        info = retried(lambda: filesystem.get_file_info(base), "look for", path)
         if info.type == fs.FileType.NotFound and any(character in root for character in _GLOB_CHARACTERS):
             fixed = root[: min(root.index(c) for c in _GLOB_CHARACTERS if c in root)]
             base = posixpath.dirname(fixed)
             glob = root[len(base) :].strip("/").split("/")
             base = base or "."
-            info = filesystem.get_file_info(base)
+            info = retried(lambda: filesystem.get_file_info(base), "look for", path)
         if info.type == fs.FileType.NotFound:
             raise DataError(f"data.path {path} does not exist; expected Parquet files, a folder or a glob")
         if info.type == fs.FileType.File:
             return [(path, posixpath.basename(base), info.size)]
-        children = filesystem.get_file_info(fs.FileSelector(base, recursive=True))
+        selector = fs.FileSelector(base, recursive=True)
+        children = retried(lambda: filesystem.get_file_info(selector), "list", path)
     except OSError as error:
         raise DataError(f"cannot list {path}: {error}") from error
     found = []
@@ -173,7 +172,7 @@ def _hive_folders(uri: str, key: str) -> list[str]:
     ``flights/month=3``.
     """
     below = posixpath.dirname(key).split("/")
-    above = uri.partition("?")[0].removesuffix(key).rstrip("/").split("/")
+    above = split_query(uri)[0].removesuffix(key).rstrip("/").split("/")
     first = len(above)
     while first > 0 and "=" in above[first - 1]:
         first -= 1

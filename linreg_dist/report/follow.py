@@ -11,9 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from linreg_dist.errors import LinregDistError
+from linreg_dist.storage import ObjectPath, no_patience
+
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_BETWEEN_REQUESTS = 2.0  # where the file is an object, which is written anew every few seconds
 
 
 class EventSink(Protocol):
@@ -25,7 +29,7 @@ class EventSink(Protocol):
 
 @contextmanager
 def follow_metrics(
-    path: str | Path, display: EventSink, *, poll_s: float = SECONDS_BETWEEN_LOOKS
+    path: str | Path | ObjectPath, display: EventSink, *, poll_s: float = SECONDS_BETWEEN_LOOKS
 ) -> Iterator[None]:
     """Feed `display` the lines of the file at `path` while the ``with`` block runs, the last one after it.
 
@@ -34,7 +38,7 @@ def follow_metrics(
     """
     stop = threading.Event()
     thread = threading.Thread(
-        target=_follow, args=(Path(path), display, stop, poll_s), name="follow-metrics", daemon=True
+        target=_follow, args=(_tail_of(path), display, stop, poll_s), name="follow-metrics", daemon=True
     )
     thread.start()
     try:
@@ -44,8 +48,12 @@ def follow_metrics(
         thread.join()
 
 
-def _follow(path: Path, display: EventSink, stop: threading.Event, poll_s: float) -> None:
-    tail = _Tail(path)
+def _tail_of(path: str | Path | ObjectPath) -> _Tail:
+    return _ObjectTail(path) if isinstance(path, ObjectPath) else _FileTail(Path(path))
+
+
+def _follow(tail: _Tail, display: EventSink, stop: threading.Event, poll_s: float) -> None:
+    poll_s = max(poll_s, tail.least_poll_s)
     while True:
         stopping = stop.wait(poll_s)  # asked before reading: what was written before the stop is still read
         for event in tail.new_events():
@@ -57,14 +65,38 @@ def _follow(path: Path, display: EventSink, stop: threading.Event, poll_s: float
 class _Tail:
     """The position in one growing file."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    least_poll_s = 0.0
+
+    def __init__(self, path: Path | ObjectPath) -> None:
+        self._name = str(path)
         self._offset = 0
-        self._inode: int | None = None
 
     def new_events(self) -> list[dict[str, Any]]:
         """Return the events of the complete lines that were added since the last call."""
         return [event for line in self._new_lines() if (event := self._parse(line)) is not None]
+
+    def _new_lines(self) -> list[bytes]:
+        raise NotImplementedError
+
+    def _parse(self, line: bytes) -> dict[str, Any] | None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if isinstance(event, dict):
+            return event
+        if line.strip():
+            logger.warning("%s: skipped a line that is not a JSON object: %.80r", self._name, line)
+        return None
+
+
+class _FileTail(_Tail):
+    """Of a file that is appended to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._path = path
+        self._inode: int | None = None
 
     def _new_lines(self) -> list[bytes]:
         try:
@@ -81,13 +113,30 @@ class _Tail:
         self._offset += len(complete)
         return complete.splitlines()
 
-    def _parse(self, line: bytes) -> dict[str, Any] | None:
+
+class _ObjectTail(_Tail):
+    """Of an object that is replaced by a longer one now and then."""
+
+    least_poll_s = SECONDS_BETWEEN_REQUESTS
+
+    def __init__(self, path: ObjectPath) -> None:
+        super().__init__(path)
+        self._path = path
+        self._version: tuple[int, int] | None = None
+
+    def _new_lines(self) -> list[bytes]:
         try:
-            event = json.loads(line)
-        except ValueError:
-            event = None
-        if isinstance(event, dict):
-            return event
-        if line.strip():
-            logger.warning("%s: skipped a line that is not a JSON object: %.80r", self._path, line)
-        return None
+            with no_patience():
+                version = self._path.version()
+                if version is None or version == self._version:
+                    return []
+                content = self._path.read_bytes()
+        except (LinregDistError, FileNotFoundError):  # the worker says what is wrong; this is a look only
+            return []
+        if len(content) < self._offset:
+            self._offset = 0
+        self._version = version
+        added = content[self._offset :]
+        complete = added[: added.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        return complete.splitlines()

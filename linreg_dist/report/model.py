@@ -40,6 +40,8 @@ def provenance_table(document: Mapping[str, Any]) -> RenderableType:
         lines.append(
             ("rows", f"{format_count(rows['train'])} train, {format_count(rows['validation'])} validation")
         )
+    if reason := ((document.get("metrics") or {}).get("train") or {}).get("mae_reason"):
+        lines.append(("no MAE", reason))
     if data:
         lines.append(("data", ", ".join(data["path"])))
     if versions := document.get("versions"):

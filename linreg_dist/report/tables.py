@@ -64,6 +64,8 @@ def _facts(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "solver", f"{solver['name']} ({solver['reason']})" if solver.get("reason") else solver["name"]
     if solver.get("stopped"):
         yield "stopped", solver["stopped"]
+    if reason := ((result.get("metrics") or {}).get("train") or {}).get("mae_reason"):
+        yield "no MAE", reason
     if dropped := (result.get("rows") or {}).get("dropped"):
         yield "dropped", _dropped_text(dropped)
     timing = result.get("timing") or {}

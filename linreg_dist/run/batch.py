@@ -24,7 +24,7 @@ from typing import Any
 
 from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, SpecError, to_record
 from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder
-from linreg_dist.spec import JobSpec, load_spec, resolved_yaml, spec_hash
+from linreg_dist.spec import JobSpec, resolved_yaml, spec_hash
 
 NOT_STARTED = "not started"
 _SECONDS_TO_STOP = 30.0
@@ -238,8 +238,8 @@ def _run_in_process(
 
 def _is_run_of(folder: RunFolder, job: JobSpec) -> bool:
     try:
-        return spec_hash(load_spec(folder.job_yaml)) == spec_hash(job)
-    except SpecError:  # it cannot be read again; `train` finds out why, and says so
+        return spec_hash(folder.spec()) == spec_hash(job)
+    except (SpecError, FileNotFoundError):  # it cannot be read again; `train` finds out why, and says so
         return False
 
 

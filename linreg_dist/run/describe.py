@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from linreg_dist.model import LinearModel
 
 _TEST_KEYS = ("std_err", "t", "p", "ci_low", "ci_high", "vif")
 _FIT_KEYS = ("r2", "adj_r2", "sigma", "f", "f_p", "aic", "bic", "n", "df_resid", "condition_number")
 
 
-def describe(model: LinearModel) -> dict[str, Any]:
+def describe(model: LinearModel, *, with_covariance: bool = False) -> dict[str, Any]:
     """Return the document of ``show --json``.
 
     Fields of inference are None where they do not exist, and ``inference_reason`` says why; ``accuracy`` says
     why digits may be missing, where statistics alone could not deliver them all. With several
-    targets the document is that of the first, and ``targets`` has one for each.
+    targets the document is that of the first, and ``targets`` has one for each. ``with_covariance`` adds
+    ``cov_params``: ``{"names", "matrix"}``, None where there is none.
     """
     documents = [_describe_target(model, k) for k in range(len(model.targets))]
+    if with_covariance:
+        for document in documents:
+            document["cov_params"] = _covariance(model, document)
     details = model.details
     provenance = {
         key: details.get(key)
@@ -67,6 +73,14 @@ def _describe_target(model: LinearModel, k: int) -> dict[str, Any]:
         "covariance": inference.get("covariance"),
         "accuracy": (model.details.get("solver") or {}).get("accuracy"),
     }
+
+
+def _covariance(model: LinearModel, document: Mapping[str, Any]) -> dict[str, Any] | None:
+    if document["inference_reason"] is not None:
+        return None
+    matrix = model.cov_params(document["target"])
+    rows = [[float(value) if np.isfinite(value) else None for value in row] for row in matrix]
+    return {"names": list(model.cov_names), "matrix": rows}
 
 
 def _tests_of(tests: Mapping[str, Mapping[str, float | None]], name: str) -> dict[str, float | None]:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from linreg_dist._version import __version__
-from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, to_record
+from linreg_dist.errors import (
+    InterruptedRunError,
+    LinregDistError,
+    RunFailedError,
+    SpecError,
+    StorageError,
+    to_record,
+)
 from linreg_dist.run.folder import FAILED, INTERRUPTED, RunFolder
 from linreg_dist.spec import JobSpec
+from linreg_dist.storage import no_patience
 from linreg_dist.training.room import describe_room
 
 logger = logging.getLogger(__name__)
@@ -58,8 +66,18 @@ def explain_unwritten(folder: RunFolder) -> Iterator[None]:
 
 
 def record_failure(folder: RunFolder, spec: JobSpec, error: BaseException) -> None:
-    """Write result.json; a disk that is full must not hide what went wrong before."""
-    try:
+    """Write the result of a run that ``error`` ended."""
+    with unwritten_logged(folder, error):
         folder.finish(failed_result(spec, error))
-    except OSError as unwritten:
-        logger.error("%s could not be written: %s", folder.result_json, unwritten)
+
+
+@contextmanager
+def unwritten_logged(folder: RunFolder, error: BaseException) -> Iterator[None]:
+    """Let a disk or a store that refuses the failed result not hide what went wrong before; do not wait for a
+    store that is known not to answer.
+    """
+    try:
+        with no_patience() if isinstance(error, StorageError) else nullcontext():
+            yield
+    except (OSError, StorageError, SpecError) as refused:
+        logger.error("%s could not be written: %s", folder.result_json, refused)

@@ -5,8 +5,7 @@ all.
 from __future__ import annotations
 
 import json
-import os
-import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from linreg_dist.errors import SpecError
 from linreg_dist.run import lock
 from linreg_dist.spec import JobSpec, diff_specs, load_spec, resolved_yaml, spec_hash
+from linreg_dist.storage import Location, as_location, copy_file, remove_tree, write_whole
 
 SUCCEEDED, FAILED, INTERRUPTED = "succeeded", "failed", "interrupted"
 
@@ -22,56 +22,51 @@ SUCCEEDED, FAILED, INTERRUPTED = "succeeded", "failed", "interrupted"
 class RunFolder:
     """``<storage_path>/<name>`` and the files in it."""
 
-    path: Path
+    path: Location
 
     @classmethod
     def of(cls, spec: JobSpec) -> RunFolder:
         """Return the folder of a job.
 
         Raises:
-            SpecError: ``run.storage_path`` is a URI.
+            SpecError: ``run.storage_path`` is a URI that cannot be used.
 
         """
-        if "://" in spec.run.storage_path:
-            raise SpecError(
-                f"run.storage_path is {spec.run.storage_path}; expected a local or shared folder: runs are "
-                f"written to a file system "
-                "that all nodes mount. Copy the finished run to an object store from there"
-            )
-        return cls(Path(spec.run.storage_path).absolute() / spec.name)
+        storage = as_location(spec.run.storage_path)
+        return cls((storage.absolute() if isinstance(storage, Path) else storage) / spec.name)
 
     @property
-    def job_yaml(self) -> Path:
+    def job_yaml(self) -> Location:
         """The resolved spec."""
         return self.path / "job.yaml"
 
     @property
-    def result_json(self) -> Path:
+    def result_json(self) -> Location:
         """Written last; its presence says that the run ended."""
         return self.path / "result.json"
 
     @property
-    def metrics_jsonl(self) -> Path:
+    def metrics_jsonl(self) -> Location:
         """A line per epoch and ticks in between."""
         return self.path / "metrics.jsonl"
 
     @property
-    def statistics(self) -> Path:
+    def statistics(self) -> Location:
         """The exact solver's sufficient statistics."""
         return self.path / "statistics.safetensors"
 
     @property
-    def model(self) -> Path:
+    def model(self) -> Location:
         """The model's folder."""
         return self.path / "model"
 
     @property
-    def ray_storage(self) -> Path:
+    def ray_storage(self) -> Location:
         """Where Ray Train keeps its own bookkeeping while the run lasts."""
         return self.path / ".ray"
 
     @property
-    def _identity(self) -> Path:
+    def _identity(self) -> Location:
         """Hashes of the spec and the data that the checkpoints belong to."""
         return self.path / "checkpoints" / "identity.json"
 
@@ -82,6 +77,20 @@ class RunFolder:
         except FileNotFoundError:
             return None
         return document
+
+    def spec(self) -> JobSpec:
+        """Return the spec of the run in this folder.
+
+        Raises:
+            SpecError: it cannot be read again.
+
+        """
+        if isinstance(self.job_yaml, Path):
+            return load_spec(self.job_yaml)
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = Path(scratch) / self.job_yaml.name
+            copy.write_bytes(self.job_yaml.read_bytes())
+            return load_spec(copy)
 
     def begin(self, spec: JobSpec, manifest_digest: str, *, fresh: bool) -> dict[str, Any] | None:
         """Prepare the folder for a run of ``spec``.
@@ -120,8 +129,8 @@ class RunFolder:
                 f"choose another name or storage_path"
             )
         for path in found:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+            if path.is_dir():
+                remove_tree(path)
             else:
                 path.unlink()
 
@@ -140,7 +149,7 @@ class RunFolder:
         kept.mkdir()
         for file in (self.result_json, self.metrics_jsonl, self.job_yaml):
             if file.exists():
-                shutil.copy2(file, kept / file.name)
+                copy_file(file, kept / file.name)
 
     def finish_update(self, spec: JobSpec, manifest_digest: str, result: dict[str, Any]) -> None:
         """Record that the run in this folder is now one of ``spec`` on more data."""
@@ -180,19 +189,6 @@ class RunFolder:
 
     def _changes(self, spec: JobSpec) -> list[str]:
         try:
-            return diff_specs(load_spec(self.job_yaml), spec, result_only=True)
+            return diff_specs(self.spec(), spec, result_only=True)
         except SpecError as error:  # an environment variable that it was written with may be gone
             return [f"(the earlier spec cannot be read again: {error})"]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old content or all of the new, also after a crash."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

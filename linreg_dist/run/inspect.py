@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from linreg_dist.data.columns import is_numeric, is_string
 from linreg_dist.data.manifest import Manifest, read_manifest
 from linreg_dist.data.source import open_filesystem
+from linreg_dist.storage import retried
 
 _SMALL_GROUP, _LARGE_GROUP = 4 << 20, 256 << 20
 _FEW_GROUPS = 8
@@ -78,8 +79,12 @@ def _columns(manifest: Manifest) -> list[dict[str, Any]]:
 
 def _add_footer(uri: str, found: dict[str, dict[str, Any]]) -> None:
     filesystem, path = open_filesystem(uri)
-    with filesystem.open_input_file(path) as source:
-        footer = pq.read_metadata(source)
+
+    def read() -> pq.FileMetaData:
+        with filesystem.open_input_file(path) as source:
+            return pq.read_metadata(source)
+
+    footer = retried(read, "read", uri)
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
         for place in range(group.num_columns):

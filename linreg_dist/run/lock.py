@@ -23,14 +23,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from linreg_dist.errors import RunFailedError, RunInUseError
+from linreg_dist.errors import RunFailedError, RunInUseError, StorageError
 from linreg_dist.liveness import process_start
+from linreg_dist.storage import Location, ObjectPath, no_patience
 
 logger = logging.getLogger(__name__)
 
 FILE = "lock.json"
 BEAT_S = 5.0
 STALE_S = 60.0
+_SETTLE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -101,16 +103,7 @@ class LockFile:
 
     def read(self) -> Owner | None:
         """Return the owner, None if there is no lock."""
-        try:
-            document = json.loads(self.path.read_text())
-            return Owner(**{**document, "process": tuple(document["process"])})
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError, KeyError):
-            raise RunFailedError(
-                f"{self.path} is not a lock that this version can read; if no other driver works on the run, "
-                "remove the file and start the job again"
-            ) from None
+        return _parse_owner(self.path)
 
     def age_s(self) -> float:
         """Return the seconds since the last heartbeat, by the file system's clock; 0 if there is no lock."""
@@ -140,10 +133,84 @@ class LockFile:
         return temporary
 
 
+class LockObject:
+    """The lock as an object of a store, which has neither links nor a way to touch.
+
+    An object that is there is not overwritten but by its owner, whose heartbeat writes it again right after
+    it looked whether it is still its own; two that create it at the same time both look again after a while,
+    and the last writer has it.
+
+    Args:
+        path: the object.
+
+    """
+
+    def __init__(self, path: ObjectPath) -> None:
+        self.path = path
+        self._ours: bytes | None = None
+
+    def create(self, owner: Owner) -> bool:
+        """Write the object unless there is one; return whether it was written and stayed."""
+        if self.path.is_file():
+            return False
+        self.replace(owner)
+        time.sleep(_SETTLE_S)
+        found = self.read()
+        return found is not None and found.nonce == owner.nonce
+
+    def replace(self, owner: Owner) -> None:
+        """Write the object, whatever was there."""
+        self._ours = json.dumps(asdict(owner)).encode()
+        self.path.write_bytes(self._ours)
+
+    def read(self) -> Owner | None:
+        """Return the owner, None if there is no lock."""
+        return _parse_owner(self.path)
+
+    def age_s(self) -> float:
+        """Return the seconds since the last heartbeat, by the store's clock; 0 if there is no lock."""
+        probe = self.path.with_name(f".{FILE}.{uuid.uuid4().hex}.now")
+        probe.write_bytes(b"")
+        try:
+            now, beat = probe.version(), self.path.version()
+        finally:
+            probe.unlink(missing_ok=True)
+        return 0.0 if now is None or beat is None else (now[0] - beat[0]) / 1e9
+
+    def touch(self) -> None:
+        """Give a heartbeat."""
+        if self._ours is not None:
+            self.path.write_bytes(self._ours)
+
+    def remove(self) -> None:
+        """Remove the object."""
+        self.path.unlink(missing_ok=True)
+
+
+def lock_at(folder: Location) -> LockFile | LockObject:
+    """Return the lock of the run in ``folder``."""
+    if isinstance(folder, Path):
+        return LockFile(folder / FILE)
+    return LockObject(folder / FILE)
+
+
+def _parse_owner(path: Location) -> Owner | None:
+    try:
+        document = json.loads(path.read_text())
+        return Owner(**{**document, "process": tuple(document["process"])})
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        raise RunFailedError(
+            f"{path} is not a lock that this version can read; if no other driver works on the run, "
+            "remove the file and start the job again"
+        ) from None
+
+
 class RunLock:
     """A run that this process holds. Made by `hold_run`."""
 
-    def __init__(self, file: LockFile, owner: Owner, on_loss: Callable[[], None] | None) -> None:
+    def __init__(self, file: LockFile | LockObject, owner: Owner, on_loss: Callable[[], None] | None) -> None:
         self._file = file
         self._owner = owner
         self._on_loss = on_loss
@@ -180,10 +247,11 @@ class RunLock:
     def _beat(self) -> None:
         while not self._released.wait(BEAT_S):
             try:
-                self._look()
-                if self._lost is None:
-                    self._file.touch()
-            except OSError as error:  # storage may be away for a while; the next beat tells
+                with no_patience():  # a store that does not answer is asked again at the next beat
+                    self._look()
+                    if self._lost is None:
+                        self._file.touch()
+            except (OSError, StorageError) as error:  # storage may be away for a while; the next beat tells
                 logger.warning("no heartbeat could be written to %s: %s", self._file.path, error)
             if self._lost is not None:
                 if self._on_loss is not None and not self._released.is_set():
@@ -203,7 +271,7 @@ class RunLock:
 
 
 @contextmanager
-def hold_run(folder: Path, *, on_loss: Callable[[], None] | None = None) -> Iterator[RunLock]:
+def hold_run(folder: Location, *, on_loss: Callable[[], None] | None = None) -> Iterator[RunLock]:
     """Hold the run in ``folder`` while the block runs; the folder is made if need be.
 
     Args:
@@ -216,7 +284,7 @@ def hold_run(folder: Path, *, on_loss: Callable[[], None] | None = None) -> Iter
 
     """
     owner = Owner.this_process()
-    file = LockFile(folder / FILE)
+    file = lock_at(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(file, owner)
@@ -230,14 +298,15 @@ def hold_run(folder: Path, *, on_loss: Callable[[], None] | None = None) -> Iter
         yield lock
     finally:
         try:
-            lock.release()
-            if not any(folder.iterdir()):
+            with no_patience():
+                lock.release()
+            if isinstance(folder, Path) and not any(folder.iterdir()):
                 folder.rmdir()  # a run that was refused before it began leaves nothing behind
-        except OSError as error:  # it goes stale by itself
+        except (OSError, StorageError) as error:  # it goes stale by itself
             logger.warning("the lock %s could not be removed: %s", file.path, error)
 
 
-def _acquire(file: LockFile, owner: Owner) -> None:
+def _acquire(file: LockFile | LockObject, owner: Owner) -> None:
     """Take the lock: a new one, or one whose owner is dead.
 
     An owner whose heartbeat is late is given until `STALE_S` to show itself, so that a driver that was moved
@@ -268,7 +337,7 @@ def _acquire(file: LockFile, owner: Owner) -> None:
         return
 
 
-def _take_over(file: LockFile, dead: Owner, owner: Owner) -> None:
+def _take_over(file: LockFile | LockObject, dead: Owner, owner: Owner) -> None:
     """Replace a dead owner's lock. Several may try: the last writer has it, and all look after a while."""
     logger.warning(
         "%s was held by %s, which has ended without releasing it: taking over",
@@ -278,7 +347,7 @@ def _take_over(file: LockFile, dead: Owner, owner: Owner) -> None:
     found = file.read()
     if found is None or found.nonce == dead.nonce:
         file.replace(owner)
-        time.sleep(min(1.0, BEAT_S / 2))
+        time.sleep(_SETTLE_S)
         found = file.read()
     if found is None or found.nonce != owner.nonce:
         who = "another driver" if found is None else _describe(found)

@@ -6,6 +6,7 @@ Both stream row group by row group on all cores of this machine; neither needs t
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +24,12 @@ from linreg_dist.data.reader import RowGroupReader, numeric_values
 from linreg_dist.data.store import bounded_map
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model import LinearModel
+from linreg_dist.storage import Location, ObjectPath, as_location, upload_file
+
+_LOOKUP_THREADS = 16
 
 
-def evaluate(model: LinearModel | str | Path, data: str | Sequence[str]) -> dict[str, Any]:
+def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[str]) -> dict[str, Any]:
     """Measure a model on Parquet that has its features and its target.
 
     Args:
@@ -85,9 +89,9 @@ def evaluate(model: LinearModel | str | Path, data: str | Sequence[str]) -> dict
 
 
 def predict(
-    model: LinearModel | str | Path,
+    model: LinearModel | str | Path | ObjectPath,
     data: str | Sequence[str],
-    output: str | Path,
+    output: str | Path | ObjectPath,
     keep: Sequence[str] = (),
     *,
     overwrite: bool = False,
@@ -97,12 +101,13 @@ def predict(
 
     The output has the columns of ``keep`` and ``prediction`` (``prediction_<target>`` for several targets),
     float64; it is null where a feature is missing and the model was trained with ``missing: drop``. A file
-    appears under its name only when it is complete.
+    appears under its name only when it is complete: on an object store it is written to a temporary folder
+    of this machine first (``TMPDIR`` moves it), one file at a time.
 
     Args:
         model: the model, its folder or its run's folder.
         data: file, folder, glob, URI, or a list of those.
-        output: folder to write into; the files keep their places below it.
+        output: folder or URI to write into; the files keep their places below it.
         keep: input columns to carry over.
         overwrite: write over files that are there.
 
@@ -112,18 +117,22 @@ def predict(
     Raises:
         SpecError: no such model, or the output holds files already.
         DataError: the data does not fit the model.
+        StorageError: an object store does not answer.
 
     """
     fitted = _load(model)
     started = time.perf_counter()
     manifest = _manifest(data, fitted, [*fitted.columns, *keep])
-    folder = Path(output)
+    folder = as_location(output)
     targets = [folder / file.key for file in manifest.files]
     if len(set(targets)) < len(targets):
         raise SpecError(
             f"two input files would be written to the same place below {folder}; predict one folder at a time"
         )
-    present = [path for path in targets if path.exists()]
+    # One request an object, and an object store answers many at once.
+    with ThreadPoolExecutor(_LOOKUP_THREADS) as pool:
+        exist = list(pool.map(lambda path: path.exists(), targets))
+    present = [path for path, is_there in zip(targets, exist, strict=True) if is_there]
     if present and not overwrite:
         raise SpecError(
             f"{present[0]} exists already ({len(present)} of {len(targets)} files); choose another "
@@ -139,10 +148,12 @@ def predict(
     def score(group: RowGroup, table: pa.Table) -> pa.Table:
         predicted = fitted.predict(table)
         columns = [predicted] if len(fitted.targets) == 1 else list(predicted.T)
-        scored = _plain(table.select(list(dict.fromkeys(keep))))
-        for name, values in zip(names, columns, strict=True):
-            scored = scored.append_column(name, pa.array(values, mask=np.isnan(values)))
-        return scored
+        kept = _plain(table).select(list(dict.fromkeys(keep)))
+        predictions = {
+            name: pa.array(values, mask=np.isnan(values)) for name, values in zip(names, columns, strict=True)
+        }
+        # By columns: a table of none has lost its number of rows.
+        return pa.table({**dict(zip(kept.column_names, kept.columns, strict=True)), **predictions})
 
     rows, nulls = 0, 0
     scored = _scan(manifest, fitted, (*fitted.columns, *keep), score)
@@ -163,21 +174,20 @@ def predict(
 
 
 class _FileWriter:
-    """Writes row groups to one file after another; each file is renamed into place when the next one
-    begins.
-    """
+    """Writes row groups to one file after another; each file gets its name when the next one begins."""
 
-    def __init__(self, targets: list[Path]) -> None:
+    def __init__(self, targets: Sequence[Location]) -> None:
         self._targets = targets
         self._file: int | None = None
+        self._temporary: Path | None = None
         self._writer: pq.ParquetWriter | None = None
 
     def write(self, file: int, table: pa.Table) -> None:
         if file != self._file:
             self._finish()
             self._file = file
-            self._targets[file].parent.mkdir(parents=True, exist_ok=True)
-            self._writer = pq.ParquetWriter(self._temporary(file), table.schema)
+            self._temporary = self._make_temporary(self._targets[file])
+            self._writer = pq.ParquetWriter(self._temporary, table.schema)
         if self._writer is not None:
             self._writer.write_table(table)
 
@@ -185,20 +195,33 @@ class _FileWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
-            self._finish()
-        elif self._writer is not None and self._file is not None:
-            self._writer.close()
-            self._temporary(self._file).unlink(missing_ok=True)
+        try:
+            if kind is None:
+                self._finish()
+            elif self._writer is not None:
+                self._writer.close()
+        finally:
+            if self._temporary is not None:
+                self._temporary.unlink(missing_ok=True)
 
     def _finish(self) -> None:
-        if self._writer is not None and self._file is not None:
-            self._writer.close()
-            self._temporary(self._file).replace(self._targets[self._file])
-            self._writer = None
+        if self._writer is None or self._temporary is None or self._file is None:
+            return
+        self._writer.close()
+        target = self._targets[self._file]
+        if isinstance(target, ObjectPath):
+            upload_file(self._temporary, target)
+            self._temporary.unlink()
+        else:
+            self._temporary.replace(target)
+        self._writer = None
 
-    def _temporary(self, file: int) -> Path:
-        target = self._targets[file]
+    def _make_temporary(self, target: Location) -> Path:
+        if isinstance(target, ObjectPath):
+            handle, name = tempfile.mkstemp(prefix="linreg_dist-", suffix=".parquet")
+            os.close(handle)
+            return Path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
         return target.with_name(f".{target.name}.tmp")
 
 
@@ -211,7 +234,7 @@ def _plain(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema(fields))
 
 
-def _load(model: LinearModel | str | Path) -> LinearModel:
+def _load(model: LinearModel | str | Path | ObjectPath) -> LinearModel:
     return model if isinstance(model, LinearModel) else LinearModel.load(model)
 
 

@@ -25,10 +25,12 @@ from linreg_dist.stats.artefact import (
     subtract_artefacts,
 )
 from linreg_dist.stats.inference import Refusal, refusal
+from linreg_dist.storage import Location, ObjectPath, as_location
 from linreg_dist.training.exact import fit_of, metrics_of, solve_sums
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.inference import NO_ROWS, RobustTests
 from linreg_dist.training.job import standardizes
+from linreg_dist.training.moment_metrics import NOT_READ
 from linreg_dist.training.moment_sums import ExactSums
 from linreg_dist.training.penalised import choose_penalty
 from linreg_dist.training.statistics import sums_of
@@ -38,13 +40,13 @@ FILE_NAME = "statistics.safetensors"
 _SETTABLE = ("model.", "tune", "data.weight_type", "name")
 
 
-def statistics_path(source: str | Path) -> Path:
+def statistics_path(source: str | Path | ObjectPath) -> Location:
     """Return the statistics file that ``source`` means: itself, or the one in a run's folder."""
-    path = Path(source)
+    path = as_location(source)
     return path / FILE_NAME if path.is_dir() else path
 
 
-def open_statistics(source: str | Path) -> Artefact:
+def open_statistics(source: str | Path | ObjectPath) -> Artefact:
     """Read the statistics of a run's folder, or a statistics file.
 
     Raises:
@@ -199,10 +201,10 @@ def _model(spec: JobSpec, artefact: Artefact, encoding: Encoding, sums: ExactSum
             "dropped": {"filter": counts.filtered, "missing": counts.missing_rows},
         },
         "missing_values": dict(counts.missing),
-        "metrics": metrics_of(sums, fit),
+        "metrics": metrics_of(sums, fit, NOT_READ),
         "scaling": {"x_mean": sums.feature_mean().tolist(), "x_std": sums.feature_std().tolist()},
         **fit.documents,
-        "data": {"path": artefact.extra["path"], "files": len(artefact.consumed)},
+        "data": {"path": artefact.extra["path"], "files": _num_files(artefact)},
         "versions": {
             "linreg_dist": __version__,
             "python": platform.python_version(),
@@ -216,4 +218,10 @@ def _model(spec: JobSpec, artefact: Artefact, encoding: Encoding, sums: ExactSum
         tuple(artefact.moments.target_names),
         artefact.schema["missing"],
         details,
+        fit.covariance,
     )
+
+
+def _num_files(artefact: Artefact) -> int:
+    """Return how many files the statistics are of; a file may be there in several parts."""
+    return len({(piece["file"], piece["content"]) for piece in artefact.consumed})

@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 import _thread
-import platform
-import shutil
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from linreg_dist._version import __version__
+from linreg_dist.covariance import FILE_NAME as COVARIANCE_FILE
 from linreg_dist.data.columns import Columns, bind_columns, check_columns
-from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest, read_manifest
 from linreg_dist.data.plan import num_lanes
 from linreg_dist.errors import DataError, LinregDistError, SpecError
 from linreg_dist.model import LinearModel
-from linreg_dist.run.card import model_card
-from linreg_dist.run.failure import explain_unwritten, failed_result, record_failure
-from linreg_dist.run.folder import SUCCEEDED, RunFolder, write_whole
+from linreg_dist.run.failure import explain_unwritten, failed_result, record_failure, unwritten_logged
+from linreg_dist.run.finish import finish_job, kept_if_refused
+from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.lock import RunLock, hold_run
 from linreg_dist.run.update import Addition, plan_update
 from linreg_dist.spec import JobSpec, load_spec
+from linreg_dist.storage import (
+    Location,
+    ObjectPath,
+    is_same_place,
+    move_file,
+    no_patience,
+    remove_tree,
+)
 from linreg_dist.training.first_pass import FOLDER as FIRST_PASS
-from linreg_dist.training.job import MAX_EXACT_COLUMNS, TrainJob
+from linreg_dist.training.job import TrainJob
 from linreg_dist.training.partials import FOLDER as MOMENT_CHECKPOINTS
+
+logger = logging.getLogger(__name__)
 
 _MOMENTS_BYTES = 1 << 30  # of all lanes; at 4,096 columns one Gram matrix takes 128 MiB
 
-Watcher = Callable[[Path], AbstractContextManager[Any]]
+Watcher = Callable[[Location], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
@@ -44,13 +50,13 @@ class Run:
     """A finished run.
 
     Attributes:
-        path: its folder.
+        path: its folder; an `ObjectPath` where ``run.storage_path`` is a URI.
         result: what result.json says.
         already_finished: whether the job had been run before and nothing was done now.
 
     """
 
-    path: Path
+    path: Location
     result: dict[str, Any]
     already_finished: bool = False
 
@@ -73,7 +79,7 @@ def train(
     fresh: bool = False,
     verbose: bool = False,
     watch: Watcher | None = None,
-    update: str | Path | None = None,
+    update: str | Path | ObjectPath | None = None,
 ) -> Run:
     """Run one job and wait for it.
 
@@ -91,6 +97,7 @@ def train(
         SpecError: the spec is invalid, or its name belongs to a run of another spec.
         DataError: the data does not fit the spec.
         ClusterError: the cluster is unreachable or too small.
+        StorageError: an object store does not answer; a finished model is kept in the current directory.
         RunInUseError: another driver works on the run of this name.
         RunFailedError: training could not finish, or another driver took the run over.
         InterruptedRunError: it was stopped by an interrupt.
@@ -116,18 +123,19 @@ def _train(
     fresh: bool,
     verbose: bool,
     watch: Watcher | None,
-    update: str | Path | None,
+    update: str | Path | ObjectPath | None,
 ) -> Run:
     began = time.time()
     try:
         manifest, columns = read_data(checked)
     except LinregDistError as error:
-        folder.fail_early(failed_result(checked, error))
+        with unwritten_logged(folder, error):
+            folder.fail_early(failed_result(checked, error))
         raise
     addition = None if update is None else plan_update(update, checked, manifest, columns)
     if addition is not None and addition.is_empty:
         return Run(addition.run, _finished(addition.run), already_finished=True)
-    in_place = addition is not None and addition.run.resolve() == folder.path.resolve()
+    in_place = addition is not None and is_same_place(addition.run, folder.path)
     if in_place:
         folder.begin_update()
     else:
@@ -139,24 +147,25 @@ def _train(
         job = plan_job(checked, manifest, columns, folder, addition)
         outcome = _run_workers(job, folder, verbose=verbose, watch=watch)
         lock.check()
-        with explain_unwritten(folder):
-            result = _save(job, manifest, folder, outcome, began)
+        finished = finish_job(job, manifest, folder, outcome, began)
+        with kept_if_refused(finished, folder):
+            finished.write(folder)
         lock.check()
         if not in_place:
-            with explain_unwritten(folder):
+            with kept_if_refused(finished, folder):
                 _keep_statistics(job, folder)
-                folder.finish(result)
+                folder.finish(finished.result)
     except (Exception, KeyboardInterrupt) as error:
         lock.check()  # what a driver that lost its run ran into is not the run's result
         if not in_place:  # where it is, the earlier result still stands
             record_failure(folder, checked, error)
         raise
     if in_place:
-        with explain_unwritten(folder):
+        with kept_if_refused(finished, folder):
             # The statistics last: until they are there, the same update would be made again, and not twice.
-            folder.finish_update(checked, manifest.digest, result)
+            folder.finish_update(checked, manifest.digest, finished.result)
             _keep_statistics(job, folder)
-    return Run(folder.path, result)
+    return Run(folder.path, finished.result)
 
 
 def refuse_unavailable(spec: JobSpec) -> None:
@@ -271,19 +280,22 @@ def _run_workers(job: TrainJob, folder: RunFolder, *, verbose: bool, watch: Watc
                 outcome = fit(job, verbose=verbose)
             finally:
                 # Ray's own bookkeeping would resume a finished run; ours lies in checkpoints/.
-                shutil.rmtree(folder.ray_storage, ignore_errors=True)
+                with no_patience():
+                    remove_tree(folder.ray_storage, ignore_errors=True)
     return outcome
 
 
 def _keep_statistics(job: TrainJob, folder: RunFolder) -> None:
-    """Let the statistics that the run left count, and remove the checkpoints that led to them."""
+    """Let the statistics and the covariance that the run left count; remove the checkpoints behind them."""
     if job.pending_statistics.exists():
-        job.pending_statistics.replace(folder.statistics)
+        move_file(job.pending_statistics, folder.statistics)
+    if job.pending_covariance.exists():
+        move_file(job.pending_covariance, folder.model / COVARIANCE_FILE)
     for used_up in (FIRST_PASS, MOMENT_CHECKPOINTS):
-        shutil.rmtree(job.run_dir / used_up, ignore_errors=True)
+        remove_tree(job.run_dir / used_up, ignore_errors=True)
 
 
-def _finished(run: Path) -> dict[str, Any]:
+def _finished(run: Location) -> dict[str, Any]:
     """Return the result of a run that has succeeded.
 
     Raises:
@@ -297,93 +309,3 @@ def _finished(run: Path) -> dict[str, Any]:
             "stand; run the job without --update"
         )
     return result
-
-
-def _save(
-    job: TrainJob, manifest: Manifest, folder: RunFolder, outcome: dict[str, Any], began: float
-) -> dict[str, Any]:
-    spec = job.spec
-    versions = {"linreg_dist": __version__, "python": platform.python_version()}
-    versions |= {name: version(name) for name in ("torch", "ray", "pyarrow", "numpy")}
-    solver = {
-        "name": outcome["solver"],
-        "reason": _why_this_solver(spec, outcome["solver"]),
-        "epochs": outcome["epochs"],
-        "stopped": outcome["stopped"],
-        **outcome["choices"],
-    }
-    details = {
-        "name": spec.name,
-        "solver": solver,
-        "penalty": {"l1": spec.model.l1, "l2": spec.model.l2},
-        "loss": spec.model.loss,
-        "fit_intercept": spec.model.fit_intercept,
-        "rows": outcome["rows"],
-        "missing_values": outcome["missing"],
-        "metrics": outcome["metrics"],
-        "scaling": outcome["scaling"],
-        **outcome["documents"],
-        "data": {
-            "path": list(spec.data.paths),
-            "digest": manifest.digest,
-            "files": len(manifest.files),
-        },
-        "versions": versions,
-    }
-    encoding = Encoding.from_json(outcome["encoding"])
-    model = LinearModel(
-        np.asarray(outcome["coef"]),
-        np.asarray(outcome["intercept"]),
-        encoding,
-        job.columns.targets,
-        spec.data.missing,
-        details,
-    )
-    model.save(folder.model)
-    extra: dict[str, Any] = {}
-    if "tune" in outcome["documents"]:
-        extra["tune"] = outcome["documents"]["tune"]
-    if job.update_from is not None:
-        extra["update"] = {
-            "from": str(job.update_from.parent),
-            "files": len(job.manifest.files),
-            "rows": job.manifest.num_rows,
-        }
-    coefficients = list(zip(encoding.names, model.coef_KD[0].tolist(), strict=True))
-    card = model_card(spec.name, {**details, "targets": list(job.columns.targets)}, coefficients)
-    write_whole(folder.model / "README.md", card)
-    return {
-        "status": SUCCEEDED,
-        "name": spec.name,
-        "solver": solver,
-        "model": str(folder.model),
-        "rows": outcome["rows"],
-        "missing_values": outcome["missing"],
-        "skipped_columns": job.columns.skipped,
-        "metrics": outcome["metrics"],
-        "timing": {
-            "startup_s": outcome["entered"] - began,
-            "train_s": outcome["left"] - outcome["entered"],
-            "read_s": outcome["read_s"],
-            "fit_s": outcome["train_s"],
-            "teardown_s": outcome["teardown_s"],
-            "total_s": time.time() - began,
-            "rows_per_s": outcome["rows_per_s"],
-        },
-        "num_workers": outcome["world_size"] if spec.scaling.max_workers else 0,
-        "worker_groups": outcome["groups"],
-        "stuck": outcome["stuck"],
-        "versions": versions,
-        **extra,
-        "error": None,
-    }
-
-
-def _why_this_solver(spec: JobSpec, solver: str) -> str:
-    if spec.solver.name != "auto":
-        return "chosen in the spec"
-    if solver == "exact":
-        return "auto: squared loss has an exact solution in one pass"
-    if spec.model.loss == "squared":
-        return f"auto: more than {MAX_EXACT_COLUMNS:,} columns after encoding are too many for a Gram matrix"
-    return f"auto: huber loss has no closed form{', and l1 no gradient' if solver == 'sgd' else ''}"

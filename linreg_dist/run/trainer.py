@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,10 +20,12 @@ from linreg_dist.errors import (
     InterruptedRunError,
     LinregDistError,
     RunFailedError,
+    StorageError,
     from_record,
 )
 from linreg_dist.run.watch import GroupWatch, watch_group
-from linreg_dist.spec import JobSpec
+from linreg_dist.spec import JobSpec, is_uri
+from linreg_dist.storage import ObjectPath
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.watch import describe_stuck
 
@@ -64,6 +67,7 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
 
     Raises:
         LinregDistError: what the workers agreed on.
+        StorageError: the last thing that a worker could not do was to reach the storage.
         RunFailedError: a worker died more often than ``run.max_failures`` allows.
 
     """
@@ -87,7 +91,7 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
             scaling_config=_scaling_config(spec),
             run_config=ray.train.RunConfig(
                 name=spec.name,
-                storage_path=str(job.run_dir / ".ray"),
+                **_ray_storage(job),
                 failure_config=ray.train.FailureConfig(max_failures=spec.run.max_failures),
                 worker_runtime_env={"env_vars": dict(spec.cluster.env)} if spec.cluster.env else None,
                 logging_config=ray.train.LoggingConfig(log_level="INFO" if verbose else "ERROR"),
@@ -161,6 +165,21 @@ def _our_trainer(trainer_class: Any) -> Any:
     return Trainer
 
 
+def _ray_storage(job: TrainJob) -> dict[str, Any]:
+    """Return where Ray Train keeps its own bookkeeping, as arguments of its RunConfig.
+
+    On an object store Ray gets the file system too: its own would have no time-outs, and not know the
+    options that our URIs take. Local mode keeps no books.
+    """
+    place = job.run_dir / ".ray"
+    if not isinstance(place, ObjectPath):
+        return {"storage_path": str(place)}
+    if job.spec.scaling.max_workers == 0:
+        return {"storage_path": tempfile.gettempdir()}
+    filesystem, path = place.filesystem
+    return {"storage_path": path, "storage_filesystem": filesystem}
+
+
 def _quiet_ray() -> None:
     """Keep Ray's own log lines off the console; its log files keep everything.
 
@@ -202,6 +221,10 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
         del options["include_dashboard"]
         if spec.cluster.runtime_env:
             options["runtime_env"] = dict(spec.cluster.runtime_env)
+        if spec.cluster.env and is_uri(spec.run.storage_path) and not _is_submitted():
+            # Ray's controller, which is none of the workers, writes to the storage too.
+            runtime_env = options.setdefault("runtime_env", {})
+            runtime_env["env_vars"] = {**runtime_env.get("env_vars", {}), **spec.cluster.env}
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options)
@@ -214,6 +237,13 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
             f"runs (`ray status`), and that address "
             "and credentials are right (RAY_AUTH_MODE=token for a cluster with token authentication)"
         ) from error
+
+
+def _is_submitted() -> bool:
+    """Return whether a job server started this process: then all of the job has its environment variables,
+    and Ray refuses to be given them twice.
+    """
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
 def _check_reachable(address: str) -> None:
@@ -289,7 +319,9 @@ def _failure(error: BaseException, spec: JobSpec, watch: GroupWatch | None) -> L
     advice = "Start the same job again to continue from its last checkpoint; -v shows Ray's log"
     ours = [cause for _, cause in sorted(failures.items()) if isinstance(cause, LinregDistError)]
     if ours:
-        failed: LinregDistError = type(ours[0])(f"{retried}: {ours[0]}. {advice}")
+        # A store that does not answer is named before what it led to.
+        first = next((cause for cause in ours if isinstance(cause, StorageError)), ours[0])
+        failed: LinregDistError = type(first)(f"{retried}: {first}. {advice}")
     else:
         lines = [f"worker {rank}: {_first_line(cause)}" for rank, cause in sorted(failures.items())]
         detail = "; ".join(lines) if lines else _first_line(error)

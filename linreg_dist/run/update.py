@@ -1,4 +1,4 @@
-"""What a run that adds to an earlier one has to read: only the files that are new."""
+"""What a run that adds to an earlier one has to read: only the files, and row groups, that are new."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from linreg_dist.data.manifest import Manifest
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.run.statistics import open_statistics, statistics_path
 from linreg_dist.spec import JobSpec
-from linreg_dist.stats.artefact import Artefact, canonical
+from linreg_dist.stats.artefact import Artefact, canonical, row_ranges
+from linreg_dist.storage import Location, ObjectPath, as_location
 from linreg_dist.training.statistics import contents_of, schema_of
 
 _SHOWN = 10
@@ -25,12 +26,12 @@ class Addition:
         run: the earlier run's folder.
         statistics: its statistics.
         encoding: how it encoded the columns.
-        manifest: the files that are new.
+        manifest: what is new: files, or those row groups of a file that the statistics lack.
 
     """
 
-    run: Path
-    statistics: Path
+    run: Location
+    statistics: Location
     encoding: Encoding
     manifest: Manifest
 
@@ -40,7 +41,9 @@ class Addition:
         return not self.manifest.row_groups
 
 
-def plan_update(run: str | Path, spec: JobSpec, manifest: Manifest, columns: Columns) -> Addition:
+def plan_update(
+    run: str | Path | ObjectPath, spec: JobSpec, manifest: Manifest, columns: Columns
+) -> Addition:
     """Compare the files that a spec names with those behind a run's statistics.
 
     Raises:
@@ -64,16 +67,21 @@ def plan_update(run: str | Path, spec: JobSpec, manifest: Manifest, columns: Col
                 "adds files: subtract their statistics (linreg-dist stats subtract), or train again without "
                 "--update"
             )
-    new = {key for key in now if key not in known}
+    has = _row_groups_of(earlier)
+    new = {
+        group.index
+        for group in manifest.row_groups
+        if not _holds(has.get(manifest.files[group.file].key, []), group.ordinal)
+    }
     return Addition(
-        Path(run),
+        as_location(run),
         statistics_path(run),
         Encoding.from_json(earlier.encodings),
         _only(manifest, new),
     )
 
 
-def _check_spec(run: str | Path, spec: JobSpec, columns: Columns, earlier: Artefact) -> None:
+def _check_spec(run: str | Path | ObjectPath, spec: JobSpec, columns: Columns, earlier: Artefact) -> None:
     if spec.solver.name not in ("auto", "exact") or spec.model.loss != "squared":
         raise SpecError(
             f"--update adds to the statistics of the exact solver; found solver.name {spec.solver.name} and "
@@ -98,14 +106,26 @@ def _check_spec(run: str | Path, spec: JobSpec, columns: Columns, earlier: Artef
         )
 
 
-def _only(manifest: Manifest, keys: set[str]) -> Manifest:
-    """Return the part of a manifest that these files make up."""
-    numbers = [number for number, file in enumerate(manifest.files) if file.key in keys]
-    place = {number: i for i, number in enumerate(numbers)}
-    groups = [group for group in manifest.row_groups if group.file in place]
+def _row_groups_of(artefact: Artefact) -> dict[str, list[tuple[int, int]] | None]:
+    """Return the ranges of row groups behind statistics for each file; None means all of them."""
+    found: dict[str, list[tuple[int, int]] | None] = {}
+    for piece in artefact.consumed:
+        ranges, before = row_ranges(piece), found.get(piece["file"], [])
+        found[piece["file"]] = None if ranges is None or before is None else [*before, *ranges]
+    return found
+
+
+def _holds(ranges: list[tuple[int, int]] | None, ordinal: int) -> bool:
+    return ranges is None or any(start <= ordinal < stop for start, stop in ranges)
+
+
+def _only(manifest: Manifest, indices: set[int]) -> Manifest:
+    """Return the part of a manifest that these row groups make up."""
+    groups = [group for group in manifest.row_groups if group.index in indices]
+    place = {number: i for i, number in enumerate(sorted({group.file for group in groups}))}
     return replace(
         manifest,
-        files=tuple(manifest.files[number] for number in numbers),
+        files=tuple(manifest.files[number] for number in place),
         row_groups=tuple(replace(group, index=i, file=place[group.file]) for i, group in enumerate(groups)),
     )
 

@@ -21,8 +21,10 @@ from linreg_dist.spec.sections import (
     TuneSpec,
     ValidationSpec,
 )
+from linreg_dist.spec.uris import URI_ADVICE, has_credentials, is_uri
 
 __all__ = [
+    "URI_ADVICE",
     "ClusterSpec",
     "DataSpec",
     "EarlyStopSpec",
@@ -38,6 +40,8 @@ __all__ = [
     "ValidationSpec",
     "diff_specs",
     "expand_matrix",
+    "has_credentials",
+    "is_uri",
     "json_schema",
     "load_spec",
     "resolved_data",

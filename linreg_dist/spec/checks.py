@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from linreg_dist.spec.uris import URI_ADVICE, has_credentials
+
 if TYPE_CHECKING:
     from linreg_dist.spec.models import JobSpec
 
@@ -25,6 +27,7 @@ class Conflict:
 def find_conflicts(spec: JobSpec) -> list[Conflict]:
     """Return every conflict in `spec`, in no particular order."""
     return [
+        *_uris(spec),
         *_columns(spec),
         *_validation(spec),
         *_solver(spec),
@@ -32,6 +35,18 @@ def find_conflicts(spec: JobSpec) -> list[Conflict]:
         *_tune(spec),
         *_scaling(spec),
     ]
+
+
+def _uris(spec: JobSpec) -> Iterator[Conflict]:
+    fields = {
+        ("data", "path"): spec.data.paths,
+        ("data", "validation", "path"): spec.data.validation.paths,
+        ("run", "storage_path"): (spec.run.storage_path,),
+    }
+    for field, uris in fields.items():
+        if any(has_credentials(uri) for uri in uris):
+            # The URI itself is not shown: the message goes to logs.
+            yield Conflict(field, f"found a URI with credentials in it, {URI_ADVICE}", (field,))
 
 
 def _columns(spec: JobSpec) -> Iterator[Conflict]:

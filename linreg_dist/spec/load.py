@@ -18,12 +18,12 @@ from linreg_dist.spec.models import JobSpec
 from linreg_dist.spec.problems import Problem, spec_error
 from linreg_dist.spec.sections import RunSpec
 from linreg_dist.spec.sources import Layers, apply_overrides, fault_in_part, from_file, from_mapping, get_at
+from linreg_dist.spec.uris import URI
 from linreg_dist.spec.wording import reword, unknown_path
 from linreg_dist.spec.yaml_reader import Path
 
 _STORAGE: Path = ("run", "storage_path")
 _PATHS: tuple[Path, ...] = (("data", "path"), ("data", "validation", "path"), _STORAGE)
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def load_spec(
@@ -107,7 +107,7 @@ def _absolutise(layers: Layers, interpolated: dict[Path, Interpolated]) -> None:
         layers.data["run"].setdefault("storage_path", RunSpec().storage_path)
     for place in _path_places(layers):
         text = layers.get(place)
-        if not isinstance(text, str) or not text or _URI.match(text):
+        if not isinstance(text, str) or not text or URI.match(text):
             continue
         in_cwd = place == _STORAGE or place[:2] == ("matrix", "run.storage_path")
         folder = os.getcwd() if in_cwd else layers.origin(place).folder

@@ -152,8 +152,8 @@ class ModelSpec(Section):
     )
     huber_epsilon: Annotated[float, Field(strict=True, ge=1, allow_inf_nan=False)] = Field(
         default=1.35,
-        description="Where huber turns linear, in units of the residuals' scale, at least 1; used by "
-        "loss huber.",
+        description="Where huber turns linear, in units of the residuals' scale (their median absolute value "
+        "/ 0.6745, measured before each epoch), at least 1; used by loss huber.",
     )
     fit_intercept: StrictBool = Field(
         default=True, description="Whether to fit an intercept, which is never penalised."
@@ -320,8 +320,9 @@ class RunSpec(Section):
 
     storage_path: PathText = Field(
         default="runs",
-        description="Folder or URI under which the run's own folder <storage_path>/<name> is made; "
-        "relative to the current directory, not to this file.",
+        description="Folder or URI (s3://bucket/path) under which the run's own folder <storage_path>/<name> "
+        "is made; relative to the current directory, not to this file. On a cluster every node must reach "
+        "it.",
     )
     checkpoint_every_s: Positive = Field(default=30.0, description="Seconds between checkpoints, above 0.")
     num_to_keep: Annotated[StrictInt, Field(ge=1)] = Field(

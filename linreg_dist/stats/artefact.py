@@ -8,7 +8,9 @@ compares but does not interpret: ``schema``, ``encodings``, ``consumed`` and ``e
 ``consumed`` lists the pieces of data that were summed, one JSON value each (a file's digest with its row
 counts, say). A piece counts once: merging statistics that share one, or subtracting one that is not there, is
 refused. A piece that is an object with the key ``content`` is the same data as another with this content,
-wherever its other keys say that it lies: it would count twice when merged.
+wherever its other keys say that it lies: it would count twice when merged. With the key ``row_groups`` it is
+only a part of that content: half-open ranges ``[[start, stop], …]`` of row groups, which may be merged with
+other parts, and must be subtracted as they are. (A number in its place, as older files have it, means all.)
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ import os
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ from safetensors.torch import save as save_tensors
 
 from linreg_dist.errors import DataError
 from linreg_dist.stats.moments import Moments
+from linreg_dist.storage import ObjectPath, as_location, write_whole
 
 FORMAT = "linreg_dist.statistics"
 FORMAT_VERSION = 1
@@ -60,16 +62,19 @@ class Artefact:
     validation: Moments | None = None
 
 
-def save_artefact(artefact: Artefact, path: str | os.PathLike[str]) -> None:
+def save_artefact(artefact: Artefact, path: str | os.PathLike[str] | ObjectPath) -> None:
     """Write to ``path`` atomically: a reader, or a crash, sees the old file or the new one, never half of it.
 
     Raises:
         DataError: `Artefact.consumed` lists a piece twice.
 
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = as_location(path)
     content = to_bytes(artefact)
+    if isinstance(target, ObjectPath):
+        write_whole(target, content)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
     # In the same directory, because a rename is atomic only within one file system.
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
@@ -82,7 +87,7 @@ def save_artefact(artefact: Artefact, path: str | os.PathLike[str]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load_artefact(path: str | os.PathLike[str]) -> Artefact:
+def load_artefact(path: str | os.PathLike[str] | ObjectPath) -> Artefact:
     """Read what `save_artefact` wrote.
 
     Raises:
@@ -90,7 +95,7 @@ def load_artefact(path: str | os.PathLike[str]) -> Artefact:
 
     """
     try:
-        content = Path(path).read_bytes()
+        content = as_location(path).read_bytes()
     except OSError as error:
         raise DataError(f"cannot read statistics from {path}: {error.strerror or error}") from error
     return from_bytes(content, str(path))
@@ -149,8 +154,14 @@ def merge_artefacts(left: Artefact, right: Artefact) -> Artefact:
     """
     _require_same_kind(left, right, "merge")
     _keys(left, "the left side"), _keys(right, "the right side")
-    theirs = {_content(piece) for piece in right.consumed}
-    shared = [canonical(piece) for piece in left.consumed if _content(piece) in theirs]
+    theirs: dict[str, list[Any]] = {}
+    for piece in right.consumed:
+        theirs.setdefault(_content(piece), []).append(piece)
+    shared = [
+        canonical(piece)
+        for piece in left.consumed
+        if any(_overlap(piece, other) for other in theirs.get(_content(piece), ()))
+    ]
     if shared:
         raise DataError(
             f"the statistics overlap: {len(shared)} piece(s) of data are in both ({_shown(shared)}); "
@@ -179,8 +190,13 @@ def subtract_artefacts(left: Artefact, right: Artefact) -> Artefact:
     mine, theirs = _keys(left, "the left side"), set(_keys(right, "the right side"))
     missing = sorted(theirs - set(mine))
     if missing:
+        parts = {_content(piece) for piece in left.consumed} & {
+            _content(piece) for piece in right.consumed if _key(piece) in missing
+        }
+        hint = " (some of their data are, in other parts: subtract whole pieces)" if parts else ""
         raise DataError(
-            f"cannot subtract: {len(missing)} piece(s) of data are not in the left side ({_shown(missing)})"
+            f"cannot subtract: {len(missing)} piece(s) of data are not in the left side "
+            f"({_shown(missing)}){hint}"
         )
     return replace(
         left,
@@ -224,8 +240,31 @@ def _content(piece: Any) -> str:
     return canonical(piece["content"] if isinstance(piece, dict) and "content" in piece else piece)
 
 
+def row_ranges(piece: Any) -> list[tuple[int, int]] | None:
+    """Return the half-open ranges of row groups that a piece consists of; None means all of its content."""
+    ranges = piece.get("row_groups") if isinstance(piece, dict) else None
+    if not isinstance(ranges, list):
+        return None
+    return [(int(start), int(stop)) for start, stop in ranges]
+
+
+def _overlap(left: Any, right: Any) -> bool:
+    """Return whether two pieces of one content have rows in common."""
+    ours, theirs = row_ranges(left), row_ranges(right)
+    if ours is None or theirs is None:
+        return True
+    return any(max(a, c) < min(b, d) for a, b in ours for c, d in theirs)
+
+
+def _key(piece: Any) -> str:
+    """Return the text by which a piece is found again; a number of row groups is spelt as their range."""
+    if isinstance(piece, dict) and isinstance(piece.get("row_groups"), int):
+        return canonical({**piece, "row_groups": [[0, piece["row_groups"]]]})
+    return canonical(piece)
+
+
 def _keys(artefact: Artefact, side: str) -> list[str]:
-    keys = [canonical(piece) for piece in artefact.consumed]
+    keys = [_key(piece) for piece in artefact.consumed]
     twice = sorted(key for key, count in Counter(keys).items() if count > 1)
     if twice:
         raise DataError(f"{side} lists {len(twice)} piece(s) of data twice ({_shown(twice)})")

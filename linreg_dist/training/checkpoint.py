@@ -1,7 +1,9 @@
 """Checkpoints of an iterative fit: weights, optimizer state and a few integers, in safetensors.
 
-One writer (rank 0), fixed names, written beside and renamed into place, with a checksum. A torn newest
-checkpoint falls back to the one before.
+One writer (rank 0), fixed names, with a checksum. On a file system a checkpoint is written beside and renamed
+into place. On an object store, where nothing is renamed, its second object counts and is put last; it is
+written beside the training, which goes on when the store does not answer. A torn newest checkpoint falls back
+to the one before.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from linreg_dist.storage import Background, Location, ObjectPath, remove_tree
 from linreg_dist.training.room import describe_room
 
 logger = logging.getLogger(__name__)
@@ -61,9 +64,20 @@ class CheckpointStore:
 
     """
 
-    def __init__(self, folder: Path, num_to_keep: int) -> None:
+    def __init__(self, folder: Location, num_to_keep: int) -> None:
         self._folder = folder
         self._num_to_keep = num_to_keep
+        self._background = Background(f"a checkpoint in {folder}") if isinstance(folder, ObjectPath) else None
+
+    def close(self) -> None:
+        """Wait for a checkpoint that is still being written."""
+        if self._background is not None:
+            self._background.close()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the checkpoint before is still being written, so that another would be left out."""
+        return self._background is not None and self._background.is_busy
 
     def save(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
         """Write one checkpoint; it counts only once it is complete.
@@ -71,34 +85,37 @@ class CheckpointStore:
         A checkpoint that cannot be written, as on a full disk, costs what would be repeated after a failure
         and not the job: it is left out with a warning, and those before it stay.
         """
-        try:
-            self._save(progress, tensors)
-        except OSError as error:
-            logger.warning(
-                "no checkpoint could be written to %s: %s; %s. Training goes on, and the last whole "
-                "checkpoint stays",
-                *(self._folder, error, describe_room(self._folder)),
-            )
-            for torn in self._folder.glob(".epoch*.tmp"):
-                shutil.rmtree(torn, ignore_errors=True)
-
-    def _save(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
         name = f"epoch{progress.epoch:06d}-step{progress.step:09d}"
-        temporary = self._folder / f".{name}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
         payload = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
-        _write_durably(temporary / _TENSORS, payload)
         document = {**asdict(progress), "sha256": hashlib.sha256(payload).hexdigest()}
-        _write_durably(temporary / _PROGRESS, json.dumps(document).encode())
-        final = self._folder / name
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.rename(final)
+        files = {_TENSORS: payload, _PROGRESS: json.dumps(document).encode()}
+        if isinstance(self._folder, Path):
+            try:
+                _write_folder(self._folder, name, files)
+                self._prune(name)
+            except OSError as error:
+                logger.warning(
+                    "no checkpoint could be written to %s: %s; %s. Training goes on, and the last whole "
+                    "checkpoint stays",
+                    *(self._folder, error, describe_room(self._folder)),
+                )
+                shutil.rmtree(self._folder / f".{name}.tmp", ignore_errors=True)
+        elif self._background is not None:
+            folder = self._folder / name
+
+            def put() -> None:
+                for file, content in files.items():
+                    (folder / file).write_bytes(content)
+                self._prune(name)
+
+            self._background.start(put)
+
+    def _prune(self, name: str) -> None:
         # What lies ahead was not resumed from: it is torn, or another job's, and must not pass for newer.
         earlier = [other for other in self._names() if other < name]
         kept = {name, *earlier[::-1][: self._num_to_keep - 1]}
         for other in set(self._names()) - kept:
-            shutil.rmtree(self._folder / other)
+            remove_tree(self._folder / other)
 
     def latest(self, fingerprint: str) -> tuple[Progress, dict[str, torch.Tensor]] | None:
         """Return the newest checkpoint that is whole and belongs to this job, or None."""
@@ -136,7 +153,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch
     optimizer.load_state_dict(document)
 
 
-def _read(folder: Path) -> tuple[Progress, dict[str, torch.Tensor]] | None:
+def _read(folder: Location) -> tuple[Progress, dict[str, torch.Tensor]] | None:
     """Return a checkpoint, or None if any part is missing or damaged."""
     try:
         document = json.loads((folder / _PROGRESS).read_text())
@@ -146,6 +163,17 @@ def _read(folder: Path) -> tuple[Progress, dict[str, torch.Tensor]] | None:
         return Progress(**document), load(payload)
     except (OSError, ValueError, TypeError, SafetensorError):
         return None
+
+
+def _write_folder(parent: Path, name: str, files: dict[str, bytes]) -> None:
+    temporary = parent / f".{name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for file, content in files.items():
+        _write_durably(temporary / file, content)
+    final = parent / name
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
 
 
 def _write_durably(path: Path, payload: bytes) -> None:

@@ -17,7 +17,13 @@ from linreg_dist.stats.robust import robust_tests
 from linreg_dist.stats.solve import Solution, solve
 from linreg_dist.stats.tsqr import RFactor, merge_factors
 from linreg_dist.training.fit import Fit
-from linreg_dist.training.inference import NO_ROWS, RobustTests, inference_document
+from linreg_dist.training.inference import (
+    NO_ROWS,
+    RobustTests,
+    covariance_of,
+    found_tests,
+    inference_document,
+)
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.moment_metrics import moment_metrics
 from linreg_dist.training.moment_sums import ExactSums
@@ -95,8 +101,11 @@ def fit_of(
         qr_reason: why a QR pass was made, if one was.
 
     """
+    found = found_tests(solution, spec.data.weight_type, tests)
     documents: dict[str, Any] = {
-        "inference": inference_document(solution, spec.data.weight_type, spec.model.covariance, tests),
+        "inference": inference_document(
+            solution, spec.data.weight_type, spec.model.covariance, found, is_robust=tests is not None
+        ),
         "penalty": {"l1": choice.penalty.l1, "l2": choice.penalty.l2},
     }
     if choice.curve is not None:
@@ -119,13 +128,16 @@ def fit_of(
         rows_per_s=rows_per_s,
         train_s=train_s,
         documents=documents,
+        covariance=covariance_of(found, solution.residual_sum),
     )
 
 
-def metrics_of(sums: ExactSums, fit: Fit) -> dict[str, Any]:
-    """Return the metrics of both splits that moments can give."""
+def metrics_of(sums: ExactSums, fit: Fit, mae_reason: str) -> dict[str, Any]:
+    """Return the metrics of both splits that moments can give, and why there is no mean absolute error."""
     splits = {"train": sums.train, "validation": sums.validation}
-    return {name: moment_metrics(part, fit.coef_KD, fit.intercept_K) for name, part in splits.items()}
+    return {
+        name: moment_metrics(part, fit.coef_KD, fit.intercept_K, mae_reason) for name, part in splits.items()
+    }
 
 
 def _solve_smooth(spec: JobSpec, factor: RFactor, l2: float, *, standardize: bool) -> Solution:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 
+from linreg_dist.errors import StorageError
+
 # gloo and NCCL raise plain RuntimeErrors for what they see of the network; these words are in their messages.
 _OF_THE_NETWORK = (
     "connection closed by peer",
@@ -27,7 +29,7 @@ def is_infrastructure(error: BaseException | None) -> bool:
     """
     import ray.exceptions
 
-    if isinstance(error, OSError | MemoryError | torch.OutOfMemoryError | dist.DistError):
+    if isinstance(error, OSError | StorageError | MemoryError | torch.OutOfMemoryError | dist.DistError):
         return True
     if isinstance(error, ray.exceptions.RayError):
         return True

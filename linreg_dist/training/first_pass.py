@@ -7,10 +7,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,9 @@ import numpy as np
 from linreg_dist.data.block import Shift
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.summary import BlockSummary, MomentSums
+from linreg_dist.errors import StorageError
 from linreg_dist.stats.artefact import canonical
+from linreg_dist.storage import Location, no_patience, write_whole
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.room import describe_room
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json
@@ -97,7 +97,7 @@ class PartialSummaries:
             _write(self._path(lane), self._fingerprint, document)
         self._noted.clear()
 
-    def _path(self, lane: int) -> Path:
+    def _path(self, lane: int) -> Location:
         return self._folder / f"lane-{lane:04d}.json"
 
 
@@ -105,7 +105,7 @@ def _moments(document: dict[str, Any]) -> MomentSums:
     return MomentSums(document["weight"], np.asarray(document["mean"]), np.asarray(document["m2"]))
 
 
-def _read(path: Path, fingerprint: str) -> dict[str, Any] | None:
+def _read(path: Location, fingerprint: str) -> dict[str, Any] | None:
     """Return a document, None if there is none, or a torn one, or one that belongs to something else."""
     try:
         envelope = json.loads(path.read_text())
@@ -116,21 +116,14 @@ def _read(path: Path, fingerprint: str) -> dict[str, Any] | None:
     return document if whole else None
 
 
-def _write(path: Path, fingerprint: str, document: dict[str, Any]) -> None:
+def _write(path: Location, fingerprint: str, document: dict[str, Any]) -> None:
     plain = json.loads(json.dumps(document, default=np.ndarray.tolist))
     envelope = {"sha256": _checksum(fingerprint, plain), "document": plain}
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("w") as file:
-                json.dump(envelope, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
+        with no_patience():
+            write_whole(path, json.dumps(envelope))
+    except (OSError, StorageError) as error:
         logger.warning(
             "no checkpoint could be written to %s: %s; %s. The pass goes on", path, error, describe_room(path)
         )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from linreg_dist.covariance import CoefficientCovariance
 from linreg_dist.data.block import Shift
 
 
@@ -24,6 +25,7 @@ class Fit:
         rows_per_s: training rows a second over all workers.
         train_s: seconds of the solver in this attempt.
         documents: further results to keep beside the model, JSON types only.
+        covariance: of the coefficients, where it exists.
 
     """
 
@@ -35,6 +37,7 @@ class Fit:
     rows_per_s: float
     train_s: float
     documents: dict[str, Any] = field(default_factory=dict)
+    covariance: CoefficientCovariance | None = None
 
     def in_blocks(self, shift: Shift) -> tuple[torch.Tensor, torch.Tensor]:
         """Return coefficients (D, K) and intercepts (K) for features and targets less their shift."""

@@ -4,6 +4,10 @@
 deviation, and up to half of the rows may lie anywhere without moving it far (Huber and Ronchetti, Robust
 Statistics, 2nd ed., section 5.1; statsmodels' `RLM` has the same, ``scale_est="mad"`` about zero).
 
+Huber's loss is r² where |r| ≤ ε·s and 2ε·s·|r| - (ε·s)² beyond, ε = ``huber_epsilon`` and s this scale. Every
+solver measures s anew before each epoch, at the weights that it has then: the fixed point is the M-estimate
+with a MAD scale, the same for all of them.
+
 The median is found by counting into ever finer bins, a pass over the kept blocks for each: no sorting, no
 gathering of rows.
 """
@@ -22,44 +26,86 @@ from linreg_dist.training.worker import Worker
 
 NORMAL_QUARTILE = 0.6744897501960817
 _BINS = 4096
-_RELATIVE_WIDTH = 1e-8
 _MAX_ROUNDS = 8
+_SMALLEST = 1e-6  # of the target's standard deviation
+
+Vector = npt.NDArray[np.float64]
 
 
-def residual_scale(
-    worker: Worker, job: TrainJob, data: OpenData, coef_DK: torch.Tensor, intercept_K: torch.Tensor
-) -> npt.NDArray[np.float64]:
+def huber_scale(
+    worker: Worker,
+    job: TrainJob,
+    data: OpenData,
+    coef_DK: torch.Tensor,
+    intercept_K: torch.Tensor,
+    std_K: Vector,
+    *,
+    near_K: Vector | None = None,
+    rtol: float = 1e-8,
+) -> Vector:
     """Return the weighted median of |residual| / 0.6745 per target, (K,), in the units of the target.
+
+    Where more than half of the residuals vanish the median is zero, and a Huber loss of that scale is none:
+    so it is never below 1e-6 standard deviations of the target.
 
     Args:
         worker, job, data: as in training. Every worker must call it.
         coef_DK, intercept_K: the model, in block units, on this worker's device.
+        std_K: of the targets.
+        near_K: where to look first, the scale before, say: saves passes where it is right within a factor 2.
+        rtol: relative accuracy; one pass does for 2e-4 near ``near_K``.
 
     """
-    num_targets = len(job.columns.targets)
-    low, high = np.zeros(num_targets), _largest(worker, job, data, coef_DK, intercept_K)
+    floor = _SMALLEST * np.where(std_K > 0, std_K, 1.0) * NORMAL_QUARTILE
+
+    def narrow(low: Vector, high: Vector) -> tuple[Vector, Vector, bool]:
+        return _narrow(worker, job, data, coef_DK, intercept_K, low, high)
+
+    low = high = None
+    if near_K is not None and near_K.all():
+        middle = near_K * NORMAL_QUARTILE
+        low, high, is_inside = narrow(middle / 2, middle * 2)
+        if not is_inside:
+            low = high = None
+    if low is None or high is None:
+        low, high = np.zeros(len(std_K)), _largest(worker, job, data, coef_DK, intercept_K)
     for _ in range(_MAX_ROUNDS):
-        if (high - low <= _RELATIVE_WIDTH * high).all():
+        if ((high - low <= rtol * high) | (high <= floor)).all():
             break
-        width = np.where(high > low, (high - low) / _BINS, 1.0)
+        low, high, _ = narrow(low, high)
+    median: Vector = np.maximum((low + high) / 2, floor)
+    return median / NORMAL_QUARTILE
 
-        def count(
-            rows: Rows, low: npt.NDArray[np.float64] = low, width: npt.NDArray[np.float64] = width
-        ) -> torch.Tensor:
-            return _count(_residual(rows, coef_DK, intercept_K), rows.w_N, low, width)
 
-        weight = sum_over_rows(worker, job, data, count, num_targets * (_BINS + 2))
-        # Bin 0 holds what lies below `low`, the last what lies above `high`.
-        cumulated = weight.reshape(num_targets, _BINS + 2).cumsum(1).numpy()
-        crossing = (cumulated >= cumulated[:, -1:] / 2).argmax(axis=1).clip(1, _BINS) - 1
-        low, high = low + crossing * width, low + (crossing + 1) * width
-    middle: npt.NDArray[np.float64] = (low + high) / 2 / NORMAL_QUARTILE
-    return middle
+def _narrow(
+    worker: Worker,
+    job: TrainJob,
+    data: OpenData,
+    coef_DK: torch.Tensor,
+    intercept_K: torch.Tensor,
+    low: Vector,
+    high: Vector,
+) -> tuple[Vector, Vector, bool]:
+    """Return the bounds of the bin that holds the median of |residual|, and whether it is between ``low`` and
+    ``high`` at all, for every target. One pass.
+    """
+    num_targets = len(low)
+    width = np.where(high > low, (high - low) / _BINS, 1.0)
+
+    def count(rows: Rows) -> torch.Tensor:
+        return _count(_residual(rows, coef_DK, intercept_K), rows.w_N, low, width)
+
+    weight = sum_over_rows(worker, job, data, count, num_targets * (_BINS + 2))
+    # Bin 0 holds what lies below `low`, the last what lies above `high`.
+    cumulated = weight.reshape(num_targets, _BINS + 2).cumsum(1).numpy()
+    crossing = (cumulated >= cumulated[:, -1:] / 2).argmax(axis=1)
+    inside = crossing.clip(1, _BINS)
+    return low + (inside - 1) * width, low + inside * width, bool((inside == crossing).all())
 
 
 def _largest(
     worker: Worker, job: TrainJob, data: OpenData, coef_DK: torch.Tensor, intercept_K: torch.Tensor
-) -> npt.NDArray[np.float64]:
+) -> Vector:
     """Return a number above every |residual|, per target."""
     largest = np.zeros(len(job.columns.targets))
 
@@ -68,7 +114,7 @@ def _largest(
         found.append(size.cpu().numpy())
         return torch.zeros(0, dtype=torch.float64)
 
-    found: list[npt.NDArray[np.float64]] = []
+    found: list[Vector] = []
     sum_over_rows(worker, job, data, one, 0)
     for each in (size for sizes in worker.gather(found) for size in sizes if size.size):
         largest = np.maximum(largest, each)
@@ -83,8 +129,8 @@ def _residual(rows: Rows, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> t
 def _count(
     residual_NK: torch.Tensor,
     w_N: torch.Tensor | None,
-    low: npt.NDArray[np.float64],
-    width: npt.NDArray[np.float64],
+    low: Vector,
+    width: Vector,
 ) -> torch.Tensor:
     """Return the weight of the rows in each of ``_BINS`` bins from ``low`` on, and of those outside; flat."""
     counts = []

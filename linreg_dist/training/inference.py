@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from linreg_dist.covariance import CoefficientCovariance
 from linreg_dist.stats.inference import (
     CoefficientTests,
     FitStatistics,
@@ -16,6 +19,7 @@ from linreg_dist.stats.inference import (
     variance_inflation,
 )
 from linreg_dist.stats.solve import Solution
+from linreg_dist.stats.systems import Array
 
 RobustTests = tuple[CoefficientTests, ...] | Refusal
 
@@ -27,8 +31,39 @@ NO_ROWS = (
 _KEYS = ("std_err", "t", "p", "ci_low", "ci_high")
 
 
+def found_tests(solution: Solution, weight_type: WeightType, robust: RobustTests | None) -> RobustTests:
+    """Return the tests that were asked for: the robust ones, or with None the classical ones."""
+    return infer(solution, weight_type=weight_type) if robust is None else robust
+
+
+def covariance_of(found: RobustTests, residual_K: Array) -> CoefficientCovariance | None:
+    """Return the covariance of the coefficients behind tests, None where there are none.
+
+    Args:
+        found: the tests.
+        residual_K: Σ w e² of the targets, which classical covariances are proportional to.
+
+    """
+    if isinstance(found, Refusal):
+        return None
+    first = found[0]
+    names, targets = first.names, tuple(test.target for test in found)
+    if first.cov_type != "nonrobust":
+        matrix_KQQ = np.stack([test.covariance for test in found])
+        return CoefficientCovariance(names, targets, first.cov_type, matrix_KQQ, np.ones(len(found)))
+    largest = int(np.argmax(residual_K))
+    unit = residual_K[largest] if residual_K[largest] > 0 else 1.0
+    matrix_MQQ = found[largest].covariance[None]
+    return CoefficientCovariance(names, targets, first.cov_type, matrix_MQQ, residual_K / unit)
+
+
 def inference_document(
-    solution: Solution, weight_type: WeightType, covariance: str, robust: RobustTests | None
+    solution: Solution,
+    weight_type: WeightType,
+    covariance: str,
+    found: RobustTests,
+    *,
+    is_robust: bool,
 ) -> dict[str, Any]:
     """Return tests and fit statistics per target, JSON types only.
 
@@ -36,14 +71,14 @@ def inference_document(
         solution: the fit.
         weight_type: what weights mean.
         covariance: the kind of standard errors that was asked for.
-        robust: the tests under a robust covariance, or why there are none; None for the classical tests.
+        found: the tests, or why there are none.
+        is_robust: whether they are under a robust covariance.
 
     Returns:
         ``{"reason": None or why there are no tests, "covariance": kind, "df": degrees of freedom of t or None
         for the normal distribution, "targets": {name: {"tests": {feature: {"std_err", "t", "p", "ci_low",
         "ci_high", "vif"}}, "fit": {…}}}}``; the intercept's tests stand under ``(intercept)``.
     """
-    found = infer(solution, weight_type=weight_type) if robust is None else robust
     tests: Sequence[CoefficientTests | None]
     if isinstance(found, Refusal):
         reason, tests = found.reason, (None,) * len(solution.columns.target_names)
@@ -58,7 +93,7 @@ def inference_document(
     targets = {
         fit.target: {
             "tests": {} if test is None else _tests(test, vif),
-            "fit": _fit(fit, test if robust is not None else None),
+            "fit": _fit(fit, test if is_robust else None),
         }
         for fit, test in zip(fit_statistics(solution, weight_type), tests, strict=True)
     }

@@ -9,22 +9,26 @@ import math
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from linreg_dist import liveness
 from linreg_dist.data.plan import num_steps, plan_epoch
+from linreg_dist.data.summary import BlockSummary
 from linreg_dist.errors import RunFailedError
 from linreg_dist.training.batch_size import measure_step
 from linreg_dist.training.batches import epoch_batches, rows_of
 from linreg_dist.training.checkpoint import CheckpointStore, Progress, optimizer_tensors, restore_optimizer
 from linreg_dist.training.evaluate import Evaluator, sample_curvature
 from linreg_dist.training.fit import Fit
+from linreg_dist.training.huber_scale import huber_scale
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.optim import PenalisedOptimizer, adaptive_learning_rate, sgd_learning_rate
 from linreg_dist.training.prepare import OpenData
@@ -32,6 +36,11 @@ from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.scaling import AffineScale
 from linreg_dist.training.sweep import Rows, SweepPool, SweptLinear
 from linreg_dist.training.worker import Worker
+
+Vector = npt.NDArray[np.float64]
+
+# One pass gives it where the scale of the epoch before is near.
+_HUBER_RTOL = 1e-3
 
 
 @dataclass
@@ -45,13 +54,14 @@ class _State:
     best: float | None = None
     stale: int = 0
     mean_weights: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    huber_scale: Vector | None = None
 
 
 def fit_iteratively(
     worker: Worker,
     job: TrainJob,
     data: OpenData,
-    train_rows: int,
+    summary: BlockSummary,
     scale: AffineScale,
     evaluator: Evaluator,
     log: MetricsLog,
@@ -64,7 +74,9 @@ def fit_iteratively(
     """
     with ThreadPoolExecutor(worker.num_threads, thread_name_prefix="sweep") as executor:
         pool = SweepPool(executor, worker.num_threads)
-        return _Iteration(worker, job, data, train_rows, scale, evaluator, log, pool).run()
+        iteration = _Iteration(worker, job, data, summary, scale, evaluator, log, pool)
+        with closing(iteration.checkpoints):
+            return iteration.run()
 
 
 class _Iteration:
@@ -73,7 +85,7 @@ class _Iteration:
         worker: Worker,
         job: TrainJob,
         data: OpenData,
-        train_rows: int,
+        summary: BlockSummary,
         scale: AffineScale,
         evaluator: Evaluator,
         log: MetricsLog,
@@ -82,7 +94,7 @@ class _Iteration:
         solver, model_spec = job.spec.solver, job.spec.model
         self.worker, self.job, self.data, self.scale = worker, job, data, scale
         self.evaluator, self.log = evaluator, log
-        self.train_rows = train_rows
+        self.train_rows, self.target_std_K = summary.counts.train, summary.y.std
         self.num_targets = len(job.columns.targets)
         self.model = SweptLinear(
             data.encoding.num_encoded,
@@ -95,7 +107,10 @@ class _Iteration:
         ).to(worker.device)
         self.wrapped = self._wrap()
         self.checkpoints = CheckpointStore(job.run_dir / "checkpoints", job.spec.run.num_to_keep)
-        found = self.worker.gather(self.checkpoints.latest(job.fingerprint) if worker.rank == 0 else None)[0]
+        # Together, because a store that does not answer rank 0 must not leave the others waiting for it.
+        found = self.worker.together(
+            lambda: self.checkpoints.latest(job.fingerprint) if worker.rank == 0 else None
+        )[0]
         self.batch, self.measured = self._batch_size(found[0] if found else None)
         self.steps = num_steps(self.train_rows, self.batch)
         self.rate = self._learning_rate()
@@ -145,6 +160,7 @@ class _Iteration:
                 "global_batch_size": self.batch,
                 "steps_per_epoch": self.steps,
                 "averaged_over_last_epoch": self.averages,
+                "huber_scale": None if self.state.huber_scale is None else self.state.huber_scale.tolist(),
                 **self.measured,
                 "standardize": self.job.standardize,
             },
@@ -182,6 +198,8 @@ class _Iteration:
         lanes = self.job.lanes_of(self.worker.rank, self.worker.world_size)
         started = time.perf_counter()
         first_step = state.step
+        if first_step == 0 and self.model.epsilon_K is not None:
+            self._set_huber_scale(self._measure_huber_scale())
         sync_every = solver.sync_every if self.worker.world_size > 1 else 1
         for pieces in epoch_batches(self.data.store, plan, lanes, self.worker.device, first_step):
             number = state.epoch * self.steps + state.step
@@ -196,11 +214,20 @@ class _Iteration:
             if self.log.tick_due():
                 self._tick(started, first_step)
             in_step = not alone or state.step % sync_every == 0  # else the workers' weights differ
-            if in_step and time.monotonic() - self.last_save >= self.job.spec.run.checkpoint_every_s:
+            due = time.monotonic() - self.last_save >= self.job.spec.run.checkpoint_every_s
+            if in_step and due and not self.checkpoints.is_busy:
                 self._save()
                 self.last_save = time.monotonic()
         self._finish_epoch(started, first_step)
         return int(self.train_rows * (self.steps - first_step) / self.steps)
+
+    def _measure_huber_scale(self) -> Vector:
+        where = (self.worker, self.job, self.data, *self._in_blocks(), self.target_std_K)
+        return huber_scale(*where, near_K=self.state.huber_scale, rtol=_HUBER_RTOL)
+
+    def _set_huber_scale(self, scale_K: Vector) -> None:
+        self.state.huber_scale = scale_K
+        self.model.set_huber_scale(torch.from_numpy(scale_K))
 
     def _step(self, pieces: Iterable[Any], number: int, *, alone: bool) -> torch.Tensor:
         """Take one optimizer step and return its (Σw, Σw·e² per target), of this worker or averaged over
@@ -373,6 +400,8 @@ class _Iteration:
             stale=state.stale,
         )
         tensors = {**self.model.linear.state_dict(), "mean_weights": state.mean_weights}
+        if state.huber_scale is not None:
+            tensors["huber_scale"] = torch.from_numpy(state.huber_scale)
         with liveness.process.doing("writing a checkpoint"):
             self.checkpoints.save(progress, {**tensors, **optimizer_tensors(self.optimizer.optimizer)})
 
@@ -389,5 +418,7 @@ class _Iteration:
             stale=progress.stale,
             mean_weights=tensors["mean_weights"].to(self.worker.device),
         )
+        if "huber_scale" in tensors:
+            self._set_huber_scale(tensors["huber_scale"].numpy())
         for line in progress.history:
             self.log.line(line)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from linreg_dist.data.columns import Columns
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest
 from linreg_dist.data.plan import deal_lanes, lanes_of_worker
 from linreg_dist.spec import JobSpec, spec_hash
+from linreg_dist.storage import Location
 
 MAX_EXACT_COLUMNS = 4096
 """Up to how many encoded columns ``auto`` solves squared loss exactly."""
@@ -37,9 +37,9 @@ class TrainJob:
     columns: Columns
     num_lanes: int
     solver: str
-    run_dir: Path
+    run_dir: Location
     encoding: Encoding | None = None
-    update_from: Path | None = None
+    update_from: Location | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -47,9 +47,14 @@ class TrainJob:
         return hashlib.sha256(f"{spec_hash(self.spec)}:{self.manifest.digest}".encode()).hexdigest()
 
     @property
-    def pending_statistics(self) -> Path:
+    def pending_statistics(self) -> Location:
         """Where the exact solver leaves its statistics; they count once the run has succeeded."""
         return self.run_dir / "statistics.pending.safetensors"
+
+    @property
+    def pending_covariance(self) -> Location:
+        """Where the exact solver leaves the covariance of the coefficients, likewise."""
+        return self.run_dir / "covariance.pending.safetensors"
 
     @property
     def lanes(self) -> tuple[tuple[int, ...], ...]:

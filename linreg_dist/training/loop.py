@@ -18,7 +18,8 @@ import torch
 
 from linreg_dist.data.cache import default_cache_folder, remove_cache
 from linreg_dist.data.summary import RowCounts
-from linreg_dist.errors import LinregDistError, to_record
+from linreg_dist.errors import LinregDistError, StorageError, to_record
+from linreg_dist.storage import final_patience
 from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.faults import is_infrastructure
 from linreg_dist.training.fit import Fit
@@ -37,8 +38,8 @@ def train_loop_per_worker(config: dict[str, Any]) -> dict[str, Any]:
     """Train one job and return its outcome as plain numbers.
 
     Errors of the user or the data are part of the outcome (``{"error": …}``), agreed on by all workers: Ray
-    would retry an exception ``max_failures`` times, and peers would wait for the one that raised. What comes
-    from the machines is raised, and Ray restarts the group.
+    would retry an exception ``max_failures`` times, and peers would wait for the one that raised. Anything
+    else is raised, and Ray restarts the group.
 
     Args:
         config: ``{"job": TrainJob}``, and with Ray workers ``"board"``, the handle of a `Board`.
@@ -68,6 +69,8 @@ def _train_or_fail(worker: Worker, job: TrainJob, watch: WorkerWatch | None) -> 
     try:
         return _train(worker, job)
     except LinregDistError as error:
+        if job.spec.scaling.max_workers > 0 and isinstance(error, StorageError):
+            raise  # Ray starts the group again, which goes on from its checkpoints
         if worker.world_size == 1 or not error.alone:
             return {"error": to_record(error)}
         if watch and not is_infrastructure(error.__cause__):
@@ -88,6 +91,8 @@ def _train(worker: Worker, job: TrainJob) -> dict[str, Any]:
         with data.store:
             solve = _exact if job.solver == "exact" else _iterative
             outcome = {**solve(worker, job, data, log, started), "solver": job.solver}
+    if log.unwritten is not None:
+        outcome["unwritten_metrics"] = log.unwritten
     worker.gather(None)  # no worker still reads a block when its neighbour removes the files
     remove_cache(default_cache_folder(job.fingerprint))
     return outcome
@@ -116,7 +121,7 @@ def _iterative(
     else:
         from linreg_dist.training.iterate import fit_iteratively
 
-        fit = fit_iteratively(worker, job, data, summary.counts.train, scale, evaluator, log)
+        fit = fit_iteratively(worker, job, data, summary, scale, evaluator, log)
     metrics = evaluator.final(*fit.in_blocks(data.shift))
     mean = summary.x.mean + data.shift.x_D
     return _outcome(data, summary.counts, fit, metrics, read_s, mean, summary.x.std)
@@ -124,6 +129,7 @@ def _iterative(
 
 def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, started: float) -> dict[str, Any]:
     from linreg_dist.training.exact import fit_exactly, metrics_of
+    from linreg_dist.training.moment_metrics import NOT_KEPT, NOT_READ
     from linreg_dist.training.moment_sums import check_sums, gather_moments
     from linreg_dist.training.row_counts import total_counts
     from linreg_dist.training.statistics import add_earlier, artefact_of, save_statistics, sums_of
@@ -132,12 +138,20 @@ def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, start
     artefact = add_earlier(worker, job, artefact_of(job, data, sums))
     sums = sums_of(artefact, sums.groups)
     check_sums(job, sums)
-    worker.together(lambda: save_statistics(artefact, job) if worker.rank == 0 else None)
+    # Others wait for rank 0 no longer than a collective takes to time out.
+    patience = final_patience if worker.world_size == 1 else contextlib.nullcontext
+    with patience():
+        worker.together(lambda: save_statistics(artefact, job) if worker.rank == 0 else None)
     read_s = time.perf_counter() - started
     fit = fit_exactly(worker, job, data, sums, log, read_s)
+    if worker.rank == 0:  # by file: it can be a hundred times as large as all else that a worker returns
+        with patience():
+            job.pending_covariance.unlink(missing_ok=True)
+            if fit.covariance is not None:
+                fit.covariance.save(job.pending_covariance)
     center = sums.target_mean(data.shift)
     evaluator = Evaluator(worker, job, data, sums.counts.validation, center)
-    metrics = metrics_of(sums, fit)
+    metrics = metrics_of(sums, fit, NOT_KEPT if job.update_from is None else NOT_READ)
     # The mean absolute error is no function of the moments, and of an earlier run's rows it is not known.
     if job.update_from is None and evaluator.is_cheap:
         metrics = evaluator.final(*fit.in_blocks(data.shift))

@@ -13,10 +13,19 @@ from linreg_dist.stats.moments import Moments
 Array = npt.NDArray[np.float64]
 
 
-def moment_metrics(moments: Moments, coef_KD: Array, intercept_K: Array) -> dict[str, Any] | None:
+NOT_READ = "the mean absolute error is no function of the statistics, and no row was read again"
+NOT_KEPT = (
+    "the mean absolute error takes a second look at the rows, which were not kept in memory: "
+    "linreg-dist evaluate gives it, or a larger scaling.memory_budget"
+)
+
+
+def moment_metrics(
+    moments: Moments, coef_KD: Array, intercept_K: Array, mae_reason: str
+) -> dict[str, Any] | None:
     """Return MSE, RMSE and R² of a model on the rows behind ``moments``; None for no rows.
 
-    The mean absolute error is no function of the moments and stands as None.
+    The mean absolute error is no function of the moments: ``mae`` is None, and ``mae_reason`` says why.
     """
     if moments.sum_w <= 0.0:
         return None
@@ -25,7 +34,13 @@ def moment_metrics(moments: Moments, coef_KD: Array, intercept_K: Array) -> dict
     each = []
     for mse, total in zip(mse_K.tolist(), variance.tolist(), strict=True):
         each.append(
-            {"mse": mse, "rmse": mse**0.5, "mae": None, "r2": 1.0 - mse / total if total > 0.0 else None}
+            {
+                "mse": mse,
+                "rmse": mse**0.5,
+                "mae": None,
+                "mae_reason": mae_reason,
+                "r2": 1.0 - mse / total if total > 0.0 else None,
+            }
         )
     if len(each) == 1:
         return each[0]
@@ -35,6 +50,7 @@ def moment_metrics(moments: Moments, coef_KD: Array, intercept_K: Array) -> dict
         "mse": mean_mse,
         "rmse": float(np.mean([item["rmse"] for item in each])),
         "mae": None,
+        "mae_reason": mae_reason,
         "r2": float(np.mean(known)) if known else None,
         "per_target": dict(zip(moments.target_names, each, strict=True)),
     }

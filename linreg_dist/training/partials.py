@@ -11,12 +11,12 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from linreg_dist.data.summary import RowCounts
-from linreg_dist.errors import DataError
+from linreg_dist.errors import DataError, StorageError
 from linreg_dist.stats.artefact import Artefact, canonical, load_artefact, save_artefact
 from linreg_dist.stats.moments import Moments
+from linreg_dist.storage import Location, no_patience, one_line
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.room import describe_room
@@ -60,7 +60,7 @@ class PartialMoments:
     """
 
     def __init__(self, job: TrainJob, data: OpenData, names: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
-        self._folder: Path = job.run_dir / FOLDER
+        self._folder: Location = job.run_dir / FOLDER
         self._lanes = job.lanes
         self._names = names
         self._every_s = job.spec.run.checkpoint_every_s
@@ -101,22 +101,11 @@ class PartialMoments:
     def save(self, *, now: bool = False) -> None:
         """Write the lanes that changed, if ``run.checkpoint_every_s`` is over or at once.
 
-        What cannot be written, as on a full disk, is tried again the next time; each lane keeps the last
-        whole file.
+        An object store that does not answer, or a disk that is full, is asked again at the next interval; the
+        pass goes on, and each lane keeps the last whole file.
         """
         if not now and time.monotonic() - self._saved_at < self._every_s:
             return
-        self._saved_at = time.monotonic()
-        try:
-            self._save()
-        except OSError as error:
-            logger.warning(
-                "no checkpoint could be written to %s: %s; %s. The pass goes on, and what was written "
-                "before stays",
-                *(self._folder, error, describe_room(self._folder)),
-            )
-
-    def _save(self) -> None:
         for lane, (part, num_groups) in self._noted.items():
             artefact = Artefact(
                 moments=part.validation,
@@ -127,8 +116,18 @@ class PartialMoments:
                     "counts": {str(index): counts_to_json(counts) for index, counts in part.counts.items()},
                 },
             )
-            save_artefact(artefact, self._path(lane))
+            try:
+                with no_patience():
+                    save_artefact(artefact, self._path(lane))
+            except (StorageError, OSError) as error:
+                why = one_line(error.__cause__ or error)
+                if isinstance(error, OSError):
+                    why += f"; {describe_room(self._folder)}"
+                logger.warning("the checkpoint of lane %d was not written, the pass goes on: %s", lane, why)
+                self._saved_at = time.monotonic()
+                return
         self._noted.clear()
+        self._saved_at = time.monotonic()
 
-    def _path(self, lane: int) -> Path:
+    def _path(self, lane: int) -> Location:
         return self._folder / f"lane-{lane:04d}.safetensors"

@@ -1,6 +1,8 @@
 """``metrics.jsonl``: a line per epoch, and a tick now and then in between.
 
-One file is both the record and the progress display: the driver follows it, wherever the worker runs.
+One file is both the record and the progress display: the driver follows it, wherever the worker runs. An
+object cannot be appended to: there the lines are kept in memory, and the whole is written again every
+`OBJECT_EVERY_S` and at the end, beside the training.
 """
 
 from __future__ import annotations
@@ -11,11 +13,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from linreg_dist.errors import LinregDistError
+from linreg_dist.storage import Background, Location, ObjectPath, write_whole
 from linreg_dist.training.room import describe_room
 
 logger = logging.getLogger(__name__)
 
 TICK_EVERY_S = 1.0
+OBJECT_EVERY_S = 5.0
+_WRITING_SHARE = 0.05  # of the time at most, when the file has grown long
 
 
 class MetricsLog:
@@ -27,33 +33,44 @@ class MetricsLog:
 
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Location | None) -> None:
         # Unbuffered: a line that a full disk refuses must not come back at the next one, or at the end.
-        self._file = path.open("wb", buffering=0) if path else None
+        self._file = path.open("wb", buffering=0) if isinstance(path, Path) else None
         self._path = path
         self._full = False
+        self._object = _ObjectLines(path) if isinstance(path, ObjectPath) else None
         self._last_tick = time.monotonic()
+
+    @property
+    def unwritten(self) -> str | None:
+        """After `close`: all lines, if an object store would not take them; else None."""
+        return self._object.unwritten if self._object else None
 
     def close(self) -> None:
         """Close the file."""
         if self._file:
             self._file.close()
+        if self._object:
+            self._object.close()
 
     def line(self, document: dict[str, Any]) -> None:
         """Write one line; one that a full disk refuses is left out, since no run is worth it."""
-        if not self._file:
-            return
-        try:
-            self._file.write((json.dumps(document) + "\n").encode())
-            self._full = False
-        except OSError as error:
-            if not self._full and self._path:
-                logger.warning("%s is incomplete: %s; %s", self._path, error, describe_room(self._path))
-            self._full = True
+        text = json.dumps(document) + "\n"
+        if self._file:
+            try:
+                self._file.write(text.encode())
+                self._full = False
+            except OSError as error:
+                if not self._full and self._path:
+                    logger.warning("%s is incomplete: %s; %s", self._path, error, describe_room(self._path))
+                self._full = True
+        if self._object:
+            self._object.add(text)
 
     def tick_due(self) -> bool:
         """Return whether a tick would be written now; workers that write nothing never say so."""
-        return self._file is not None and time.monotonic() - self._last_tick >= TICK_EVERY_S
+        writes = self._file is not None or self._object is not None
+        return writes and time.monotonic() - self._last_tick >= TICK_EVERY_S
 
     def tick(
         self,
@@ -83,3 +100,37 @@ class MetricsLog:
                 "eta_s": eta_s,
             }
         )
+
+
+class _ObjectLines:
+    """The lines of an object, which is written as a whole now and then."""
+
+    def __init__(self, path: ObjectPath) -> None:
+        self._path = path
+        self._lines: list[str] = []
+        self._background = Background(str(path))
+        self._next = time.monotonic() + OBJECT_EVERY_S
+        self.unwritten: str | None = None
+
+    def add(self, text: str) -> None:
+        self._lines.append(text)
+        if time.monotonic() < self._next:
+            return
+        content = "".join(self._lines)
+        if self._background.start(lambda: self._write(content)):
+            self._next = time.monotonic() + OBJECT_EVERY_S
+
+    def close(self) -> None:
+        self._background.close()
+        content = "".join(self._lines)
+        try:
+            write_whole(self._path, content)
+        except LinregDistError as error:  # the driver, which has the model to write too, tries again
+            logger.warning("%s was not written, the job goes on: %s", self._path, error)
+            self.unwritten = content
+
+    def _write(self, content: str) -> None:
+        began = time.monotonic()
+        write_whole(self._path, content)
+        took_s = time.monotonic() - began
+        self._next = max(self._next, time.monotonic() + took_s / _WRITING_SHARE)

@@ -1,7 +1,8 @@
 """The sums of an exact fit as an artefact: what they were made of, and how two of them become one.
 
-A file of the data set is one piece: what its rows became stands beside its digest, so the counts of merged or
-subtracted statistics are sums over their pieces.
+A piece is the row groups of one file that were summed, as ranges of their numbers in it: a list entry per row
+group would outgrow the header of a safetensors file for large data sets. What the rows became stands beside
+the file's digest, so the counts of merged or subtracted statistics are sums over their pieces.
 """
 
 from __future__ import annotations
@@ -115,16 +116,17 @@ def add_earlier(worker: Worker, job: TrainJob, artefact: Artefact) -> Artefact:
 
 def _pieces(manifest: Manifest, groups: Mapping[int, RowCounts]) -> Iterable[dict[str, Any]]:
     contents = contents_of(manifest)
-    by_file: dict[int, list[RowCounts]] = {}
-    for index, counts in sorted(groups.items()):
-        by_file.setdefault(manifest.row_groups[index].file, []).append(counts)
-    for number, parts in by_file.items():
-        file, total = manifest.files[number], total_counts(parts)
+    by_file: dict[int, dict[int, RowCounts]] = {}
+    for index, counts in groups.items():
+        group = manifest.row_groups[index]
+        by_file.setdefault(group.file, {})[group.ordinal] = counts
+    for number, parts in sorted(by_file.items()):
+        file, total = manifest.files[number], total_counts(parts.values())
         yield {
             "file": file.key,
             "content": contents[file.key],
             "role": file.role,
-            "row_groups": len(parts),
+            "row_groups": _ranges(parts),
             **counts_to_json(total),
         }
 
@@ -134,6 +136,7 @@ def save_statistics(artefact: Artefact, job: TrainJob) -> None:
 
     Raises:
         RunFailedError: there is no room for it.
+        StorageError: an object store does not take it.
 
     """
     try:
@@ -144,3 +147,14 @@ def save_statistics(artefact: Artefact, job: TrainJob) -> None:
             f"{describe_room(job.pending_statistics)}. Make room and start the same job again: it continues "
             "from the sums that it has written"
         ) from error
+
+
+def _ranges(numbers: Iterable[int]) -> list[list[int]]:
+    """Return numbers as half-open ranges: 0, 1, 2, 5 are [[0, 3], [5, 6]]."""
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and ranges[-1][1] == number:
+            ranges[-1][1] = number + 1
+        else:
+            ranges.append([number, number + 1])
+    return ranges

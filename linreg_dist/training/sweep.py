@@ -220,7 +220,7 @@ class SweptLinear(nn.Module):
         num_features, num_targets: D and K.
         scale: the map between block units and unit scale.
         loss: squared or huber.
-        huber_epsilon: Huber's ε in units of the (scaled) target.
+        huber_epsilon: Huber's ε, in units of the target's scale until `set_huber_scale` says better.
         fit_intercept: False freezes the bias at zero.
         pool: threads that share a sweep.
 
@@ -247,8 +247,14 @@ class SweptLinear(nn.Module):
         self.fit_intercept = fit_intercept
         self.pool = pool
         y_scale = torch.from_numpy(scale.y_scale_K)
+        self._huber_epsilon = huber_epsilon
         self.register_buffer("epsilon_K", huber_epsilon * y_scale if loss == "huber" else None)
         self.epsilon_K: torch.Tensor | None
+
+    def set_huber_scale(self, scale_K: torch.Tensor) -> None:
+        """Let Huber's loss turn linear at ``huber_epsilon`` times this scale, (K,), in the target's units."""
+        if self.epsilon_K is not None:
+            self.epsilon_K.copy_(self._huber_epsilon * scale_K)
 
     def forward(self, pieces: Sequence[Rows]) -> torch.Tensor:
         """Return the loss summed over all rows of ``pieces``, in units of the scaled target."""

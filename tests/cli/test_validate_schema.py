@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -217,20 +216,15 @@ class TestExitCodes:
 
 
 class TestProcess:
-    def test_help_loads_nothing_heavy_and_answers_at_once(self) -> None:
+    def test_help_loads_nothing_heavy(self) -> None:
         program = (
             "import sys; from linreg_dist.cli.main import run; code = run(['--help']);"
             "print([m for m in ('torch', 'ray', 'numpy', 'pyarrow', 'pydantic', 'yaml', 'rich') if m in "
             "sys.modules]);"
             "sys.exit(code)"
         )
-        seconds = []
-        for _ in range(3):
-            start = time.perf_counter()
-            done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-            seconds.append(time.perf_counter() - start)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == "[]"
-        assert min(seconds) < 0.3
 
     def test_the_package_the_spec_and_validate_load_nothing_heavy(self, tmp_path: Path) -> None:
         file = tmp_path / "job.yaml"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,11 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from linreg_dist.errors import DataError
+from linreg_dist.cli import main as cli_main
+from linreg_dist.errors import DataError, SpecError
+from linreg_dist.model import LinearModel
 from linreg_dist.run.describe import describe
+from linreg_dist.run.statistics import solve_statistics
 from tests.exact.problems import Problem, Train, features_of, make_problem
 
 
@@ -140,3 +146,79 @@ def test_the_table_says_which_standard_errors_it_shows(
     run = train_here(problem.path, data={"features": features_of(problem)}, model={"covariance": "HC3"})
     assert cli_main.run(["show", str(run.path)]) == 0
     assert "robust to unequal variances (HC3)" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("covariance", ["nonrobust", "HC0", "HC3", "cluster"])
+def test_the_covariance_matrix_is_that_of_statsmodels(
+    tmp_path: Path,
+    train_here: Train,
+    covariance: str,
+    fit_intercept: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    problem = make_problem(tmp_path / "d", num_targets=2)
+    run = train_here(
+        problem.path,
+        data={
+            "features": features_of(problem),
+            "target": ["y", "y1"],
+            **({"cluster": "firm"} if covariance == "cluster" else {}),
+        },
+        model={"covariance": covariance, "fit_intercept": fit_intercept},
+    )
+    names = ["(intercept)", *features_of(problem)] if fit_intercept else features_of(problem)
+    assert list(run.model.cov_names) == names
+    x = problem.with_ones if fit_intercept else problem.x
+    options = {"cov_kwds": {"groups": problem.cluster}} if covariance == "cluster" else {}
+    expected = {
+        target: sm.OLS(y, x).fit(cov_type=covariance, **options).cov_params()
+        for target, y in (("y", problem.y), ("y1", 2 * problem.y + problem.x[:, 1] ** 2))
+    }
+    for target, matrix in expected.items():
+        scale = np.sqrt(np.outer(np.diag(matrix), np.diag(matrix)))
+        np.testing.assert_allclose(run.model.cov_params(target) / scale, matrix / scale, atol=1e-9)
+    np.testing.assert_array_equal(run.model.cov_params(), run.model.cov_params("y"))
+    with pytest.raises(SpecError, match="no target 'z'; there are y, y1"):
+        run.model.cov_params("z")
+    assert cli_main.run(["show", str(run.path), "--covariance", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [each["cov_params"]["names"] for each in document["targets"]] == [names, names]
+    np.testing.assert_array_equal(document["cov_params"]["matrix"], run.model.cov_params())
+    assert cli_main.run(["show", str(run.path), "--covariance"]) == 0
+    header, *lines = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert header == ["target", "", *names]
+    assert [line[:2] for line in lines] == [[target, name] for target in ("y", "y1") for name in names]
+    read = np.array([[float(value) for value in line[2:]] for line in lines])
+    np.testing.assert_array_equal(read[len(names) :], run.model.cov_params("y1"))
+
+
+def test_a_model_without_a_covariance_matrix_says_why(
+    tmp_path: Path, train_here: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problem = make_problem(tmp_path / "d")
+    data = {"features": features_of(problem)}
+    run = train_here(problem.path, data=data, model={"l2": 0.1})
+    with pytest.raises(
+        SpecError, match=r"no covariance matrix: the coefficients are penalised \(l1 0, l2 0.1"
+    ):
+        run.model.cov_params()
+    assert cli_main.run(["show", str(run.path), "--covariance"]) == 2
+    assert "penalised" in capsys.readouterr().err
+    assert cli_main.run(["show", str(run.path), "--covariance", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cov_params"] is None
+    steps = train_here(problem.path, data=data, solver={"name": "adam", "epochs": 1}, name="steps")
+    with pytest.raises(SpecError, match="only the exact solver"):
+        steps.model.cov_params()
+
+
+def test_statistics_give_the_covariance_matrix_too(tmp_path: Path, train_here: Train) -> None:
+    problem = make_problem(tmp_path / "d")
+    run = train_here(problem.path, data={"features": features_of(problem)})
+    again = solve_statistics(run.path, features=["x2", "x0"])
+    expected = sm.OLS(problem.y, sm.add_constant(problem.x[:, [2, 0]])).fit().cov_params()
+    np.testing.assert_allclose(again.cov_params(), expected, rtol=1e-8, atol=1e-12)
+    again.save(tmp_path / "m")
+    LinearModel.load(tmp_path / "m").save(tmp_path / "m")
+    np.testing.assert_array_equal(LinearModel.load(tmp_path / "m").cov_params(), again.cov_params())
+    assert again.cov_names == ("(intercept)", "x2", "x0")

@@ -94,6 +94,59 @@ def test_huber_with_its_scale_is_the_m_estimate_of_statsmodels(tmp_path: Path, t
     np.testing.assert_allclose(_coefficients(run), expected.params, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("solver", "rtol"),
+    [
+        ({"name": "adam", "schedule": "cosine"}, 2e-3),
+        ({"name": "sgd", "learning_rate": 0.5, "momentum": 0.5, "schedule": "cosine"}, 2e-3),
+        ({"name": "sgd"}, 2e-2),  # a constant step, averaged over an epoch of few steps
+    ],
+)
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_mini_batch_solvers_minimise_the_huber_objective_of_lbfgs(
+    tmp_path: Path, train_here: Train, solver: dict[str, Any], rtol: float, l2: float
+) -> None:
+    problem = _with_outliers(tmp_path)
+    data = {"features": features_of(problem), "weight": "w"}
+    model = {"loss": "huber", "huber_epsilon": 1.345, "l2": l2}
+    best = train_here(problem.path, data=data, model=model, solver={"epochs": 40}, name="best")
+    solver = {"epochs": 100, "global_batch_size": 300, "early_stop": None, **solver}
+    run = train_here(problem.path, data=data, model=model, solver=solver, name="steps")
+    expected, found = best.result["solver"]["huber_scale"][0], run.result["solver"]["huber_scale"][0]
+    assert found == pytest.approx(expected, rel=rtol)
+    assert found < 0.3 * problem.y.std()  # with which it must not be taken for
+    np.testing.assert_allclose(_coefficients(run), _coefficients(best), rtol=2 * rtol, atol=2 * rtol)
+
+
+def test_a_huber_run_of_steps_that_was_cut_keeps_its_scale(
+    tmp_path: Path, train_here: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from linreg_dist.training import sweep as sweep_module
+
+    problem = _with_outliers(tmp_path)
+    job: dict[str, Any] = {
+        "data": {"features": features_of(problem)},
+        "model": {"loss": "huber"},
+        "solver": {"name": "adam", "epochs": 4, "global_batch_size": 200, "early_stop": None},
+        "run": {"checkpoint_every_s": 1e-9},
+    }
+    whole = train_here(problem.path, name="whole", **job)
+    real, numbers = sweep_module.sweep, iter(range(10_000))
+
+    def cut(*arguments: Any) -> Any:
+        if next(numbers) == 14:  # in the second epoch
+            raise KeyError("power cut")
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep_module, "sweep", cut)
+        with pytest.raises(KeyError):
+            train_here(problem.path, name="cut", **job)
+    resumed = train_here(problem.path, name="cut", **job)
+    np.testing.assert_allclose(resumed.model.coef_, whole.model.coef_, rtol=1e-12)
+    assert resumed.result["solver"]["huber_scale"] == whole.result["solver"]["huber_scale"]
+
+
 @pytest.mark.parametrize("mean", [0.0, 1e4])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_squared_loss_reaches_least_squares(

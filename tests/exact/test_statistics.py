@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -10,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from sklearn.linear_model import Ridge
 
 from linreg_dist.cli import main as cli_main
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model import LinearModel
+from linreg_dist.report.tables import result_table
 from linreg_dist.run.describe import describe
 from linreg_dist.run.statistics import (
     merge_statistics,
@@ -233,3 +236,24 @@ class TestCommandLine:
         assert code == 3
         assert "no statistics at" in err
         assert json.loads(out)["error"]["exit_code"] == 3
+
+
+def test_a_mean_absolute_error_that_is_missing_has_its_reason_everywhere(
+    tmp_path: Path, train_here: Train, call: Call
+) -> None:
+    problem = make_problem(tmp_path / "d")
+    data = {"features": features_of(problem)}
+    kept = train_here(problem.path, data=data, name="kept")
+    assert kept.metrics["train"]["mae"] > 0
+    assert "mae_reason" not in kept.metrics["train"]
+    run = train_here(problem.path, data=data, scaling={"memory_budget": 0, "disk_budget": 0}, name="not_kept")
+    assert run.metrics["train"]["mae"] is None
+    assert "linreg-dist evaluate gives it" in run.metrics["train"]["mae_reason"]
+    status, out, _ = call("show", str(run.path))
+    assert status == 0
+    assert "not kept in memory" in " ".join(out.split())
+    assert "not kept in memory" in call("show", str(run.path), "--json")[1]
+    assert "no row was read again" in call("stats", "solve", str(run.path), "--json")[1]
+    stream = io.StringIO()
+    Console(width=200, file=stream).print(result_table(run.result))
+    assert "no MAE" in stream.getvalue()

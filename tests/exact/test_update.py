@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 import linreg_dist.data.reader
 from linreg_dist.cli import main as cli_main
 from linreg_dist.errors import DataError, SpecError
-from linreg_dist.run import train
+from linreg_dist.run import train, train_job
 from linreg_dist.run.statistics import open_statistics
+from linreg_dist.stats.artefact import merge_artefacts, subtract_artefacts
 from tests.exact.problems import Problem, features_of, make_problem
 
 
@@ -182,3 +184,30 @@ def test_the_command_line_updates(problem: Problem, capsys: pytest.CaptureFixtur
     _deliver(problem)
     assert cli_main.run(["train", str(spec), "--update", str(base.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["update"]["files"] == 1
+
+
+def test_the_statistics_name_the_row_groups_and_an_update_reads_those_that_they_lack(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(_spec(problem))
+    assert [piece["row_groups"] for piece in open_statistics(whole.path).consumed] == [[[0, 2]], [[0, 2]]]
+    read_data = train_job.read_data
+
+    def without_the_first_row_group(spec: Any) -> Any:
+        manifest, columns = read_data(spec)
+        groups = [replace(group, index=i) for i, group in enumerate(manifest.row_groups[1:])]
+        return replace(manifest, row_groups=tuple(groups)), columns
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_job, "read_data", without_the_first_row_group)
+        part = train(_spec(problem, "part"))
+    assert [piece["row_groups"] for piece in open_statistics(part.path).consumed] == [[[1, 2]], [[0, 2]]]
+    with pytest.raises(DataError, match="overlap: 2 piece"):
+        merge_artefacts(open_statistics(whole.path), open_statistics(part.path))
+    with pytest.raises(DataError, match="not in the left side"):
+        subtract_artefacts(open_statistics(whole.path), open_statistics(part.path))
+    run = train(_spec(problem, "all"), update=part.path)
+    assert run.result["rows"] == whole.result["rows"]
+    np.testing.assert_allclose(run.model.coef_, whole.model.coef_, rtol=1e-11)
+    with pytest.raises(DataError, match="no new file to add"):
+        train(_spec(problem, "more"), update=run.path / "statistics.safetensors")

@@ -20,6 +20,7 @@ import torch
 from linreg_dist.data.block import Block
 from linreg_dist.data.cache import BlockCache
 from linreg_dist.errors import RunFailedError
+from linreg_dist.model import LinearModel
 from linreg_dist.run import train
 from linreg_dist.training.checkpoint import CheckpointStore, Progress
 from tests.parquet import linear_columns, write_parquet
@@ -140,15 +141,19 @@ def test_training_goes_on_while_the_disk_is_full(spec: dict[str, Any], disk: Dis
 
 
 def test_a_model_that_finds_no_room_fails_clearly_and_the_same_command_saves_it(
-    spec: dict[str, Any], disk: Disk, monkeypatch
+    spec: dict[str, Any], disk: Disk, tmp_path: Path, monkeypatch
 ) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(RunFailedError) as raised:
         train(spec, watch=while_training(end=disk.fill))
     message = str(raised.value)
     folder = disk.path / "runs" / "job"
     assert str(folder) in message
-    assert "No space left on device; 0 of 1,048,576 bytes are free there. Make room" in message
+    assert "No space left on device; 0 of 1,048,576 bytes are free there" in message
     assert raised.value.exit_code == 1
+    kept = tmp_path / "elsewhere" / "job-unsaved"
+    assert f"Nothing is lost: the finished model and its result are kept in {kept}" in message
     assert list((folder / "checkpoints").glob("epoch*")), "what was reached is kept"
     assert not list(folder.rglob("*.tmp"))
     disk.free()
@@ -162,6 +167,7 @@ def test_a_model_that_finds_no_room_fails_clearly_and_the_same_command_saves_it(
     assert len(steps) == 0, "the last step had its checkpoint, and none is taken again"
     undisturbed = train(spec, {"name": "undisturbed"})
     np.testing.assert_array_equal(run.model.coef_, undisturbed.model.coef_)
+    assert LinearModel.load(kept).coef_.tolist() == run.model.coef_.tolist()
 
 
 def test_an_earlier_model_survives_one_that_finds_no_room(spec: dict[str, Any], disk: Disk) -> None:

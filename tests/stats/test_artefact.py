@@ -179,3 +179,30 @@ def test_equal_content_is_the_same_data_under_any_name():
         merge_artefacts(left, moved)
     with pytest.raises(DataError, match="not in the left side"):  # its rows may be split in another way there
         subtract_artefacts(left, moved)
+
+
+def _parts(*ranges, content="c1", file="a.parquet"):
+    return ({"file": file, "content": content, "row_groups": [list(r) for r in ranges]},)
+
+
+def test_parts_of_one_file_merge_when_they_are_disjoint_and_are_refused_when_not():
+    first, second = artefact(1, consumed=_parts((0, 3))), artefact(2, consumed=_parts((3, 5), (7, 9)))
+    merged = merge_artefacts(first, second)
+    assert merged.moments.n == first.moments.n + second.moments.n
+    for ranges in ([(2, 3)], [(8, 12)], [(0, 1), (6, 7)], [(0, 100)]):
+        with pytest.raises(DataError, match=r"overlap: [12] piece"):
+            merge_artefacts(merged, artefact(3, consumed=_parts(*ranges, file="moved.parquet")))
+    for whole in ({"content": "c1"}, {"content": "c1", "row_groups": 2}):  # as older files have it
+        with pytest.raises(DataError, match=r"overlap: 2 piece\(s\)"):
+            merge_artefacts(merged, artefact(3, consumed=(whole,)))
+    assert len(merge_artefacts(merged, artefact(3, consumed=_parts((5, 7)))).consumed) == 3
+    assert subtract_artefacts(merged, second).consumed == first.consumed
+    with pytest.raises(DataError, match="in other parts: subtract whole pieces"):
+        subtract_artefacts(merged, artefact(2, consumed=_parts((3, 5))))
+
+
+def test_a_number_of_row_groups_is_all_of_them():
+    old, new = {"file": "a", "content": "c", "row_groups": 4}, {"file": "a", "content": "c"}
+    both = merge_artefacts(artefact(1, consumed=(old,)), artefact(2, consumed=_parts((0, 2))))
+    rest = subtract_artefacts(both, artefact(1, consumed=({**new, "row_groups": [[0, 4]]},)))
+    assert rest.consumed == _parts((0, 2))

@@ -1,0 +1,191 @@
+"""What a run that has succeeded leaves: the model, its card, the result; kept if the storage refuses them."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linreg_dist._version import __version__
+from linreg_dist.data.encoding import Encoding
+from linreg_dist.data.manifest import Manifest
+from linreg_dist.errors import RunFailedError, SpecError, StorageError
+from linreg_dist.model import LinearModel
+from linreg_dist.run.card import model_card
+from linreg_dist.run.folder import SUCCEEDED, RunFolder
+from linreg_dist.spec import JobSpec
+from linreg_dist.storage import final_patience, write_whole
+from linreg_dist.training.job import MAX_EXACT_COLUMNS, TrainJob
+from linreg_dist.training.room import describe_room
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A fitted model and what is said about it, in memory.
+
+    Attributes:
+        model: the model.
+        card: its README.md.
+        result: the document of result.json.
+        metrics: the lines of metrics.jsonl, if the worker could not write them.
+
+    """
+
+    model: LinearModel
+    card: str
+    result: dict[str, Any]
+    metrics: str | None
+
+    def write(self, folder: RunFolder) -> None:
+        """Write all but the result."""
+        self.model.save(folder.model)
+        write_whole(folder.model / "README.md", self.card)
+        if self.metrics is not None:
+            write_whole(folder.metrics_jsonl, self.metrics)
+
+
+@contextmanager
+def kept_if_refused(finished: Finished, folder: RunFolder) -> Iterator[None]:
+    """Wait longer for the store within the block; if it refuses, keep everything in the current directory.
+
+    Raises:
+        StorageError, SpecError: the store's refusal, which now says where the finished run is kept.
+        RunFailedError: the same of a disk, which is full for instance.
+
+    """
+    try:
+        with final_patience():
+            yield
+    except (StorageError, SpecError, OSError) as error:
+        kept = _keep(finished, folder.path.name)
+        unwritten = str(error)
+        kind: type[Exception] = type(error)
+        if isinstance(error, OSError):
+            kind = RunFailedError
+            unwritten = f"{folder.path} could not be written: {error}; {describe_room(folder.path)}"
+        raise kind(
+            f"{unwritten}\nNothing is lost: the finished model and its result are kept in {kept.path}, in "
+            f"the same layout. Copy them to {folder.path}, or run the same command again"
+        ) from error
+
+
+def _keep(finished: Finished, name: str) -> RunFolder:
+    for place in (Path.cwd(), Path(tempfile.mkdtemp(prefix="linreg_dist-"))):
+        folder = RunFolder(place / f"{name}-unsaved")
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            finished.write(folder)
+            folder.finish(finished.result)
+        except OSError:  # a directory that is read-only, or full: the other may do
+            continue
+        return folder
+    raise SpecError(
+        f"the finished model of {name} could be written neither to its storage nor here ({Path.cwd()} and "
+        f"{tempfile.gettempdir()}); make one of them writable, and run the same command again"
+    )
+
+
+def finish_job(
+    job: TrainJob, manifest: Manifest, folder: RunFolder, outcome: dict[str, Any], began: float
+) -> Finished:
+    """Make the model and the result of what the workers found.
+
+    Args:
+        job, manifest: what was run, on which data; of an update the manifest of all data.
+        folder: where it will be written.
+        outcome: of `fit`.
+        began: Unix time at which the run began.
+
+    """
+    spec = job.spec
+    versions = {"linreg_dist": __version__, "python": platform.python_version()}
+    versions |= {name: version(name) for name in ("torch", "ray", "pyarrow", "numpy")}
+    solver = {
+        "name": outcome["solver"],
+        "reason": _why_this_solver(spec, outcome["solver"]),
+        "epochs": outcome["epochs"],
+        "stopped": outcome["stopped"],
+        **outcome["choices"],
+    }
+    details = {
+        "name": spec.name,
+        "solver": solver,
+        "penalty": {"l1": spec.model.l1, "l2": spec.model.l2},
+        "loss": spec.model.loss,
+        "fit_intercept": spec.model.fit_intercept,
+        "rows": outcome["rows"],
+        "missing_values": outcome["missing"],
+        "metrics": outcome["metrics"],
+        "scaling": outcome["scaling"],
+        **outcome["documents"],
+        "data": {
+            "path": list(spec.data.paths),
+            "digest": manifest.digest,
+            "files": len(manifest.files),
+        },
+        "versions": versions,
+    }
+    encoding = Encoding.from_json(outcome["encoding"])
+    model = LinearModel(
+        np.asarray(outcome["coef"]),
+        np.asarray(outcome["intercept"]),
+        encoding,
+        job.columns.targets,
+        spec.data.missing,
+        details,
+    )
+    extra: dict[str, Any] = {}
+    if "tune" in outcome["documents"]:
+        extra["tune"] = outcome["documents"]["tune"]
+    if job.update_from is not None:
+        extra["update"] = {
+            "from": str(job.update_from.parent),
+            "files": len(job.manifest.files),
+            "rows": job.manifest.num_rows,
+        }
+    coefficients = list(zip(encoding.names, model.coef_KD[0].tolist(), strict=True))
+    card = model_card(spec.name, {**details, "targets": list(job.columns.targets)}, coefficients)
+    result = {
+        "status": SUCCEEDED,
+        "name": spec.name,
+        "solver": solver,
+        "model": str(folder.model),
+        "rows": outcome["rows"],
+        "missing_values": outcome["missing"],
+        "skipped_columns": job.columns.skipped,
+        "metrics": outcome["metrics"],
+        "timing": {
+            "startup_s": outcome["entered"] - began,
+            "train_s": outcome["left"] - outcome["entered"],
+            "read_s": outcome["read_s"],
+            "fit_s": outcome["train_s"],
+            "teardown_s": outcome["teardown_s"],
+            "total_s": time.time() - began,
+            "rows_per_s": outcome["rows_per_s"],
+        },
+        "num_workers": outcome["world_size"] if spec.scaling.max_workers else 0,
+        "worker_groups": outcome["groups"],
+        "stuck": outcome["stuck"],
+        "versions": versions,
+        **extra,
+        "error": None,
+    }
+    return Finished(model, card, result, outcome.get("unwritten_metrics"))
+
+
+def _why_this_solver(spec: JobSpec, solver: str) -> str:
+    if spec.solver.name != "auto":
+        return "chosen in the spec"
+    if solver == "exact":
+        return "auto: squared loss has an exact solution in one pass"
+    if spec.model.loss == "squared":
+        return f"auto: more than {MAX_EXACT_COLUMNS:,} columns after encoding are too many for a Gram matrix"
+    return f"auto: huber loss has no closed form{', and l1 no gradient' if solver == 'sgd' else ''}"
