@@ -17,13 +17,14 @@ import numpy as np
 from linreg_dist._version import __version__
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest
-from linreg_dist.errors import SpecError, StorageError
+from linreg_dist.errors import RunFailedError, SpecError, StorageError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.card import model_card
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.spec import JobSpec
 from linreg_dist.storage import final_patience, write_whole
 from linreg_dist.training.job import MAX_EXACT_COLUMNS, TrainJob
+from linreg_dist.training.room import describe_room
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,22 @@ def kept_if_refused(finished: Finished, folder: RunFolder) -> Iterator[None]:
 
     Raises:
         StorageError, SpecError: the store's refusal, which now says where the finished run is kept.
+        RunFailedError: the same of a disk, which is full for instance.
 
     """
     try:
         with final_patience():
             yield
-    except (StorageError, SpecError) as error:
+    except (StorageError, SpecError, OSError) as error:
         kept = _keep(finished, folder.path.name)
-        raise type(error)(
-            f"{error}\nNothing is lost: the finished model and its result are kept in {kept.path}, in the "
-            f"same layout. Copy them to {folder.path}, or run the same command again"
+        unwritten = str(error)
+        kind: type[Exception] = type(error)
+        if isinstance(error, OSError):
+            kind = RunFailedError
+            unwritten = f"{folder.path} could not be written: {error}; {describe_room(folder.path)}"
+        raise kind(
+            f"{unwritten}\nNothing is lost: the finished model and its result are kept in {kept.path}, in "
+            f"the same layout. Copy them to {folder.path}, or run the same command again"
         ) from error
 
 
@@ -165,6 +172,8 @@ def finish_job(
             "rows_per_s": outcome["rows_per_s"],
         },
         "num_workers": outcome["world_size"] if spec.scaling.max_workers else 0,
+        "worker_groups": outcome["groups"],
+        "stuck": outcome["stuck"],
         "versions": versions,
         **extra,
         "error": None,

@@ -198,11 +198,14 @@ def write_whole(location: Location, content: str | bytes) -> None:
         return
     # In the same directory, because a rename is atomic only within one file system.
     temporary = location.with_name(f".{location.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(location)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(location)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def upload_file(local: Path, target: ObjectPath) -> None:

@@ -19,6 +19,7 @@ from linreg_dist.stats.moments import Moments
 from linreg_dist.storage import Location, no_patience, one_line
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.prepare import OpenData
+from linreg_dist.training.room import describe_room
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,8 @@ class PartialMoments:
     def save(self, *, now: bool = False) -> None:
         """Write the lanes that changed, if ``run.checkpoint_every_s`` is over or at once.
 
-        An object store that does not answer is asked again at the next interval; the pass goes on.
+        An object store that does not answer, or a disk that is full, is asked again at the next interval; the
+        pass goes on, and each lane keeps the last whole file.
         """
         if not now and time.monotonic() - self._saved_at < self._every_s:
             return
@@ -117,8 +119,10 @@ class PartialMoments:
             try:
                 with no_patience():
                     save_artefact(artefact, self._path(lane))
-            except StorageError as error:
+            except (StorageError, OSError) as error:
                 why = one_line(error.__cause__ or error)
+                if isinstance(error, OSError):
+                    why += f"; {describe_room(self._folder)}"
                 logger.warning("the checkpoint of lane %d was not written, the pass goes on: %s", lane, why)
                 self._saved_at = time.monotonic()
                 return
