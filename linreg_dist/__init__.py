@@ -15,6 +15,7 @@ from linreg_dist.errors import (
     InterruptedRunError,
     LinregDistError,
     RunFailedError,
+    RunInUseError,
     SpecError,
     StorageError,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "LinregDistError",
     "Run",
     "RunFailedError",
+    "RunInUseError",
     "SpecError",
     "StorageError",
     "__version__",

@@ -8,6 +8,7 @@
     ├── ClusterError           4  the cluster is unreachable, unauthorised or too small (retryable)
     ├── StorageError           4  the storage does not answer (retryable)
     ├── RunFailedError         1  training started and could not finish
+    │   └── RunInUseError      1  another driver works on a run of this name
     └── InterruptedRunError  130  stopped by Ctrl-C or SIGTERM
 
 Catch the base class to handle all of them::
@@ -22,16 +23,19 @@ A message says what was found, what was expected and what to do about it; it may
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class LinregDistError(Exception):
     """Base of all errors raised on purpose; ``exit_code`` is what the command line returns for it.
 
     ``alone`` says that one worker of a group raised it while the others went on: they do not know of it, and
-    may be waiting for this one.
+    may be waiting for this one. ``stuck`` has a document for every worker that was found stuck before it.
     """
 
     exit_code = 1
     alone = False
+    stuck: tuple[dict[str, Any], ...] = ()
 
 
 class SpecError(LinregDistError):
@@ -66,6 +70,10 @@ class RunFailedError(LinregDistError):
     exit_code = 1
 
 
+class RunInUseError(RunFailedError):
+    """Another driver works on the run of this name; retryable once that one has ended."""
+
+
 class InterruptedRunError(LinregDistError):
     """The run was stopped from outside before it finished."""
 
@@ -81,14 +89,22 @@ _BY_NAME: dict[str, type[LinregDistError]] = {
         ClusterError,
         StorageError,
         RunFailedError,
+        RunInUseError,
         InterruptedRunError,
     )
 }
 
 
 def to_record(error: LinregDistError) -> dict[str, object]:
-    """Return ``{"type", "message", "exit_code"}``: the form in which an error crosses a process or a file."""
-    return {"type": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+    """Return ``{"type", "message", "exit_code"}``, and ``"stuck"`` if there were stuck workers: the form in
+    which an error crosses a process or a file.
+    """
+    record: dict[str, object] = {
+        "type": type(error).__name__,
+        "message": str(error),
+        "exit_code": error.exit_code,
+    }
+    return record | ({"stuck": list(error.stuck)} if error.stuck else {})
 
 
 def from_record(record: dict[str, object]) -> LinregDistError:

@@ -24,7 +24,7 @@ from linreg_dist.covariance import CoefficientCovariance
 from linreg_dist.data.encoding import Encoding, NumericColumn
 from linreg_dist.data.reader import category_codes, numeric_values
 from linreg_dist.errors import DataError, SpecError
-from linreg_dist.storage import ObjectPath, as_location, write_whole
+from linreg_dist.storage import ObjectPath, as_location, write_together
 
 FORMAT_VERSION = 1
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
@@ -195,14 +195,14 @@ class LinearModel:
     def save(self, folder: str | Path | ObjectPath) -> None:
         """Write ``model.safetensors``, ``config.json`` and, if there is one, ``covariance.safetensors``.
 
-        ``folder``, a path or a URI, is made if need be.
+        ``folder``, a path or a URI, is made if need be. On a file system an earlier model there is replaced
+        only when the first two are written.
         """
         covariance = self._find_covariance()
         path = as_location(folder)
         path.mkdir(parents=True, exist_ok=True)
         tensors = {"coef": np.ascontiguousarray(self.coef_KD), "intercept": self.intercept_K}
         metadata = {"format": "linreg_dist", "version": str(FORMAT_VERSION)}
-        write_whole(path / _WEIGHTS, save(tensors, metadata=metadata))
         config = {
             "format_version": FORMAT_VERSION,
             "model_type": "linear_regression",
@@ -212,7 +212,11 @@ class LinearModel:
             "feature_names": list(self.encoding.names),
             **self.details,
         }
-        write_whole(path / _CONFIG, json.dumps(config, indent=2) + "\n")
+        contents = {
+            _WEIGHTS: save(tensors, metadata),
+            _CONFIG: (json.dumps(config, indent=2) + "\n").encode(),
+        }
+        write_together(path, contents)
         if covariance is None:
             (path / _COVARIANCE).unlink(missing_ok=True)  # of an earlier model
         else:

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -77,23 +78,26 @@ class BlockCache:
         self._held.clear()
 
     def _write(self, index: int, block: Block) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        used = sum(entry.stat().st_size for entry in os.scandir(self._folder) if entry.name.endswith(_SUFFIX))
-        if used + block.nbytes > self._disk_bytes:
-            return
         rows = [block.x_ND.t(), block.y_NK.t(), *([] if block.w_N is None else [block.w_N[None]])]
         name = f"{index:08d}-{block.num_train}-{int(block.w_N is not None)}{_SUFFIX}"
         temporary = self._folder / f".{name}.{os.getpid()}.tmp"
         try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self._used() + block.nbytes > self._disk_bytes:
+                return
             with temporary.open("wb") as file:
                 np.save(file, torch.cat(rows).numpy(), allow_pickle=False)
             temporary.replace(self._folder / name)
         except OSError as error:  # a full disk costs time, not the job
             logger.warning("no more blocks are kept in %s: %s", self._folder, error)
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             self._disk_bytes = 0
             return
         self._files[index] = self._folder / name
+
+    def _used(self) -> int:
+        return sum(entry.stat().st_size for entry in os.scandir(self._folder) if entry.name.endswith(_SUFFIX))
 
 
 def remove_cache(folder: Path) -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from linreg_dist import liveness
 from linreg_dist.data.manifest import Manifest, RowGroup
 from linreg_dist.data.source import open_filesystem
 from linreg_dist.errors import DataError
@@ -78,17 +79,19 @@ class RowGroupReader:
         filesystem, path = open_filesystem(file.uri)
         # Hive columns are not in the file.
         dictionary = [name for name in self._dictionary if name in in_file]
+        where = self._manifest.where(group)
         local = isinstance(filesystem, fs.LocalFileSystem)
 
         def decode() -> Iterator[pa.Table]:
-            footer = self._footer(group.file)
-            with filesystem.open_input_file(path) as source:
+            with liveness.process.doing(f"reading {where}"), filesystem.open_input_file(path) as source:
+                footer = self._footer(group.file)
                 reader = pq.ParquetFile(
                     source, metadata=footer, read_dictionary=dictionary, pre_buffer=not local
                 )
                 for names in pieces:
                     stored = [name for name in names if name in in_file]
                     table = reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
+                    liveness.process.mark(f"reading {where}")
                     yield self._completed(table, names, group)
 
         try:
@@ -97,7 +100,7 @@ class RowGroupReader:
             else:  # a connection may break in the middle: then it is read again from the start
                 yield from retried(lambda: list(decode()), "read", file.uri)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"cannot read {self._manifest.where(group)}: {error}") from error
+            raise DataError(f"cannot read {where}: {error}") from error
 
     def _completed(self, table: pa.Table, names: Sequence[str], group: RowGroup) -> pa.Table:
         """Check the number of rows and add the hive columns."""

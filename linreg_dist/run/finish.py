@@ -165,6 +165,8 @@ def finish_job(
             "rows_per_s": outcome["rows_per_s"],
         },
         "num_workers": outcome["world_size"] if spec.scaling.max_workers else 0,
+        "worker_groups": outcome["groups"],
+        "stuck": outcome["stuck"],
         "versions": versions,
         **extra,
         "error": None,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from linreg_dist.errors import SpecError
+from linreg_dist.run import lock
 from linreg_dist.spec import JobSpec, diff_specs, load_spec, resolved_yaml, spec_hash
 from linreg_dist.storage import Location, as_location, copy_file, remove_tree, write_whole
 
@@ -103,13 +104,7 @@ class RunFolder:
 
         """
         if fresh and self.path.exists():
-            ours = self.job_yaml.exists() or self.result_json.exists()
-            if not ours and any(self.path.iterdir()):
-                raise SpecError(
-                    f"{self.path} is not a run's folder (it has no job.yaml): --fresh will not delete it; "
-                    f"choose another name or storage_path"
-                )
-            remove_tree(self.path)
+            self._clear()
         identity = {"spec": spec_hash(spec), "data": manifest_digest}
         if self.job_yaml.exists():
             self._refuse_other(spec, identity)
@@ -119,6 +114,25 @@ class RunFolder:
             self.result_json.unlink(missing_ok=True)
         self._record(spec, identity)
         return None
+
+    def _clear(self) -> None:
+        """Remove all but the lock, which the caller holds.
+
+        Raises:
+            SpecError: the folder is not a run's.
+
+        """
+        found = [path for path in self.path.iterdir() if not path.name.lstrip(".").startswith(lock.FILE)]
+        if found and not (self.job_yaml.exists() or self.result_json.exists()):
+            raise SpecError(
+                f"{self.path} is not a run's folder (it has no job.yaml): --fresh will not delete it; "
+                f"choose another name or storage_path"
+            )
+        for path in found:
+            if path.is_dir() and not (isinstance(path, Path) and path.is_symlink()):
+                remove_tree(path)
+            else:
+                path.unlink()
 
     def begin_update(self) -> None:
         """Keep what the finished run in this folder left, in ``history/<number>``, before it is updated in

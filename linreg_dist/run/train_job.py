@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import platform
+import _thread
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,17 +17,12 @@ from linreg_dist.covariance import FILE_NAME as COVARIANCE_FILE
 from linreg_dist.data.columns import Columns, bind_columns, check_columns
 from linreg_dist.data.manifest import Manifest, read_manifest
 from linreg_dist.data.plan import num_lanes
-from linreg_dist.errors import (
-    DataError,
-    InterruptedRunError,
-    LinregDistError,
-    SpecError,
-    StorageError,
-    to_record,
-)
+from linreg_dist.errors import DataError, LinregDistError, SpecError
 from linreg_dist.model import LinearModel
+from linreg_dist.run.failure import explain_unwritten, failed_result, record_failure, refusal_logged
 from linreg_dist.run.finish import finish_job, kept_if_refused
-from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder
+from linreg_dist.run.folder import SUCCEEDED, RunFolder
+from linreg_dist.run.lock import RunLock, hold_run
 from linreg_dist.run.update import Addition, plan_update
 from linreg_dist.spec import JobSpec, load_spec
 from linreg_dist.storage import (
@@ -38,10 +33,9 @@ from linreg_dist.storage import (
     no_patience,
     remove_tree,
 )
+from linreg_dist.training.first_pass import FOLDER as FIRST_PASS
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.partials import FOLDER as MOMENT_CHECKPOINTS
-
-logger = logging.getLogger(__name__)
 
 _MOMENTS_BYTES = 1 << 30  # of all lanes; at 4,096 columns one Gram matrix takes 128 MiB
 
@@ -101,19 +95,39 @@ def train(
         DataError: the data does not fit the spec.
         ClusterError: the cluster is unreachable or too small.
         StorageError: an object store does not answer; a finished model is kept in the current directory.
-        RunFailedError: training could not finish.
+        RunInUseError: another driver works on the run of this name.
+        RunFailedError: training could not finish, or another driver took the run over.
         InterruptedRunError: it was stopped by an interrupt.
 
     """
     checked = load_spec(spec, overrides)
     refuse_unavailable(checked)
     folder = RunFolder.of(checked)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    with hold_run(folder.path, on_loss=_thread.interrupt_main if in_main_thread else None) as lock:
+        try:
+            return _train(checked, folder, lock, fresh=fresh, verbose=verbose, watch=watch, update=update)
+        except KeyboardInterrupt:
+            lock.check()  # it may have come from there
+            raise
+
+
+def _train(
+    checked: JobSpec,
+    folder: RunFolder,
+    lock: RunLock,
+    *,
+    fresh: bool,
+    verbose: bool,
+    watch: Watcher | None,
+    update: str | Path | ObjectPath | None,
+) -> Run:
     began = time.time()
     try:
         manifest, columns = read_data(checked)
     except LinregDistError as error:
-        with _storage_failures_logged(folder, error):
-            folder.fail_early(_failed_result(checked, FAILED, to_record(error)))
+        with refusal_logged(folder, error):
+            folder.fail_early(failed_result(checked, error))
         raise
     addition = None if update is None else plan_update(update, checked, manifest, columns)
     if addition is not None and addition.is_empty:
@@ -122,33 +136,32 @@ def train(
     if in_place:
         folder.begin_update()
     else:
-        earlier = folder.begin(checked, manifest.digest, fresh=fresh)
+        with explain_unwritten(folder):
+            earlier = folder.begin(checked, manifest.digest, fresh=fresh)
         if earlier is not None:
             return Run(folder.path, earlier, already_finished=True)
     try:
         job = plan_job(checked, manifest, columns, folder, addition)
         outcome = _run_workers(job, folder, verbose=verbose, watch=watch)
         finished = finish_job(job, manifest, folder, outcome, began)
-        with kept_if_refused(finished, folder):
+        with explain_unwritten(folder), kept_if_refused(finished, folder):
+            lock.check()
             finished.write(folder)
-    except LinregDistError as error:
+            lock.check()
+            if not in_place:
+                _keep_statistics(job, folder)
+                folder.finish(finished.result)
+    except (Exception, KeyboardInterrupt) as error:
+        with refusal_logged(folder, error):
+            lock.check()  # what a driver that lost its run ran into is not the run's result
         if not in_place:  # where it is, the earlier result still stands
-            status = INTERRUPTED if isinstance(error, InterruptedRunError) else FAILED
-            _record_failure(folder, _failed_result(checked, status, to_record(error)), error)
+            record_failure(folder, checked, error)
         raise
-    except Exception as error:
-        if not in_place:
-            unexpected = {"type": type(error).__name__, "message": str(error), "exit_code": 1}
-            _record_failure(folder, _failed_result(checked, FAILED, unexpected), error)
-        raise
-    with kept_if_refused(finished, folder):
-        if in_place:
+    if in_place:
+        with explain_unwritten(folder), kept_if_refused(finished, folder):
             # The statistics last: until they are there, the same update would be made again, and not twice.
             folder.finish_update(checked, manifest.digest, finished.result)
             _keep_statistics(job, folder)
-        else:
-            _keep_statistics(job, folder)
-            folder.finish(finished.result)
     return Run(folder.path, finished.result)
 
 
@@ -275,7 +288,8 @@ def _keep_statistics(job: TrainJob, folder: RunFolder) -> None:
         move_file(job.pending_statistics, folder.statistics)
     if job.pending_covariance.exists():
         move_file(job.pending_covariance, folder.model / COVARIANCE_FILE)
-    remove_tree(job.run_dir / MOMENT_CHECKPOINTS, ignore_errors=True)
+    for used_up in (FIRST_PASS, MOMENT_CHECKPOINTS):
+        remove_tree(job.run_dir / used_up, ignore_errors=True)
 
 
 def _finished(run: Location) -> dict[str, Any]:
@@ -292,34 +306,3 @@ def _finished(run: Location) -> dict[str, Any]:
             "stand; run the job without --update"
         )
     return result
-
-
-def _record_failure(folder: RunFolder, result: dict[str, Any], error: Exception) -> None:
-    with _storage_failures_logged(folder, error):
-        folder.finish(result)
-
-
-@contextmanager
-def _storage_failures_logged(folder: RunFolder, error: Exception) -> Iterator[None]:
-    """Let a store that refuses the failed result not hide what went wrong before; do not wait for one that
-    is known not to answer.
-    """
-    try:
-        with no_patience() if isinstance(error, StorageError) else nullcontext():
-            yield
-    except (StorageError, SpecError) as refused:
-        logger.error("%s could not be written: %s", folder.result_json, refused)
-
-
-def _failed_result(spec: JobSpec, status: str, error: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "status": status,
-        "name": spec.name,
-        "solver": {"name": spec.solver.name},
-        "model": None,
-        "rows": None,
-        "metrics": None,
-        "timing": None,
-        "versions": {"linreg_dist": __version__, "python": platform.python_version()},
-        "error": error,
-    }

@@ -11,18 +11,25 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from linreg_dist.errors import ClusterError, InterruptedRunError, RunFailedError, StorageError, from_record
+from linreg_dist.errors import (
+    ClusterError,
+    InterruptedRunError,
+    LinregDistError,
+    RunFailedError,
+    from_record,
+)
+from linreg_dist.run.watch import GroupWatch, watch_group
 from linreg_dist.spec import JobSpec, is_uri
 from linreg_dist.storage import ObjectPath
 from linreg_dist.training.job import TrainJob
+from linreg_dist.training.watch import describe_stuck
 
 _CONNECT_TIMEOUT_S = 5.0
-_COLLECTIVE_TIMEOUT_S = (
-    120  # Ray's default is 30 minutes: a stuck rank should surface while somebody still looks
-)
+_MEETING_TIMEOUT_S = 120  # for new workers to find each other; Ray's default is 30 minutes
+_ABORT_TIMEOUT_S = 30.0
 
 
 @contextmanager
@@ -74,32 +81,26 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
     # trains.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     spec = job.spec
-    trainer = TorchTrainer(
-        train_loop_per_worker,
-        train_loop_config={"job": job},
-        torch_config=TorchConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=spec.scaling.num_workers,
-            use_gpu=spec.scaling.use_gpu,
-            resources_per_worker=dict(spec.scaling.resources_per_worker),
-        ),
-        run_config=ray.train.RunConfig(
-            name=spec.name,
-            **_ray_storage(job),
-            failure_config=ray.train.FailureConfig(max_failures=spec.run.max_failures),
-            worker_runtime_env={"env_vars": dict(spec.cluster.env)} if spec.cluster.env else None,
-            logging_config=ray.train.LoggingConfig(log_level="INFO" if verbose else "ERROR"),
-        ),
-    )
-    with _deadline(spec.run.timeout_s) as expired:
+    with watch_group(spec) as watch, _deadline(spec.run.timeout_s) as expired:
+        trainer = _our_trainer(TorchTrainer)(
+            train_loop_per_worker,
+            train_loop_config={"job": job, "board": watch.board if watch else None},
+            torch_config=TorchConfig(timeout_s=_MEETING_TIMEOUT_S),
+            scaling_config=_scaling_config(spec),
+            run_config=ray.train.RunConfig(
+                name=spec.name,
+                **_ray_storage(job),
+                failure_config=ray.train.FailureConfig(max_failures=spec.run.max_failures),
+                worker_runtime_env={"env_vars": dict(spec.cluster.env)} if spec.cluster.env else None,
+                logging_config=ray.train.LoggingConfig(log_level="INFO" if verbose else "ERROR"),
+            ),
+        )
         try:
             result = trainer.fit()
         except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
-            unreachable = _storage_error(error)
-            if unreachable is not None:
-                raise unreachable from error
-            raise RunFailedError(_why_failed(error, spec)) from error
+            raise _failure(error, spec, watch) from error
         except KeyboardInterrupt as error:
+            trainer.abort()
             if expired.is_set():
                 raise RunFailedError(
                     f"run.timeout_s of {spec.run.timeout_s:g} s is over; the run continues from its last "
@@ -112,6 +113,8 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
     if outcome["error"] is not None:
         raise from_record(outcome["error"])
     outcome["teardown_s"] = max(0.0, time.time() - outcome["left"])
+    outcome["groups"] = watch.group_sizes if watch else []
+    outcome["stuck"] = watch.reports if watch else []
     return outcome
 
 
@@ -130,10 +133,49 @@ def _ray_storage(job: TrainJob) -> dict[str, Any]:
     return {"storage_path": path, "storage_filesystem": filesystem}
 
 
-def _storage_error(error: BaseException) -> StorageError | None:
-    """Return the storage's failure that ended the workers, if one did."""
-    failures = getattr(error, "worker_failures", None) or {}
-    return next((cause for cause in failures.values() if isinstance(cause, StorageError)), None)
+def _scaling_config(spec: JobSpec) -> Any:
+    import ray.train
+
+    scaling = spec.scaling
+    options: dict[str, Any] = {}
+    if isinstance(scaling.num_workers, tuple):
+        options["elastic_resize_monitor_interval_s"] = scaling.elastic_resize_monitor_interval_s
+    return ray.train.ScalingConfig(
+        num_workers=scaling.num_workers,
+        use_gpu=scaling.use_gpu,
+        resources_per_worker=dict(scaling.resources_per_worker),
+        **options,
+    )
+
+
+def _our_trainer(trainer_class: Any) -> Any:
+    """Return Ray's trainer without two of its habits.
+
+    Its handler of Ctrl-C aborts the run and goes on to report a dead actor, which looks like a failed run:
+    here Ctrl-C interrupts as it does any other code. And its cleaner of placement groups asks "the" cluster
+    of this machine whether the controller is alive; where two run side by side that may be the other one,
+    which knows nothing of it, and the cleaner takes the workers' resources away in the midst of training.
+    Ray removes placement groups by itself when the actor that made them dies.
+    """
+    import ray
+
+    class Trainer(trainer_class):  # type: ignore[misc]  # Ray's classes are untyped
+        controller: Any = None
+
+        def _create_default_callbacks(self) -> list[Any]:
+            callbacks: list[Any] = super()._create_default_callbacks()
+            return [each for each in callbacks if type(each).__name__ != "PlacementGroupCleanerCallback"]
+
+        def _register_sigint_handler(self, controller: Any) -> None:
+            self.controller = controller
+
+        def abort(self) -> None:
+            """Stop the workers."""
+            if self.controller is not None:
+                with suppress(ray.exceptions.RayError):  # it ends with the actor's own death
+                    ray.get(self.controller.abort.remote(), timeout=_ABORT_TIMEOUT_S)
+
+    return Trainer
 
 
 def _quiet_ray() -> None:
@@ -264,14 +306,25 @@ def _deadline(timeout_s: float | None) -> Iterator[threading.Event]:
         timer.cancel()
 
 
-def _why_failed(error: BaseException, spec: JobSpec) -> str:
+def _failure(error: BaseException, spec: JobSpec, watch: GroupWatch | None) -> LinregDistError:
+    """Return what a failed fit is to be reported as, with all that is known of stuck workers."""
     failures = getattr(error, "worker_failures", None) or {}
-    lines = [f"worker {rank}: {_first_line(cause)}" for rank, cause in sorted(failures.items())]
-    detail = "; ".join(lines) if lines else _first_line(error)
-    return (
-        f"training failed after {spec.run.max_failures} retries (run.max_failures): {detail}. "
-        "Start the same job again to continue from its last checkpoint; -v shows Ray's log"
-    )
+    retried = f"training failed after {spec.run.max_failures} retries (run.max_failures)"
+    advice = "Start the same job again to continue from its last checkpoint; -v shows Ray's log"
+    ours = [cause for _, cause in sorted(failures.items()) if isinstance(cause, LinregDistError)]
+    if ours:
+        failed: LinregDistError = type(ours[0])(f"{retried}: {ours[0]}. {advice}")
+    else:
+        lines = [f"worker {rank}: {_first_line(cause)}" for rank, cause in sorted(failures.items())]
+        detail = "; ".join(lines) if lines else _first_line(error)
+        failed = RunFailedError(f"{retried}: {detail}. {advice}")
+    if watch is not None:
+        watch.close()
+        failed.stuck = tuple(watch.reports)
+        if failed.stuck:
+            told = "\n".join(describe_stuck(report, with_stack=True) for report in failed.stuck)
+            failed.args = (f"{failed}\n{told}",)
+    return failed
 
 
 def _first_line(error: BaseException) -> str:

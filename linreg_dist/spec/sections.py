@@ -284,6 +284,12 @@ class ScalingSpec(Section):
         "what is free where TMPDIR points.",
     )
 
+    elastic_resize_monitor_interval_s: Positive = Field(
+        default=60.0,
+        description="Seconds between looks whether an elastic job could have more workers, above 0; a "
+        "change restarts the workers from the last checkpoint.",
+    )
+
     @property
     def max_workers(self) -> int:
         """The largest number of workers asked for; 0 means in this process."""
@@ -324,6 +330,12 @@ class RunSpec(Section):
     )
     max_failures: Annotated[StrictInt, Field(ge=-1)] = Field(
         default=3, description="Worker or node losses to survive before the run fails; -1 is no limit."
+    )
+    stuck_after_s: Positive | None = Field(
+        default=105.0,
+        description="Seconds without progress after which a Ray worker is stuck: it is named with its node "
+        "and stack, ended, and retried as a lost one. It must be longer than the slowest row group takes to "
+        "read; waiting for other workers and computing do not count. null watches nothing.",
     )
     timeout_s: Positive | None = Field(
         default=None, description="Seconds after which the run is stopped and fails; null is no limit."

@@ -13,6 +13,7 @@ from linreg_dist.storage.paths import (
     move_file,
     remove_tree,
     upload_file,
+    write_together,
     write_whole,
 )
 from linreg_dist.storage.retry import final_patience, no_patience, one_line, retried
@@ -34,5 +35,6 @@ __all__ = [
     "split_query",
     "upload_file",
     "without_credentials",
+    "write_together",
     "write_whole",
 ]

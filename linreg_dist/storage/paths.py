@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -196,13 +196,28 @@ def write_whole(location: Location, content: str | bytes) -> None:
     if isinstance(location, ObjectPath):
         location.write_bytes(data)
         return
+    write_together(location.parent, {location.name: data})
+
+
+def write_together(folder: Location, contents: Mapping[str, bytes]) -> None:
+    """Write several files, each whole; on a file system none appears before all are written."""
+    if isinstance(folder, ObjectPath):
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+        return
     # In the same directory, because a rename is atomic only within one file system.
-    temporary = location.with_name(f".{location.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(location)
+    temporary = {name: folder / f".{name}.tmp" for name in contents}
+    try:
+        for name, content in contents.items():
+            with temporary[name].open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for name, path in temporary.items():
+            path.replace(folder / name)
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
 
 
 def upload_file(local: Path, target: ObjectPath) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -21,6 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from linreg_dist.storage import Background, Location, ObjectPath, remove_tree
+from linreg_dist.training.room import describe_room
+
+logger = logging.getLogger(__name__)
 
 _TENSORS = "state.safetensors"
 _PROGRESS = "progress.json"
@@ -76,7 +80,24 @@ class CheckpointStore:
         return self._background is not None and self._background.is_busy
 
     def save(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
-        """Write one checkpoint; it counts only once it is complete."""
+        """Write one checkpoint; it counts only once it is complete.
+
+        A checkpoint that cannot be written, as on a full disk, costs what would be repeated after a failure
+        and not the job: it is left out with a warning, and those before it stay.
+        """
+        try:
+            self._save(progress, tensors)
+        except OSError as error:
+            logger.warning(
+                "no checkpoint could be written to %s: %s; %s. Training goes on, and the last whole "
+                "checkpoint stays",
+                *(self._folder, error, describe_room(self._folder)),
+            )
+            if isinstance(self._folder, Path):
+                for torn in self._folder.glob(".epoch*.tmp"):
+                    shutil.rmtree(torn, ignore_errors=True)
+
+    def _save(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
         name = f"epoch{progress.epoch:06d}-step{progress.step:09d}"
         payload = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
         document = {**asdict(progress), "sha256": hashlib.sha256(payload).hexdigest()}

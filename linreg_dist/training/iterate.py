@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from linreg_dist import liveness
 from linreg_dist.data.plan import num_steps, plan_epoch
 from linreg_dist.data.summary import BlockSummary
 from linreg_dist.errors import RunFailedError
@@ -174,7 +175,11 @@ class _Iteration:
             return self.model
         wrapped: nn.Module = ray.train.torch.prepare_model(
             self.model,
-            parallel_strategy_kwargs={"broadcast_buffers": False, "gradient_as_bucket_view": True},
+            parallel_strategy_kwargs={
+                "broadcast_buffers": False,
+                "gradient_as_bucket_view": True,
+                "process_group": self.worker.group,
+            },
         )
         return wrapped
 
@@ -201,6 +206,7 @@ class _Iteration:
             alone = sync_every > 1
             state.epoch_sums += self._step(pieces, number, alone=alone)
             state.step += 1
+            liveness.process.mark(f"step {state.step} of epoch {state.epoch}")
             if self.averages:
                 state.mean_weights += (self._flat_weights() - state.mean_weights) / state.step
             if alone and (state.step % sync_every == 0 or state.step == self.steps):
@@ -231,9 +237,12 @@ class _Iteration:
         if alone and isinstance(self.wrapped, nn.parallel.DistributedDataParallel):
             with self.wrapped.no_sync():
                 self.wrapped(pieces).backward()
+            weight, squared = self.model.normalise_gradients()
         else:
-            self.wrapped(pieces).backward()
-        weight, squared = self.model.normalise_gradients()
+            loss = self.wrapped(pieces)
+            with self.worker.waiting():  # the backward pass adds up what the workers' forward passes found
+                loss.backward()
+                weight, squared = self.model.normalise_gradients()
         if not alone:  # alone, the others do not know of it yet: the average of the weights will tell them
             self._check_finite(squared)
         if weight > 0.0:
@@ -393,7 +402,8 @@ class _Iteration:
         tensors = {**self.model.linear.state_dict(), "mean_weights": state.mean_weights}
         if state.huber_scale is not None:
             tensors["huber_scale"] = torch.from_numpy(state.huber_scale)
-        self.checkpoints.save(progress, {**tensors, **optimizer_tensors(self.optimizer.optimizer)})
+        with liveness.process.doing("writing a checkpoint"):
+            self.checkpoints.save(progress, {**tensors, **optimizer_tensors(self.optimizer.optimizer)})
 
     def _resume(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
         """Continue where a checkpoint of this very job stands."""

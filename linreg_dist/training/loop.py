@@ -21,40 +21,65 @@ from linreg_dist.data.summary import RowCounts
 from linreg_dist.errors import LinregDistError, StorageError, to_record
 from linreg_dist.storage import final_patience
 from linreg_dist.training.evaluate import Evaluator
+from linreg_dist.training.faults import is_infrastructure
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.job import TrainJob, settle_solver
 from linreg_dist.training.prepare import OpenData, open_data, summarise
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.scaling import AffineScale
+from linreg_dist.training.watch import WorkerWatch, watched
 from linreg_dist.training.worker import Worker, join_group
+
+_PATIENCE_S = 24 * 3600.0
+_UNWATCHED_PATIENCE_S = 1800.0
 
 
 def train_loop_per_worker(config: dict[str, Any]) -> dict[str, Any]:
     """Train one job and return its outcome as plain numbers.
 
     Errors of the user or the data are part of the outcome (``{"error": …}``), agreed on by all workers: Ray
-    would retry an exception ``max_failures`` times, and peers would wait for the one that raised. Anything
-    else is raised, and Ray restarts the group.
+    would retry an exception ``max_failures`` times, and peers would wait for the one that raised. What comes
+    from the machines is raised, and Ray restarts the group.
 
     Args:
-        config: ``{"job": TrainJob}``.
+        config: ``{"job": TrainJob}``, and with Ray workers ``"board"``, the handle of a `Board`.
 
     """
     entered = time.time()
     job: TrainJob = config["job"]
-    worker = join_group()
+    stuck_after_s = job.spec.run.stuck_after_s
+    # Where nobody watches, only the exchange itself can notice that a worker does not come: Ray's default.
+    worker = join_group(_UNWATCHED_PATIENCE_S if stuck_after_s is None else _PATIENCE_S)
     if job.solver != "exact":
         # torch's first optimizer imports its compiler, which takes a second: meanwhile the data is read.
         threading.Thread(target=importlib.import_module, args=("torch._dynamo",), daemon=True).start()
-    try:
-        outcome = _train(worker, job)
-    except LinregDistError as error:
-        if worker.world_size > 1 and error.alone:
-            raise  # the others are at work still: only the end of the group keeps them from waiting
-        if job.spec.scaling.max_workers > 0 and isinstance(error, StorageError):
-            raise  # Ray starts the group again, which goes on from its checkpoints
-        outcome = {"error": to_record(error)}
+    with watched(config.get("board"), stuck_after_s, worker.rank, worker.world_size) as watch:
+        earlier = watch.fatal() if watch else None
+        outcome = {"error": earlier} if earlier else _train_or_fail(worker, job, watch)
     return {**outcome, "entered": entered, "left": time.time(), "world_size": worker.world_size}
+
+
+def _train_or_fail(worker: Worker, job: TrainJob, watch: WorkerWatch | None) -> dict[str, Any]:
+    """Return the outcome, or the error that all workers agreed on.
+
+    What one worker runs into alone is raised: the others are at work still, and only the end of the group
+    keeps them from waiting. Ray then retries; where that would only repeat the error, the next group is told
+    to give it back at once.
+    """
+    try:
+        return _train(worker, job)
+    except LinregDistError as error:
+        if isinstance(error, StorageError) and job.spec.scaling.max_workers > 0:
+            raise  # Ray starts the group again, which goes on from its checkpoints
+        if worker.world_size == 1 or not error.alone:
+            return {"error": to_record(error)}
+        if watch and not is_infrastructure(error.__cause__):
+            watch.fail(error)
+        raise
+    except Exception as error:
+        if watch and not is_infrastructure(error):
+            watch.fail(error)
+        raise
 
 
 def _train(worker: Worker, job: TrainJob) -> dict[str, Any]:
@@ -103,26 +128,21 @@ def _iterative(
 
 
 def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, started: float) -> dict[str, Any]:
-    from linreg_dist.stats.artefact import save_artefact
     from linreg_dist.training.exact import fit_exactly, metrics_of
     from linreg_dist.training.moment_metrics import NOT_KEPT, NOT_READ
     from linreg_dist.training.moment_sums import check_sums, gather_moments
     from linreg_dist.training.row_counts import total_counts
-    from linreg_dist.training.statistics import add_earlier, artefact_of, sums_of
+    from linreg_dist.training.statistics import add_earlier, artefact_of, save_statistics, sums_of
 
     sums = gather_moments(worker, job, data, log)
     artefact = add_earlier(worker, job, artefact_of(job, data, sums))
     sums = sums_of(artefact, sums.groups)
     check_sums(job, sums)
-    # Others wait for rank 0 no longer than a collective takes to time out.
-    patience = final_patience if worker.world_size == 1 else contextlib.nullcontext
-    if worker.rank == 0:
-        with patience():
-            save_artefact(artefact, job.pending_statistics)
+    worker.together(lambda: save_statistics(artefact, job) if worker.rank == 0 else None)
     read_s = time.perf_counter() - started
     fit = fit_exactly(worker, job, data, sums, log, read_s)
     if worker.rank == 0:  # by file: it can be a hundred times as large as all else that a worker returns
-        with patience():
+        with final_patience():
             job.pending_covariance.unlink(missing_ok=True)
             if fit.covariance is not None:
                 fit.covariance.save(job.pending_covariance)

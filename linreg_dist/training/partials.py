@@ -19,6 +19,7 @@ from linreg_dist.stats.moments import Moments
 from linreg_dist.storage import Location, no_patience, one_line
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.prepare import OpenData
+from linreg_dist.training.room import describe_room
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json
 
 logger = logging.getLogger(__name__)
@@ -100,10 +101,22 @@ class PartialMoments:
     def save(self, *, now: bool = False) -> None:
         """Write the lanes that changed, if ``run.checkpoint_every_s`` is over or at once.
 
-        An object store that does not answer is asked again at the next interval; the pass goes on.
+        What cannot be written, as on a full disk or to a store that does not answer, is tried again the next
+        time; each lane keeps the last whole file.
         """
         if not now and time.monotonic() - self._saved_at < self._every_s:
             return
+        self._saved_at = time.monotonic()
+        try:
+            self._save()
+        except (OSError, StorageError) as error:
+            logger.warning(
+                "no checkpoint could be written to %s: %s; %s. The pass goes on, and what was written "
+                "before stays",
+                *(self._folder, one_line(error.__cause__ or error), describe_room(self._folder)),
+            )
+
+    def _save(self) -> None:
         for lane, (part, num_groups) in self._noted.items():
             artefact = Artefact(
                 moments=part.validation,
@@ -114,16 +127,9 @@ class PartialMoments:
                     "counts": {str(index): counts_to_json(counts) for index, counts in part.counts.items()},
                 },
             )
-            try:
-                with no_patience():
-                    save_artefact(artefact, self._path(lane))
-            except StorageError as error:
-                why = one_line(error.__cause__ or error)
-                logger.warning("the checkpoint of lane %d was not written, the pass goes on: %s", lane, why)
-                self._saved_at = time.monotonic()
-                return
+            with no_patience():
+                save_artefact(artefact, self._path(lane))
         self._noted.clear()
-        self._saved_at = time.monotonic()
 
     def _path(self, lane: int) -> Location:
         return self._folder / f"lane-{lane:04d}.safetensors"

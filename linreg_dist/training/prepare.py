@@ -25,6 +25,7 @@ from linreg_dist.data.rows import RowSelector, decode_columns, missing_report
 from linreg_dist.data.store import BlockStore, bounded_map
 from linreg_dist.data.summary import BlockSummary, LevelScan, RowCounts
 from linreg_dist.errors import DataError
+from linreg_dist.training.first_pass import KeptEncoding, PartialSummaries
 from linreg_dist.training.job import TrainJob, settle_solver
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.worker import Worker
@@ -82,7 +83,12 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.flo
             levels.
 
     """
-    encoding = _complete_encoding(worker, job, log)
+    kept = KeptEncoding(job)
+    encoding = job.encoding or worker.gather(kept.restore() if worker.rank == 0 else None)[0]
+    if encoding is None:
+        encoding = _complete_encoding(worker, job, log)
+        if worker.rank == 0:
+            kept.keep(encoding)
     shift = _pilot_shift(worker, job, encoding)
     builder = _builder(job, encoding, shift, dtype)
     folder = default_cache_folder(job.fingerprint)
@@ -114,10 +120,11 @@ def summarise(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog) ->
     def empty() -> BlockSummary:
         return BlockSummary.empty(data.encoding.num_encoded, len(job.columns.targets))
 
-    summary = merge_lanes(
-        collect_by_lane(worker, job, lambda order: data.store.map(summarise_one, order), empty, log, "read"),
-        empty(),
-    )
+    def read(order: list[int]) -> Iterator[BlockSummary]:
+        return data.store.map(summarise_one, order)
+
+    partials = PartialSummaries(job, data.encoding, data.shift)
+    summary = merge_lanes(collect_by_lane(worker, job, read, empty, log, "read", partials), empty())
     check_counts(job, summary.counts)
     check_weight(job, summary.counts, summary.y.weight)
     return summary
@@ -126,8 +133,6 @@ def summarise(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog) ->
 def _complete_encoding(worker: Worker, job: TrainJob, log: MetricsLog) -> Encoding:
     """Return the encoding, after a pass over the data where levels or means have to be found."""
     data, columns = job.spec.data, job.columns
-    if job.encoding is not None:
-        return job.encoding
     needs_levels = any(levels is None for levels in columns.categorical.values())
     means = data.missing == "mean"
     scan = LevelScan()

@@ -15,6 +15,7 @@ from typing import Any
 
 from linreg_dist.errors import LinregDistError
 from linreg_dist.storage import Background, Location, ObjectPath, write_whole
+from linreg_dist.training.room import describe_room
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +34,11 @@ class MetricsLog:
     """
 
     def __init__(self, path: Location | None) -> None:
-        self._file = path.open("w", buffering=1) if isinstance(path, Path) else None
+        # Unbuffered: a line that a full disk refuses must not come back at the next one, or at the end.
+        self._file = path.open("wb", buffering=0) if isinstance(path, Path) else None
         self._object = _ObjectLines(path) if isinstance(path, ObjectPath) else None
+        self._path = path
+        self._full = False
         self._last_tick = time.monotonic()
 
     @property
@@ -50,12 +54,19 @@ class MetricsLog:
             self._object.close()
 
     def line(self, document: dict[str, Any]) -> None:
-        """Write one line."""
+        """Write one line; one that a full disk refuses is left out, since no run is worth it."""
         text = json.dumps(document) + "\n"
-        if self._file:
-            self._file.write(text)
         if self._object:
             self._object.add(text)
+        if not self._file:
+            return
+        try:
+            self._file.write(text.encode())
+            self._full = False
+        except OSError as error:
+            if not self._full and self._path:
+                logger.warning("%s is incomplete: %s; %s", self._path, error, describe_room(self._path))
+            self._full = True
 
     def tick_due(self) -> bool:
         """Return whether a tick would be written now; workers that write nothing never say so."""

@@ -16,13 +16,15 @@ from typing import Any
 from linreg_dist.data.columns import Columns
 from linreg_dist.data.manifest import Manifest, ParquetFileInfo
 from linreg_dist.data.summary import RowCounts
-from linreg_dist.errors import DataError
+from linreg_dist.errors import DataError, RunFailedError
 from linreg_dist.spec import JobSpec
-from linreg_dist.stats.artefact import Artefact, load_artefact, merge_artefacts
+from linreg_dist.stats.artefact import Artefact, load_artefact, merge_artefacts, save_artefact
 from linreg_dist.stats.moments import Moments
+from linreg_dist.storage import final_patience
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.moment_sums import ExactSums
 from linreg_dist.training.prepare import OpenData
+from linreg_dist.training.room import describe_room
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json, total_counts
 from linreg_dist.training.worker import Worker
 
@@ -139,3 +141,22 @@ def _ranges(numbers: Iterable[int]) -> list[list[int]]:
         else:
             ranges.append([number, number + 1])
     return ranges
+
+
+def save_statistics(artefact: Artefact, job: TrainJob) -> None:
+    """Write what counts as the run's statistics once it has succeeded.
+
+    Raises:
+        RunFailedError: there is no room for it.
+        StorageError: an object store does not answer.
+
+    """
+    try:
+        with final_patience():
+            save_artefact(artefact, job.pending_statistics)
+    except OSError as error:
+        raise RunFailedError(
+            f"the statistics could not be written to {job.pending_statistics}: {error}; "
+            f"{describe_room(job.pending_statistics)}. Make room and start the same job again: it continues "
+            "from the sums that it has written"
+        ) from error

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import torch
 import torch.distributed as dist
 
+from linreg_dist import liveness
 from linreg_dist.errors import LinregDistError, from_record, to_record
 
 T = TypeVar("T")
@@ -28,6 +31,7 @@ class Worker:
         world_size: number of workers.
         device: where the arithmetic runs.
         num_threads: threads for decoding and arithmetic, this worker's share of its node's cores.
+        group: what the workers talk over; None is torch's default group.
 
     """
 
@@ -35,13 +39,19 @@ class Worker:
     world_size: int
     device: torch.device
     num_threads: int
+    group: dist.ProcessGroup | None = None
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Say for the time of a ``with`` block that this worker waits for the others."""
+        return liveness.process.waiting("waiting for the other workers")
 
     def gather(self, item: T) -> list[T]:
         """Return every worker's ``item``, by rank. Every worker must call it."""
         if self.world_size == 1:
             return [item]
         gathered: list[Any] = [None] * self.world_size
-        dist.all_gather_object(gathered, item)
+        with self.waiting():
+            dist.all_gather_object(gathered, item, group=self.group)
         return gathered
 
     def together(self, function: Callable[[], T]) -> list[T]:
@@ -70,18 +80,21 @@ class Worker:
         """Return the element-wise sum of ``values`` (float64) over all workers."""
         if self.world_size > 1:
             on_device = values.to(self.device)
-            dist.all_reduce(on_device)
-            return on_device.cpu()
+            with self.waiting():
+                dist.all_reduce(on_device, group=self.group)
+                return on_device.cpu()
         return values
 
 
-def join_group(num_local_threads: int | None = None) -> Worker:
+def join_group(patience_s: float, num_local_threads: int | None = None) -> Worker:
     """Describe this process as Ray Train sees it and give its libraries their share of the cores.
 
     Ray sets ``OMP_NUM_THREADS`` from the CPU share, which pyarrow also obeys; we run our own threads over row
     groups and slices, so each library call stays on the thread that makes it.
 
     Args:
+        patience_s: how long one worker waits for the others in an exchange. Passes over much data end at
+            different times, so it is long, and stuck workers are found by `watch`.
         num_local_threads: threads in local mode, default all cores this process may use.
 
     """
@@ -102,6 +115,7 @@ def join_group(num_local_threads: int | None = None) -> Worker:
         world_size=world_size,
         device=ray.train.torch.get_device(),
         num_threads=threads,
+        group=dist.new_group(timeout=timedelta(seconds=patience_s)) if world_size > 1 else None,
     )
 
 

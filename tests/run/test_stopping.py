@@ -18,13 +18,19 @@ from tests.run.conftest import write_parts
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("notice", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_stopped_continues_where_it_was(tmp_path: Path, notice: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("notice", "num_workers"),
+    [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGTERM, 1), (signal.SIGINT, 1)],
+)
+def test_a_run_that_is_stopped_continues_where_it_was(
+    tmp_path: Path, notice: signal.Signals, num_workers: int
+) -> None:
     write_parts(tmp_path / "data", [3000, 3000])
     spec = {
         "name": "job",
         "data": {"path": str(tmp_path / "data"), "target": "y"},
         "solver": {"name": "sgd", "epochs": 300, "global_batch_size": 500, "early_stop": None},
+        "scaling": {"num_workers": num_workers},
         "run": {"storage_path": str(tmp_path / "runs"), "checkpoint_every_s": 0.1},
     }
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(spec))
@@ -36,14 +42,17 @@ def test_a_run_that_is_stopped_continues_where_it_was(tmp_path: Path, notice: si
         assert time.monotonic() < deadline
         time.sleep(0.05)  # until the first checkpoint is there
     process.send_signal(notice)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     result = json.loads((tmp_path / "runs/job/result.json").read_text())
     assert result["status"] == "interrupted"
     assert "Traceback" not in errors
 
-    continued = lr.train(tmp_path / "job.yaml")
+    assert not (tmp_path / "runs/job/lock.json").exists()
+
+    here = {"scaling.num_workers": 0}  # which is the same job: where it runs does not change the answer
+    continued = lr.train(tmp_path / "job.yaml", here)
     assert continued.result["status"] == "succeeded"
-    undisturbed = lr.train(spec, {"name": "undisturbed"})
-    np.testing.assert_allclose(continued.model.coef_, undisturbed.model.coef_, rtol=1e-12)
+    undisturbed = lr.train(spec, {"name": "undisturbed", **here})
+    np.testing.assert_allclose(continued.model.coef_, undisturbed.model.coef_, rtol=1e-10)
     assert continued.result["solver"]["epochs"] == 300

@@ -1,0 +1,83 @@
+"""What a run that did not succeed leaves: a result.json that says why."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from linreg_dist._version import __version__
+from linreg_dist.errors import (
+    InterruptedRunError,
+    LinregDistError,
+    RunFailedError,
+    SpecError,
+    StorageError,
+    to_record,
+)
+from linreg_dist.run.folder import FAILED, INTERRUPTED, RunFolder
+from linreg_dist.spec import JobSpec
+from linreg_dist.storage import no_patience
+from linreg_dist.training.room import describe_room
+
+logger = logging.getLogger(__name__)
+
+
+def failed_result(spec: JobSpec, error: BaseException) -> dict[str, Any]:
+    """Return the result document of a run that ``error`` ended."""
+    interrupted = isinstance(error, InterruptedRunError | KeyboardInterrupt)
+    record = (
+        to_record(error)
+        if isinstance(error, LinregDistError)
+        else {"type": type(error).__name__, "message": str(error), "exit_code": 130 if interrupted else 1}
+    )
+    return {
+        "status": INTERRUPTED if interrupted else FAILED,
+        "name": spec.name,
+        "solver": {"name": spec.solver.name},
+        "model": None,
+        "rows": None,
+        "metrics": None,
+        "timing": None,
+        "versions": {"linreg_dist": __version__, "python": platform.python_version()},
+        "error": record,
+    }
+
+
+@contextmanager
+def explain_unwritten(folder: RunFolder) -> Iterator[None]:
+    """Turn the failure to write a run's files, as on a full disk, into what a user can act on.
+
+    Raises:
+        RunFailedError: names the file and the bytes that are free.
+
+    """
+    try:
+        yield
+    except OSError as error:
+        file = error.filename or folder.path
+        raise RunFailedError(
+            f"the run's files could not be written: {file}: {error.strerror or error}; "
+            f"{describe_room(folder.path)}. Make room and start the same job again: it continues from its "
+            "last checkpoint"
+        ) from error
+
+
+def record_failure(folder: RunFolder, spec: JobSpec, error: BaseException) -> None:
+    """Write result.json; a disk that is full must not hide what went wrong before."""
+    with refusal_logged(folder, error):
+        folder.finish(failed_result(spec, error))
+
+
+@contextmanager
+def refusal_logged(folder: RunFolder, error: BaseException) -> Iterator[None]:
+    """Let storage that refuses what is written within the block not hide ``error``, which came before; and do
+    not wait for a store that is known not to answer.
+    """
+    try:
+        with no_patience() if isinstance(error, StorageError) else nullcontext():
+            yield
+    except (OSError, StorageError, SpecError) as refused:
+        logger.error("%s could not be written: %s", folder.result_json, refused)
