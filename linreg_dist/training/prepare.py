@@ -93,7 +93,8 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.flo
     builder = _builder(job, encoding, shift, dtype)
     folder = default_cache_folder(job.fingerprint)
     settled = settle_solver(job, encoding.num_encoded)
-    cache = BlockCache(_memory_budget(settled, worker), _disk_budget(settled, folder), folder)
+    row_nbytes = (encoding.num_encoded + len(job.columns.targets)) * np.dtype(dtype).itemsize
+    cache = BlockCache(_memory_budget(settled, worker, row_nbytes), _disk_budget(settled, folder), folder)
     store = BlockStore(
         job.manifest,
         builder,
@@ -364,17 +365,19 @@ def check_weight(job: TrainJob, counts: RowCounts, sum_w: float) -> None:
         )
 
 
-def _memory_budget(job: TrainJob, worker: Worker) -> int:
+def _memory_budget(job: TrainJob, worker: Worker, row_nbytes: int) -> int:
     """Return the bytes this worker may keep: the spec's, or a share of half of what the machine has free.
 
-    The exact solver reads its rows once. It keeps a little, so that small data gets a mean absolute error,
-    which takes a second look; for large data the memory alone would cost about as much as the reading.
+    The exact solver reads its rows once. It keeps small data alone, so that this gets a mean absolute error,
+    which takes a second look; for large data the memory by itself would cost about as much as the reading.
     """
     chosen = job.spec.scaling.memory_budget_bytes
     if chosen is not None:
         return chosen
     if _reads_once(job):
-        return _SMALL_DATA_BYTES
+        # A part of the blocks would be of no use: the second look is taken if every block is there.
+        all_blocks = job.manifest.num_rows * row_nbytes // worker.world_size
+        return _SMALL_DATA_BYTES if all_blocks <= _SMALL_DATA_BYTES else 0
     free = _available_bytes()
     cores = len(os.sched_getaffinity(0))
     share = min(1.0, worker.num_threads / cores) if worker.world_size > 1 else 1.0

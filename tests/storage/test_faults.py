@@ -15,7 +15,7 @@ import pytest
 
 import linreg_dist as lr
 from linreg_dist.cli.main import run as run_cli
-from linreg_dist.data.reader import RowGroupReader
+from linreg_dist.data.block import BlockBuilder
 from linreg_dist.storage import ObjectPath
 from linreg_dist.training.iterate import _Iteration
 from tests.run.conftest import write_parts
@@ -230,16 +230,16 @@ def test_a_bucket_for_runs_that_is_not_there(data: str) -> None:
 def test_data_that_stops_coming_ends_the_run_so_that_it_can_go_on(
     store: Store, data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, outage = RowGroupReader.read, ExitStack()
+    build, outage = BlockBuilder.build, ExitStack()
 
-    def read_until_outage(self: RowGroupReader, group: Any) -> Any:
+    def build_until_outage(self: BlockBuilder, group: Any) -> Any:
         if group.index == 3:
             outage.enter_context(store.proxy.fault(Fault("/lab/data", reset_after=-1)))
-        return read(self, group)
+        return build(self, group)
 
     spec = spec_of(data, f"{store.uri}/runs", solver=SGD)
     with outage, monkeypatch.context() as patch:
-        patch.setattr(RowGroupReader, "read", read_until_outage)
+        patch.setattr(BlockBuilder, "build", build_until_outage)
         with pytest.raises(lr.StorageError, match=r"bucket 'lab', key 'data/part-\d\.parquet'"):
             lr.train(spec)
     result = json.loads(store.read("runs/job/result.json"))
