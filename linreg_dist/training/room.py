@@ -11,7 +11,7 @@ from linreg_dist.storage import Location
 def describe_room(path: Location) -> str:
     """Return how many bytes are free where ``path`` is to lie, as text for a message."""
     if not isinstance(path, Path):
-        return "an object store has no bound of its own"
+        return "it is an object store"
     place = next((folder for folder in (path, *path.parents) if folder.exists()), None)
     try:
         usage = shutil.disk_usage(place or "/")
