@@ -11,24 +11,27 @@ Legend: N rows, D features, K targets, Z = D + K, S rows of one slice.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 
-# Bytes of the float64 scratch slice. Measured on an AVX-512 core with 1 MiB of L2 (float32 columns, one
-# thread), Mrow/s:
+# Bytes of the float64 scratch slice. Measured on an AVX-512 core with 1 MiB of L2 (float32 columns, mean 0,
+# one thread, the best panels for each), Mrow/s:
 #            Z = 9    33    129    257
-#   0.5 MiB     39   9.0   1.26   0.45
-#     1 MiB     64   9.6   1.38   0.46
-#     2 MiB     70  10.0   1.42   0.45
-# 1 MiB is within a few percent of the best everywhere and leaves the last-level cache to the decoder beside
-# us.
-SLICE_BYTES = 1 << 20
+#   0.5 MiB     52   8.1   1.21   0.41
+#     1 MiB     56   9.1   1.34   0.43
+#     2 MiB     65   9.4   1.39   0.43
+#     4 MiB     70   8.6   1.47   0.46
+# 2 MiB is near the best everywhere and leaves the last-level cache to the decoder beside us.
+SLICE_BYTES = 2 << 20
 
 # On a GPU a slice must be long enough to fill the device; it is a bound on scratch memory, not a cache size.
 GPU_SLICE_BYTES = 256 << 20
 
 # A Gram matrix is symmetric and torch has no `syrk`: row panels of the upper triangle save up to half of the
-# multiplications (Z = 257: 0.34 -> 0.46 Mrow/s). Narrower panels lose more in GEMM efficiency than they save.
-PANEL_COLUMNS = 64
+# multiplications, Z = 257: 0.30 -> 0.43 Mrow/s. Narrower panels lose more in GEMM efficiency than they save.
+PANEL_COLUMNS, NARROW_PANEL_COLUMNS = 32, 16
+_NARROW = 64
 
 _MIN_SLICE_ROWS = 256
 _PILOT_ROWS = 256
@@ -45,16 +48,25 @@ def pilot_shift(x_ND: torch.Tensor, y_NK: torch.Tensor) -> torch.Tensor:
 
     Any shift gives the same moments in exact arithmetic; one near the mean keeps the digits that
     ``X'X - n m m'`` would cancel. A constant column gets exactly its value, so its variance comes out
-    exactly zero.
+    exactly zero. Where no column's mean is larger than its standard deviation there is but one bit to lose,
+    and the shift is zero, which costs nothing to subtract.
     """
     step = max(1, -(-x_ND.shape[0] // _PILOT_ROWS))
     sample_SZ = torch.cat([x_ND[::step].double(), y_NK[::step].double()], dim=1)
     first_Z = sample_SZ[0]
-    return first_Z + (sample_SZ - first_Z).mean(dim=0)
+    centred_SZ = sample_SZ - first_Z
+    mean_Z = centred_SZ.mean(dim=0)
+    shift_Z = first_Z + mean_Z
+    spread_Z = (centred_SZ - mean_Z).square().mean(dim=0).sqrt()
+    return torch.zeros_like(shift_Z) if bool((shift_Z.abs() <= spread_Z).all()) else shift_Z
 
 
 def shifted_sums(
-    x_ND: torch.Tensor, y_NK: torch.Tensor, shift_Z: torch.Tensor, w_N: torch.Tensor | None = None
+    x_ND: torch.Tensor,
+    y_NK: torch.Tensor,
+    shift_Z: torch.Tensor,
+    w_N: torch.Tensor | None = None,
+    spans: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ``Σ w (z - shift)(z - shift)'`` and ``Σ w (z - shift)`` of the rows z = [x, y], in float64.
 
@@ -63,33 +75,38 @@ def shifted_sums(
         y_NK: targets, likewise, on the same device.
         shift_Z: the point to sum around, float64, (D + K,).
         w_N: row weights, finite and not negative; None means 1.
+        spans: half-open ranges of the rows to sum; None means all.
 
     Returns:
         gram_ZZ (symmetric) and sum_Z, float64, on the device of ``x_ND``.
 
     """
-    num_rows, num_features = x_ND.shape
+    num_features = x_ND.shape[1]
     num_columns = num_features + y_NK.shape[1]
     device = x_ND.device
-    step = min(slice_rows(num_columns, device), max(num_rows, 1))
+    spans = [(0, x_ND.shape[0])] if spans is None else spans
+    step = min(slice_rows(num_columns, device), max(sum(stop - start for start, stop in spans), 1))
     scratch_ZS = torch.empty((num_columns, step), dtype=torch.float64, device=device)
     gram_ZZ = torch.zeros((num_columns, num_columns), dtype=torch.float64, device=device)
     sum_Z = torch.zeros(num_columns, dtype=torch.float64, device=device)
     shift_Z1 = shift_Z[:, None]
-    root_w_N = None if w_N is None else w_N.double().sqrt()
-    for start in range(0, num_rows, step):
-        stop = min(start + step, num_rows)
-        z_ZS = scratch_ZS[:, : stop - start]
+    is_shifted = bool(shift_Z.any())
+    # Ranges are put side by side in their own type first: few wide copies cost less than many short ones.
+    beside_ZS = torch.empty((num_columns, step if len(spans) > 1 else 0), dtype=x_ND.dtype, device=device)
+    for pieces in _slices(spans, step):
+        filled = sum(stop - start for start, stop in pieces)
         # copy_ then sub_ beats one mixed-dtype subtraction: the widening copy is vectorised, the rest is in
         # cache.
-        z_ZS[:num_features].copy_(x_ND[start:stop].T)
-        z_ZS[num_features:].copy_(y_NK[start:stop].T)
-        z_ZS.sub_(shift_Z1)
-        if root_w_N is None:
+        scratch_ZS[:num_features, :filled].copy_(_columns(x_ND.T, pieces, beside_ZS[:num_features]))
+        scratch_ZS[num_features:, :filled].copy_(_columns(y_NK.T, pieces, beside_ZS[num_features:]))
+        z_ZS = scratch_ZS[:, :filled]
+        if is_shifted:
+            z_ZS.sub_(shift_Z1)
+        if w_N is None:
             sum_Z += z_ZS.sum(dim=1)
         else:
             # √w on both factors keeps the product symmetric and needs no second scratch slice.
-            root_w_S = root_w_N[start:stop]
+            root_w_S = torch.cat([w_N[start:stop] for start, stop in pieces]).double().sqrt()
             z_ZS.mul_(root_w_S)
             sum_Z += z_ZS @ root_w_S
         _add_upper_gram(gram_ZZ, z_ZS)
@@ -98,8 +115,40 @@ def shifted_sums(
     return gram_ZZ, sum_Z
 
 
+def _columns(
+    matrix_DN: torch.Tensor, pieces: Sequence[tuple[int, int]], buffer_DS: torch.Tensor
+) -> torch.Tensor:
+    """Return some ranges of columns side by side, in ``buffer_DS`` if types agree; a single one is a view."""
+    views = [matrix_DN.narrow(1, start, stop - start) for start, stop in pieces]
+    if len(views) == 1:
+        return views[0]
+    if buffer_DS.dtype != matrix_DN.dtype:
+        return torch.cat(views, dim=1)
+    filled = sum(stop - start for start, stop in pieces)
+    return torch.cat(views, dim=1, out=buffer_DS[:, :filled])
+
+
+def _slices(spans: Sequence[tuple[int, int]], step: int) -> Iterator[list[tuple[int, int]]]:
+    """Cut ranges of rows into lists of ranges that hold ``step`` rows together, the last one what is left."""
+    pieces: list[tuple[int, int]] = []
+    room = step
+    for start, stop in spans:
+        while start < stop:
+            end = min(stop, start + room)
+            pieces.append((start, end))
+            room -= end - start
+            start = end
+            if room == 0:
+                yield pieces
+                pieces, room = [], step
+    if pieces:
+        yield pieces
+
+
 def _add_upper_gram(gram_ZZ: torch.Tensor, z_ZS: torch.Tensor) -> None:
     """Add ``z z'`` to ``gram_ZZ`` in row panels; what lies below the diagonal panels is left as it is."""
-    for start in range(0, z_ZS.shape[0], PANEL_COLUMNS):
-        panel_PS = z_ZS[start : start + PANEL_COLUMNS]
-        gram_ZZ[start : start + PANEL_COLUMNS, start:].addmm_(panel_PS, z_ZS[start:].T)
+    num_columns = z_ZS.shape[0]
+    width = NARROW_PANEL_COLUMNS if num_columns <= _NARROW else PANEL_COLUMNS
+    for start in range(0, num_columns, width):
+        panel_PS = z_ZS[start : start + width]
+        gram_ZZ[start : start + width, start:].addmm_(panel_PS, z_ZS[start:].T)

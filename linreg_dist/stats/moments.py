@@ -84,18 +84,56 @@ class Moments:
                 large to be squared in float64; the columns are named.
 
         """
-        features, targets = _block_names(x_ND, y_NK, w_N, feature_names, target_names)
-        num_rows = x_ND.shape[0]
-        if num_rows == 0:
+        names = _block_names(x_ND, y_NK, w_N, feature_names, target_names)
+        if shift_Z is not None:
+            shift_Z = shift_Z.to(x_ND.device, torch.float64)
+        elif x_ND.shape[0]:
+            shift_Z = pilot_shift(x_ND, y_NK)
+        return cls._from_spans(x_ND, y_NK, w_N, [(0, x_ND.shape[0])], shift_Z, names)
+
+    @classmethod
+    def from_spans(
+        cls,
+        x_ND: torch.Tensor,
+        y_NK: torch.Tensor,
+        w_N: torch.Tensor | None,
+        spans: Sequence[Sequence[tuple[int, int]]],
+        *,
+        feature_names: Sequence[str] | None = None,
+        target_names: Sequence[str] | None = None,
+    ) -> list[Moments]:
+        """Return the moments of several parts of a block, each given by half-open ranges of rows.
+
+        All parts are summed around the block's pilot mean, which is near theirs where they are drawn from all
+        of it. Raises as `from_block` does.
+        """
+        names = _block_names(x_ND, y_NK, w_N, feature_names, target_names)
+        shift_Z = pilot_shift(x_ND, y_NK) if x_ND.shape[0] else None
+        return [cls._from_spans(x_ND, y_NK, w_N, part, shift_Z, names) for part in spans]
+
+    @classmethod
+    def _from_spans(
+        cls,
+        x_ND: torch.Tensor,
+        y_NK: torch.Tensor,
+        w_N: torch.Tensor | None,
+        spans: Sequence[tuple[int, int]],
+        shift_Z: torch.Tensor | None,
+        names: tuple[tuple[str, ...], tuple[str, ...]],
+    ) -> Moments:
+        features, targets = names
+        num_rows = sum(stop - start for start, stop in spans)
+        if num_rows == 0 or shift_Z is None:
             return cls.empty(features, targets, x_ND.device)
-        sum_w, sum_w2, sum_log_w, n_zero = (
-            (float(num_rows), float(num_rows), 0.0, 0) if w_N is None else _weight_sums(w_N)
-        )
-        shift_Z = pilot_shift(x_ND, y_NK) if shift_Z is None else shift_Z.to(x_ND.device, torch.float64)
-        gram_ZZ, sum_Z = shifted_sums(x_ND, y_NK, shift_Z, w_N)
+        sum_w, sum_w2, sum_log_w, n_zero = float(num_rows), float(num_rows), 0.0, 0
+        if w_N is not None:
+            taken = (
+                w_N if len(spans) == 1 and num_rows == len(w_N) else torch.cat([w_N[a:b] for a, b in spans])
+            )
+            sum_w, sum_w2, sum_log_w, n_zero = _weight_sums(taken)
+        gram_ZZ, sum_Z = shifted_sums(x_ND, y_NK, shift_Z, w_N, spans)
         offset_Z = sum_Z / sum_w if sum_w > 0 else sum_Z
-        # Around a pilot mean the offset is a fraction of a standard deviation: this subtraction cancels
-        # nothing.
+        # The shift is at most about a standard deviation from the mean: this subtraction cancels nothing.
         _add_outer(gram_ZZ, offset_Z, -sum_w)
         _require_finite(gram_ZZ, (*features, *targets))
         return cls(features, targets, num_rows, n_zero, sum_w, sum_w2, sum_log_w, shift_Z, offset_Z, gram_ZZ)

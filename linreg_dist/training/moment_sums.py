@@ -17,7 +17,7 @@ from linreg_dist.data.block import Block, Shift
 from linreg_dist.data.rows import RowSelection
 from linreg_dist.data.summary import RowCounts
 from linreg_dist.stats.moments import Moments, merge_all
-from linreg_dist.training.folds import fold_of_rows
+from linreg_dist.training.folds import fold_of_rows, rows_per_run, spans_of_folds
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.partials import MomentPart, PartialMoments
 from linreg_dist.training.prepare import OpenData, check_counts, check_weight, collect_by_lane
@@ -26,6 +26,9 @@ from linreg_dist.training.row_counts import total_counts
 from linreg_dist.training.worker import Worker
 
 Vector = npt.NDArray[np.float64]
+Names = tuple[tuple[str, ...], tuple[str, ...]]  # of features and targets
+
+_MIN_RUN = 64  # below this, gathering single rows costs less than a copy for each run
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,11 @@ def gather_moments(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLo
         if selection.missing and job.spec.data.missing == "error":
             # The job will be refused once all is counted, and NaN has no moments.
             return replace(empty(), counts={index: counts})
-        folds = [
-            _moments(worker, block, rows, names)
-            for rows in _rows_of_folds(job, index, block, selection, num_folds)
-        ]
         validation = _moments(worker, block, slice(block.num_train, None), names)
+        if num_folds == 0:
+            folds = [_moments(worker, block, slice(0, block.num_train), names)]
+        else:
+            folds = _moments_of_folds(worker, job, index, block, selection, num_folds, names)
         return MomentPart({index: counts}, validation, folds)
 
     partials = PartialMoments(job, data, names)
@@ -121,28 +124,39 @@ def check_sums(job: TrainJob, sums: ExactSums) -> None:
     check_weight(job, sums.counts, sums.train.sum_w)
 
 
-def _rows_of_folds(
-    job: TrainJob, index: int, block: Block, selection: RowSelection, num_folds: int
-) -> list[slice | torch.Tensor]:
-    """Return the training rows of each fold within a block; one slice of all where nothing is tuned."""
-    if num_folds == 0:
-        return [slice(0, block.num_train)]
+def _moments_of_folds(
+    worker: Worker,
+    job: TrainJob,
+    index: int,
+    block: Block,
+    selection: RowSelection,
+    num_folds: int,
+    names: Names,
+) -> list[Moments]:
+    """Return the moments of the training rows of each fold within a block."""
     group = job.manifest.row_groups[index]
-    fold_N = fold_of_rows(
-        job.manifest.files[group.file].key,
-        group.first_row + np.asarray(selection.train).astype(np.uint64),
-        num_folds,
-    )
+    file = job.manifest.files[group.file]
+    rows: range | npt.NDArray[np.uint64] = range(group.first_row, group.first_row + group.num_rows)
+    if block.num_train != group.num_rows:
+        rows = group.first_row + np.asarray(selection.train).astype(np.uint64)
+    run = rows_per_run(file.num_rows)
+    if run >= _MIN_RUN and worker.device.type == "cpu":
+        x_ND, y_NK = block.x_ND[: block.num_train], block.y_NK[: block.num_train]
+        w_N = None if block.w_N is None else block.w_N[: block.num_train]
+        spans = spans_of_folds(file.key, rows, num_folds, run)
+        return Moments.from_spans(x_ND, y_NK, w_N, spans, feature_names=names[0], target_names=names[1])
+    fold_N = fold_of_rows(file.key, np.asarray(rows, dtype=np.uint64), num_folds, run)
     order_N = np.argsort(fold_N, kind="stable")
     ends = np.cumsum(np.bincount(fold_N, minlength=num_folds))
-    return [torch.from_numpy(rows) for rows in np.split(order_N, ends[:-1])]
+    rows_of_folds = [torch.from_numpy(rows) for rows in np.split(order_N, ends[:-1])]
+    return [_moments(worker, block, rows, names) for rows in rows_of_folds]
 
 
 def _moments(
     worker: Worker,
     block: Block,
     rows: slice | torch.Tensor,
-    names: tuple[tuple[str, ...], tuple[str, ...]],
+    names: Names,
 ) -> Moments:
     def take(tensor: torch.Tensor) -> torch.Tensor:
         # Transposed, so that what is contiguous in a block (a column) stays so in the copy.

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from sklearn.linear_model import ElasticNet, Ridge
 
 from linreg_dist.run.describe import describe
 from linreg_dist.run.statistics import solve_statistics
-from linreg_dist.training.folds import fold_of_rows
+from linreg_dist.training.folds import fold_of_rows, rows_per_run, spans_of_folds
 from tests.exact.problems import Problem, Train, features_of, make_problem
 
 STRENGTHS = [0.001, 0.01, 0.1, 0.3, 1.0]
@@ -130,3 +131,47 @@ def test_folds_are_of_equal_size_and_independent_of_the_files_name() -> None:
     together = (fold_of_rows("a", rows, 7) == fold_of_rows("b", rows, 7)).mean()
     assert together == pytest.approx(1 / 7, abs=0.01)
     np.testing.assert_array_equal(fold_of_rows("a", rows[500:], 7), fold_of_rows("a", rows, 7)[500:])
+
+
+@pytest.mark.parametrize("run", [1, 7, 64])
+def test_the_ranges_of_the_folds_hold_the_rows_of_the_folds(run: int) -> None:
+    everything = np.arange(10_000, 20_000, dtype=np.uint64)
+    some = everything[np.random.default_rng(0).random(10_000) < 0.7]
+    for rows, given in ((everything, range(10_000, 20_000)), (everything, everything), (some, some)):
+        fold_N = fold_of_rows("a", rows, 5, run)
+        for fold, spans in enumerate(spans_of_folds("a", given, 5, run)):
+            taken = np.concatenate([np.arange(*span) for span in spans])
+            np.testing.assert_array_equal(taken, np.flatnonzero(fold_N == fold))
+    assert spans_of_folds("a", range(0), 3, run) == [[], [], []]
+    assert (rows_per_run(900), rows_per_run(100_000), rows_per_run(10**8)) == (1, 97, 1024)
+
+
+@pytest.mark.parametrize("validation", [{"method": "none"}, {"method": "hash", "fraction": 0.2}])
+def test_large_files_are_dealt_to_folds_in_runs(
+    tmp_path: Path, train_here: Train, validation: dict[str, object]
+) -> None:
+    problem = make_problem(tmp_path / "d", num_rows=160_000, num_files=2)  # 80,000 rows each: runs of 78
+    for file in problem.path.iterdir():
+        pq.write_table(pq.read_table(file), file, row_group_size=9_000)
+    curves = []
+    for lanes in (1, 5):
+        run = train_here(
+            problem.path,
+            data={"features": features_of(problem), "validation": validation},
+            tune={"l2": [0.1, 1.0], "folds": 3},
+            scaling={"virtual_shards": lanes},
+            name=f"lanes{lanes}",
+        )
+        curves.append([point["fold_mse"] for point in run.result["tune"]["points"]])
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-12)
+    if validation["method"] != "none":
+        return
+    rows = np.arange(80_000, dtype=np.uint64)
+    fold_N = np.concatenate([fold_of_rows(f"part-{i}.parquet", rows, 3, 78) for i in range(2)])
+    assert np.abs(np.bincount(fold_N) / len(fold_N) - 1 / 3).max() < 0.03
+    for fold in range(3):
+        train, test = fold_N != fold, fold_N == fold
+        mean, std = problem.x[train].mean(0), problem.x[train].std(0)
+        model = Ridge(alpha=0.1 * train.sum()).fit((problem.x[train] - mean) / std, problem.y[train])
+        error = problem.y[test] - model.predict((problem.x[test] - mean) / std)
+        assert curves[0][0][fold] == pytest.approx(float((error**2).mean()), rel=1e-7)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from stats_blocks import column_major
 
 from linreg_dist.errors import DataError
-from linreg_dist.stats.kernel import SLICE_BYTES, shifted_sums, slice_rows
+from linreg_dist.stats.kernel import SLICE_BYTES, pilot_shift, shifted_sums, slice_rows
 from linreg_dist.stats.moments import Moments, merge_all
 
 
@@ -236,3 +238,36 @@ def test_a_block_without_rows_changes_nothing():
     m.accumulate(torch.zeros(0, 2), torch.zeros(0, 1))
     assert torch.equal(m.cross, before.cross)
     assert m.n == 10
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("loc", [0.0, 30.0])
+def test_parts_of_a_block_where_they_lie_have_the_moments_of_their_rows(weighted, dtype, loc):
+    rng = np.random.default_rng(3)
+    n = 3 * slice_rows(71, torch.device("cpu"))
+    x, y, w = make_block(rng, n, 70, 1, dtype, weighted, loc)
+    cuts = [0, *sorted(rng.choice(np.arange(1, n), 60, replace=False).tolist()), n]
+    ranges = list(itertools.pairwise(cuts))
+    parts = [ranges[::2], ranges[1::4], ranges[3::4], []]
+    found = Moments.from_spans(x, y, w, parts)
+    assert [moments.n for moments in found] == [sum(b - a for a, b in part) for part in parts]
+    for moments, part in zip(found[:3], parts, strict=False):
+        rows = torch.cat([torch.arange(a, b) for a, b in part])
+        block = (x[rows], y[rows], None if w is None else w[rows])
+        assert_close(moments, *reference(*block), rtol=1e-12)
+        alone = Moments.from_block(*block)
+        assert (moments.sum_w, moments.sum_w2) == pytest.approx((alone.sum_w, alone.sum_w2))
+    assert_close(merge_all(found), *reference(x, y, w), rtol=1e-12)
+
+
+def test_without_large_means_nothing_is_subtracted_and_a_constant_is_still_exact():
+    rng = np.random.default_rng(4)
+    x, y, _ = make_block(rng, 5000, 3)
+    assert not pilot_shift(x, y).any()
+    x[:, 1] = 0.1
+    shift = pilot_shift(x, y)
+    assert shift[1] == 0.1
+    assert Moments.from_block(x, y).cross[1, 1] == 0.0
+    far = x + 3.0
+    assert pilot_shift(far, y)[0] == pytest.approx(3.0, abs=0.3)
