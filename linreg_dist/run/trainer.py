@@ -60,6 +60,7 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
         LinregDistError: what the workers agreed on.
         StorageError: the last thing that a worker could not do was to reach the storage.
         RunFailedError: a worker died more often than ``run.max_failures`` allows.
+        ClusterError: the cluster itself was lost.
 
     """
     import ray.exceptions
@@ -94,11 +95,17 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
     with _deadline(spec.run.timeout_s) as expired:
         try:
             result = trainer.fit()
-        except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
+        except ray.train.TrainingFailedError as error:
             unreachable = _storage_error(error)
             if unreachable is not None:
                 raise unreachable from error
             raise RunFailedError(_why_failed(error, spec)) from error
+        except ray.exceptions.RayError as error:
+            # Failures of the workers come as the error above; without the controller there is no cluster.
+            raise ClusterError(
+                f"the Ray cluster was lost while the job ran: {_first_line(error)}. When it is back, start the "
+                "same job again to continue from its last checkpoint"
+            ) from error
         except KeyboardInterrupt as error:
             if expired.is_set():
                 raise RunFailedError(

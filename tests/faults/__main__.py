@@ -1,0 +1,42 @@
+"""``python -m tests.faults``: play rounds, print a line of JSON for each and a table at the end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.faults.injuries import FAULTS
+from tests.faults.rounds import Draw, Suite
+from tests.faults.summary import summarise
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, metavar="NUMBER", help="of the first round")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2], choices=[0, 2])
+    parser.add_argument("--faults", nargs="+", default=[], choices=list(FAULTS), metavar="FAULT")
+    parser.add_argument("--output", type=Path, help="append the lines of JSON to this file too")
+    parser.add_argument("--keep", type=Path, help="folder for the runs and their logs, which stay there")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="linreg-faults-") as temporary:
+        folder = options.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        records = []
+        with Suite(folder) as suite:
+            for number in range(options.first, options.first + options.rounds):
+                record = suite.play(Draw.of(options.seed, number, options.workers, options.faults))
+                records.append(record)
+                print(record.to_json(), flush=True)
+                if options.output:
+                    with options.output.open("a") as file:
+                        file.write(record.to_json() + "\n")
+    print(summarise(records), file=sys.stderr)
+    return 0 if all(record.result == "ok" for record in records) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
