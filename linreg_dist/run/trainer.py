@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import tempfile
 import threading
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from linreg_dist.errors import ClusterError, InterruptedRunError, RunFailedError, StorageError, from_record
+from linreg_dist.run.capacity import shortage, watch_capacity
 from linreg_dist.spec import JobSpec, is_uri
 from linreg_dist.storage import ObjectPath
 from linreg_dist.training.job import TrainJob
@@ -43,7 +45,8 @@ def ray_session(spec: JobSpec, *, verbose: bool) -> Iterator[None]:
 
     started = False
     if not ray.is_initialized():
-        _connect(spec, verbose=verbose)
+        with _keep_stop_notice():
+            _connect(spec, verbose=verbose)
         started = True
     try:
         _check_resources(spec)
@@ -60,7 +63,7 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
         LinregDistError: what the workers agreed on.
         StorageError: the last thing that a worker could not do was to reach the storage.
         RunFailedError: a worker died more often than ``run.max_failures`` allows.
-        ClusterError: the cluster itself was lost.
+        ClusterError: the cluster itself was lost, or nodes that nothing replaced.
 
     """
     import ray.exceptions
@@ -92,7 +95,7 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
             logging_config=ray.train.LoggingConfig(log_level="INFO" if verbose else "ERROR"),
         ),
     )
-    with _deadline(spec.run.timeout_s) as expired:
+    with _deadline(spec.run.timeout_s) as expired, watch_capacity(spec) as capacity:
         try:
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
@@ -103,14 +106,20 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
         except ray.exceptions.RayError as error:
             # Failures of the workers come as the error above; without the controller there is no cluster.
             raise ClusterError(
-                f"the Ray cluster was lost while the job ran: {_first_line(error)}. When it is back, start the "
-                "same job again to continue from its last checkpoint"
+                f"the Ray cluster was lost while the job ran: {_first_line(error)}. When it is back, start "
+                "the same job again to continue from its last checkpoint"
             ) from error
         except KeyboardInterrupt as error:
             if expired.is_set():
                 raise RunFailedError(
                     f"run.timeout_s of {spec.run.timeout_s:g} s is over; the run continues from its last "
                     f"checkpoint when it is started again"
+                ) from error
+            if capacity.given_up.is_set():
+                raise ClusterError(
+                    f"nodes were lost and not replaced for {spec.run.wait_for_nodes_s:g} s "
+                    f"(run.wait_for_nodes_s): the job needs {capacity.missing}. Add nodes and start the same "
+                    "job again to continue from its last checkpoint"
                 ) from error
             raise InterruptedRunError(
                 "stopped by an interrupt; start the same job again to continue from its last checkpoint"
@@ -150,6 +159,27 @@ def _quiet_ray() -> None:
     """
     for name in ("ray", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def _keep_stop_notice() -> Iterator[None]:
+    """Keep the handler of SIGTERM, which `ray.init` replaces by one that ends the process at once.
+
+    Raises:
+        InterruptedRunError: the notice came while Ray's handler was in place.
+
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as error:
+        raise InterruptedRunError(
+            "told to stop while Ray started; start the same job again to continue"
+        ) from error
+    finally:
+        is_ours = before not in (None, signal.SIG_DFL)
+        if is_ours and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _connect(spec: JobSpec, *, verbose: bool) -> None:
@@ -228,23 +258,11 @@ def _check_resources(spec: JobSpec) -> None:
         ClusterError: names what is needed and what there is.
 
     """
-    import ray
-
-    workers = spec.scaling.min_workers
-    per_worker = dict(spec.scaling.resources_per_worker)
-    if spec.scaling.use_gpu:
-        per_worker.setdefault("GPU", 1.0)
-    have = ray.cluster_resources()
-    short = [
-        f"{workers * amount:g} {name} ({workers} workers x {amount:g}) of {have.get(name, 0.0):g}"
-        for name, amount in per_worker.items()
-        if workers * amount > have.get(name, 0.0) + 1e-9
-    ]
+    short = shortage(spec)
     if short:
         raise ClusterError(
-            f"the cluster is too small: the job needs {'; '.join(short)}. Lower scaling.num_workers or "
-            f"scaling.resources_per_worker, "
-            "or add nodes"
+            f"the cluster is too small: the job needs {short}. Lower scaling.num_workers or "
+            "scaling.resources_per_worker, or add nodes"
         )
 
 
