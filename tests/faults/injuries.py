@@ -1,4 +1,4 @@
-"""What is done to a run. Each function does it once and returns; the run is then continued or started again."""
+"""What is done to a run. Each function does it once and returns; the run then goes on or is started again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.nodes import Nodes, kill
 _SECONDS_WITHOUT_A_NODE = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Patient:
     """What an injury can reach.
 
@@ -26,6 +26,7 @@ class Patient:
         job, driver: the run and its process.
         nodes: the cluster, None in local mode.
         chance: for what the injury leaves open.
+        is_hit: False where there was nothing left to injure.
 
     """
 
@@ -33,6 +34,7 @@ class Patient:
     driver: Driver
     nodes: Nodes | None
     chance: random.Random
+    is_hit: bool = True
 
     @property
     def cluster(self) -> Nodes:
@@ -49,7 +51,8 @@ def kill_worker(patient: Patient) -> None:
         pids[:] = patient.cluster.worker_pids()
         return bool(pids)
 
-    if patient.driver.wait_until(found):
+    patient.is_hit = patient.driver.wait_until(found)
+    if patient.is_hit:
         kill([patient.chance.choice(sorted(pids))])
 
 

@@ -79,9 +79,7 @@ class Draw:
         phase: Literal["start-up", "training"] = (
             "start-up" if chance.random() < _STARTUP_SHARE else "training"
         )
-        return cls(
-            seed, number, chance.choice(SOLVERS), num_workers, fault, phase, round(chance.random(), 3)
-        )
+        return cls(seed, number, chance.choice(SOLVERS), num_workers, fault, phase, round(chance.random(), 3))
 
 
 @dataclass(frozen=True)
@@ -165,21 +163,29 @@ class Suite:
         return record
 
     def undisturbed(self, solver: str, workers: int) -> Ending:
-        """Return how a job ends that nobody disturbs; it is run once."""
+        """Return how a job ends that nobody disturbs: the faster of two runs, whose answers have the same
+        bits.
+        """
         key = solver, workers
         if key not in self._undisturbed:
-            job = write_job(self._folder, solver, f"undisturbed-{solver}-{workers}")
-            deadline = time.monotonic() + TIMEOUT_S[workers]
-            driver = Driver(job.command(workers, self._address(workers)), self._log(job), deadline)
-            try:
-                driver.wait_until(lambda: _has_lines(job))
-                startup_s = time.monotonic() - driver.started
-                code = driver.wait()
-            finally:
-                driver.close()
-            assert code == 0, f"the undisturbed run ended with {code}: {self._tail(job)}"
-            self._undisturbed[key] = _ending(job, time.monotonic() - driver.started, startup_s)
+            first, second = (self._leave_alone(solver, workers, attempt) for attempt in (1, 2))
+            assert np.array_equal(first.coef, second.coef), f"two runs of {solver} differ"
+            self._undisturbed[key] = min(first, second, key=lambda ending: ending.seconds)
         return self._undisturbed[key]
+
+    def _leave_alone(self, solver: str, workers: int, attempt: int) -> Ending:
+        job = write_job(self._folder, solver, f"undisturbed-{solver}-{workers}-{attempt}")
+        shutil.rmtree(job.run, ignore_errors=True)
+        deadline = time.monotonic() + TIMEOUT_S[workers]
+        driver = Driver(job.command(workers, self._address(workers)), self._log(job), deadline)
+        try:
+            driver.wait_until(lambda: _has_lines(job))
+            startup_s = time.monotonic() - driver.started
+            code = driver.wait()
+        finally:
+            driver.close()
+        assert code == 0, f"the undisturbed run ended with {code}: {self._tail(job)}"
+        return _ending(job, time.monotonic() - driver.started, startup_s)
 
     def _play(self, draw: Draw, record: Record) -> None:
         expected = self.undisturbed(draw.solver, draw.workers)
@@ -194,8 +200,9 @@ class Suite:
             if self._wait_for_moment(driver, job, draw, expected):
                 record.checkpoint_age_s = _checkpoint_age(job) if draw.phase == "training" else None
                 chance = random.Random(f"{draw.seed}/{draw.number}/injury")  # noqa: S311
-                fault.injure(Patient(job, driver, self._nodes, chance))
-                record.hit = True
+                patient = Patient(job, driver, self._nodes, chance)
+                fault.injure(patient)
+                record.hit = patient.is_hit
             record.exit_codes.append(driver.wait())
             if record.exit_codes[-1] != 0:
                 assert record.exit_codes[-1] in fault.exit_codes, (

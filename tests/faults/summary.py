@@ -12,7 +12,7 @@ def summarise(records: Sequence[Record]) -> str:
     """Return a table in Markdown: per fault the rounds, how they ended, and the median extra time."""
     kinds = sorted({(record.draw.workers, record.draw.fault) for record in records})
     lines = [
-        "| fault | workers | rounds | hit | succeeded, same answer | same bits | median extra | longest round |",
+        "| fault | workers | rounds | hit | succeeded, same answer | same bits | median extra | longest |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for workers, fault in kinds:
@@ -28,14 +28,16 @@ def summarise(records: Sequence[Record]) -> str:
     failed = [record for record in records if record.result != "ok"]
     lines += [
         "",
-        f"{len(records)} rounds, {len(records) - len(failed)} succeeded with the undisturbed run's answer and "
-        f"rows; time-out of a round {TIMEOUT_S[0]:g} s without and {TIMEOUT_S[2]:g} s with a cluster.",
+        f"{len(records)} rounds, {len(records) - len(failed)} succeeded with the undisturbed run's answer "
+        f"and rows; time-out of a round {TIMEOUT_S[0]:g} s without and {TIMEOUT_S[2]:g} s with a cluster.",
     ]
     if ages:
-        lines.append(f"Age of the newest checkpoint at the fault: median {median(ages):.2f} s, most {max(ages):.2f} s.")
+        lines.append(
+            f"Age of the newest checkpoint at the fault: median {median(ages):.2f} s, most {max(ages):.2f} s."
+        )
     lines += [
-        f"- round {record.draw.number} of seed {record.draw.seed} ({record.draw.fault}, {record.draw.solver}): "
-        f"{record.result}"
+        f"- round {record.draw.number} of seed {record.draw.seed} ({record.draw.fault}, "
+        f"{record.draw.solver}): {record.result}"
         for record in failed
     ]
     return "\n".join(lines)
