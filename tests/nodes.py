@@ -10,10 +10,12 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from ray.cluster_utils import Cluster  # noqa: TID253 (Ray's own class for this)
 
@@ -104,8 +106,11 @@ class Nodes:
 def running_nodes(cpus: tuple[int, ...] = (1, 1), *, dashboard: bool = False) -> Iterator[Nodes]:
     """Start a cluster and stop it afterwards."""
     nodes = Nodes(cpus, dashboard)
+    # Entrypoints of submitted jobs are `python -m …`.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     try:
-        nodes.start()
+        with mock.patch.dict(os.environ, PATH=path):
+            nodes.start()
         yield nodes
     finally:
         nodes.stop()
