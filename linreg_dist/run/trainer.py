@@ -95,6 +95,10 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
             logging_config=ray.train.LoggingConfig(log_level="INFO" if verbose else "ERROR"),
         ),
     )
+    # Ray's handler of Ctrl-C asks the controller to stop and waits for its answer, which does not come while
+    # that waits for nodes; then it exits with success. Python's own interrupts us, and we end the controller.
+    controllers: list[Any] = []
+    trainer._register_sigint_handler = controllers.append
     with _deadline(spec.run.timeout_s) as expired, watch_capacity(spec) as capacity:
         try:
             result = trainer.fit()
@@ -110,6 +114,8 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
                 "the same job again to continue from its last checkpoint"
             ) from error
         except KeyboardInterrupt as error:
+            for controller in controllers:  # its workers end with it
+                ray.kill(controller)
             if expired.is_set():
                 raise RunFailedError(
                     f"run.timeout_s of {spec.run.timeout_s:g} s is over; the run continues from its last "

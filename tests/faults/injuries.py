@@ -84,6 +84,12 @@ def terminate_driver(patient: Patient) -> None:
     patient.driver.wait()
 
 
+def interrupt_driver(patient: Patient) -> None:
+    """Press Ctrl-C at the command, and let it end."""
+    patient.driver.send(signal.SIGINT)
+    patient.driver.wait()
+
+
 def tear_checkpoint(patient: Patient) -> None:
     """SIGKILL the command, and truncate or delete a file of the newest checkpoint."""
     kill_driver(patient)
@@ -136,6 +142,7 @@ FAULTS = {
     "driver killed": Fault(kill_driver, _KILLED),
     # Before Python has installed its handlers a notice ends it as any process.
     "driver told to stop": Fault(terminate_driver, (130, -signal.SIGTERM)),
+    "driver interrupted": Fault(interrupt_driver, (130, -signal.SIGINT)),
     "driver killed, newest checkpoint damaged": Fault(tear_checkpoint, _KILLED),
     "driver killed, finished without the cluster": Fault(kill_driver, _KILLED, moves=True),
     "head killed and restarted": Fault(kill_head, (4,)),

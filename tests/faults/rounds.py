@@ -43,6 +43,7 @@ _CLUSTER = (
     ("node killed, replaced after 1 s", 2, 12),
     ("driver killed", 2, 7),
     ("driver told to stop", 2, 5),
+    ("driver interrupted", 2, 4),
     ("driver killed, newest checkpoint damaged", 2, 4),
     ("driver killed, finished without the cluster", 2, 4),
     ("head killed and restarted", 2, 4),
