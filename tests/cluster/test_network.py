@@ -16,18 +16,16 @@ import linreg_dist as lr
 from tests.cluster.hosts import Hosts, running_hosts, why_not
 from tests.run.conftest import write_parts
 
-REASON = why_not()
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(REASON is not None, reason=str(REASON)),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _ENDS_WITHIN_S = 240.0  # of the network's repair, or of the end of the job's patience
 
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
     with running_hosts(tmp_path_factory.mktemp("hosts")) as started:
         yield started
 
