@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +23,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="append the lines of JSON to this file too")
     parser.add_argument("--keep", type=Path, help="folder for the runs and their logs, which stay there")
     options = parser.parse_args()
+    # In the background of a shell it is ignored, and the runs would inherit that: they are to be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="linreg-faults-") as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
