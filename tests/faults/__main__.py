@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.faults.injuries import FAULTS
-from tests.faults.rounds import Draw, Suite
+from tests.faults.rounds import Draw, Record, Suite
 from tests.faults.summary import summarise
 
 
@@ -22,7 +22,18 @@ def main() -> int:
     parser.add_argument("--faults", nargs="+", default=[], choices=list(FAULTS), metavar="FAULT")
     parser.add_argument("--output", type=Path, help="append the lines of JSON to this file too")
     parser.add_argument("--keep", type=Path, help="folder for the runs and their logs, which stay there")
+    parser.add_argument(
+        "--summarise",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="play nothing, tabulate these lines",
+    )
     options = parser.parse_args()
+    if options.summarise:
+        lines = [line for file in options.summarise for line in file.read_text().splitlines()]
+        print(summarise([Record.from_json(line) for line in lines]))
+        return 0
     # In the background of a shell it is ignored, and the runs would inherit that: they are to be interrupted.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="linreg-faults-") as temporary:

@@ -7,7 +7,7 @@ import random
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,6 +129,12 @@ class Record:
         for key in ("seconds", "extra_s", "checkpoint_age_s"):
             document[key] = None if document[key] is None else round(document[key], 3)
         return json.dumps(document, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Record:
+        document = json.loads(line)
+        draw = Draw(**{key.name: document.pop(key.name) for key in fields(Draw)})
+        return cls(draw, **document)
 
 
 class Suite:

@@ -8,7 +8,8 @@ import pytest
 
 from tests.faults.injuries import FAULTS
 from tests.faults.jobs import SOLVERS
-from tests.faults.rounds import Draw, Suite
+from tests.faults.rounds import Draw, Record, Suite
+from tests.faults.summary import summarise
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,12 @@ def test_a_disturbed_run_ends_like_an_undisturbed_one(suite: Suite, draw: Draw) 
     record = suite.play(draw)
     assert record.result == "ok", record
     assert record.hit
+
+
+def test_a_record_comes_back_from_its_line_of_json() -> None:
+    record = Record(ROUNDS[0], hit=True, seconds=3.5, extra_s=1.25, exit_codes=[-9, 0], bit_equal=True)
+    assert Record.from_json(record.to_json()) == record
+    assert "| driver killed, newest checkpoint damaged | 0 | 1 | 1 | 1 | 1 | 1.2 s |" in summarise([record])
 
 
 def test_a_round_is_drawn_from_its_seed_and_number_alone() -> None:
