@@ -15,13 +15,14 @@ define stage
 echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help demo test lint bench bench-smoke
+.PHONY: help demo test lint soak bench bench-smoke
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo         train on the flights data and print the result"
 	@echo "make test         all gates, then the whole test suite"
 	@echo "make lint         the gates alone: formatting, lint, types, layers"
+	@echo "make soak         kill real runs at random moments, ROUNDS=100 times from SEED=0"
 	@echo "make bench        the full benchmark grid"
 	@echo "make bench-smoke  the small grid, to see that the benchmarks run"
 
@@ -58,6 +59,12 @@ lint: $(VENV)/.stamp-test
 
 test: lint
 	$(call stage,pytest,$(VENV)/bin/python -m pytest -n 2 --dist loadgroup)
+
+ROUNDS ?= 100
+SEED ?= 0
+
+soak: $(VENV)/.stamp-test
+	$(VENV)/bin/python -m tests.faults --rounds $(ROUNDS) --seed $(SEED)
 
 bench: $(VENV)/.stamp-bench
 	$(VENV)/bin/python -m benchmarks run --grid full

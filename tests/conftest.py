@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(folder))
 
 
-_SHARING_A_CLUSTER = {"run", "cluster"}
+_SHARING_A_CLUSTER = {"run", "cluster", "faults"}
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from linreg_dist.errors import (
     StorageError,
     from_record,
 )
+from linreg_dist.run.capacity import shortage, watch_capacity
 from linreg_dist.run.watch import GroupWatch, watch_group
 from linreg_dist.spec import JobSpec, is_uri
 from linreg_dist.storage import ObjectPath
@@ -52,7 +53,8 @@ def ray_session(spec: JobSpec, *, verbose: bool) -> Iterator[None]:
 
     started = False
     if not ray.is_initialized():
-        _connect(spec, verbose=verbose)
+        with _keep_stop_notice():
+            _connect(spec, verbose=verbose)
         started = True
     try:
         _check_resources(spec)
@@ -69,6 +71,7 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
         LinregDistError: what the workers agreed on.
         StorageError: the last thing that a worker could not do was to reach the storage.
         RunFailedError: a worker died more often than ``run.max_failures`` allows.
+        ClusterError: the cluster itself was lost, or nodes that nothing replaced.
 
     """
     import ray.exceptions
@@ -83,7 +86,11 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
     # trains.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     spec = job.spec
-    with watch_group(spec) as watch, _deadline(spec.run.timeout_s) as expired:
+    with (
+        watch_group(spec) as watch,
+        _deadline(spec.run.timeout_s) as expired,
+        watch_capacity(spec) as capacity,
+    ):
         trainer = _our_trainer(TorchTrainer)(
             train_loop_per_worker,
             train_loop_config={"job": job, "board": watch.board if watch else None},
@@ -99,14 +106,26 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
         )
         try:
             result = trainer.fit()
-        except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
+        except ray.train.TrainingFailedError as error:
             raise _failure(error, spec, watch) from error
+        except ray.exceptions.RayError as error:
+            # Failures of the workers come as the error above; without the controller there is no cluster.
+            raise ClusterError(
+                f"the Ray cluster was lost while the job ran: {_first_line(error)}. When it is back, start "
+                "the same job again to continue from its last checkpoint"
+            ) from error
         except KeyboardInterrupt as error:
             trainer.abort()
             if expired.is_set():
                 raise RunFailedError(
                     f"run.timeout_s of {spec.run.timeout_s:g} s is over; the run continues from its last "
                     f"checkpoint when it is started again"
+                ) from error
+            if capacity.given_up.is_set():
+                raise ClusterError(
+                    f"nodes were lost and not replaced for {spec.run.wait_for_nodes_s:g} s "
+                    f"(run.wait_for_nodes_s): the job needs {capacity.missing}. Add nodes and start the same "
+                    "job again to continue from its last checkpoint"
                 ) from error
             raise InterruptedRunError(
                 "stopped by an interrupt; start the same job again to continue from its last checkpoint"
@@ -157,10 +176,13 @@ def _our_trainer(trainer_class: Any) -> Any:
             self.controller = controller
 
         def abort(self) -> None:
-            """Stop the workers."""
-            if self.controller is not None:
-                with suppress(ray.exceptions.RayError):  # it ends with the actor's own death
-                    ray.get(self.controller.abort.remote(), timeout=_ABORT_TIMEOUT_S)
+            """Stop the workers; a controller that waits for nodes answers nobody and is ended."""
+            if self.controller is None:
+                return
+            with suppress(ray.exceptions.RayError):  # it ends with the actor's own death
+                ray.get(self.controller.abort.remote(), timeout=_ABORT_TIMEOUT_S)
+            with suppress(ray.exceptions.RayError):
+                ray.kill(self.controller)
 
     return Trainer
 
@@ -187,6 +209,27 @@ def _quiet_ray() -> None:
     """
     for name in ("ray", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def _keep_stop_notice() -> Iterator[None]:
+    """Keep the handler of SIGTERM, which `ray.init` replaces by one that ends the process at once.
+
+    Raises:
+        InterruptedRunError: the notice came while Ray's handler was in place.
+
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as error:
+        raise InterruptedRunError(
+            "told to stop while Ray started; start the same job again to continue"
+        ) from error
+    finally:
+        is_ours = before not in (None, signal.SIG_DFL)
+        if is_ours and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _connect(spec: JobSpec, *, verbose: bool) -> None:
@@ -269,23 +312,11 @@ def _check_resources(spec: JobSpec) -> None:
         ClusterError: names what is needed and what there is.
 
     """
-    import ray
-
-    workers = spec.scaling.min_workers
-    per_worker = dict(spec.scaling.resources_per_worker)
-    if spec.scaling.use_gpu:
-        per_worker.setdefault("GPU", 1.0)
-    have = ray.cluster_resources()
-    short = [
-        f"{workers * amount:g} {name} ({workers} workers x {amount:g}) of {have.get(name, 0.0):g}"
-        for name, amount in per_worker.items()
-        if workers * amount > have.get(name, 0.0) + 1e-9
-    ]
+    short = shortage(spec)
     if short:
         raise ClusterError(
-            f"the cluster is too small: the job needs {'; '.join(short)}. Lower scaling.num_workers or "
-            f"scaling.resources_per_worker, "
-            "or add nodes"
+            f"the cluster is too small: the job needs {short}. Lower scaling.num_workers or "
+            "scaling.resources_per_worker, or add nodes"
         )
 
 

@@ -340,6 +340,11 @@ class RunSpec(Section):
     timeout_s: Positive | None = Field(
         default=None, description="Seconds after which the run is stopped and fails; null is no limit."
     )
+    wait_for_nodes_s: Positive | None = Field(
+        default=300.0,
+        description="Seconds to wait for other nodes when some were lost and the cluster is too small for "
+        "the job; null is no limit. A cluster that is only busy is waited for in any case.",
+    )
 
 
 class ClusterSpec(Section):

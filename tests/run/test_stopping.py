@@ -16,6 +16,30 @@ import yaml
 import linreg_dist as lr
 from tests.run.conftest import write_parts
 
+_PROGRAM = """
+import os, signal, sys
+from linreg_dist.run.trainer import ray_session
+from linreg_dist.spec import load_spec
+
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+spec = load_spec({"name": "job", "data": {"path": ".", "target": "y"}, "scaling": {"num_workers": 1}})
+try:
+    with ray_session(spec, verbose=False):
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+except KeyboardInterrupt:
+    sys.exit(42)
+"""
+
+
+@pytest.mark.slow
+def test_a_notice_to_stop_is_ours_to_handle_also_with_ray() -> None:
+    """`ray.init` puts a handler in place that ends the process, without a result."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 42, done.stderr
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(

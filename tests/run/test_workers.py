@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 import linreg_dist as lr
+from linreg_dist.run.capacity import CapacityWatch, watch_capacity
+from linreg_dist.spec import load_spec
 from tests.run.conftest import write_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
@@ -86,3 +89,31 @@ def test_a_job_that_the_cluster_can_never_run_is_refused_at_once(tmp_path: Path)
         lr.train(
             _spec(tmp_path, name="sgd"), {"name": "gpu", "scaling.num_workers": 2, "scaling.use_gpu": True}
         )
+
+
+def _watched(tmp_path: Path, cpus: int) -> CapacityWatch:
+    """Watch a job of two workers until its patience of half a second must be over."""
+    write_parts(tmp_path / "data", [100])
+    overrides = {
+        "scaling.num_workers": 2,
+        "scaling.resources_per_worker": {"CPU": cpus},
+        "run.wait_for_nodes_s": 0.5,
+    }
+    spec = load_spec(_spec(tmp_path, name="sgd"), overrides)
+    with watch_capacity(spec) as watch:
+        try:
+            for _ in range(60):
+                time.sleep(0.1)
+        except KeyboardInterrupt:
+            assert watch.given_up.is_set()
+    return watch
+
+
+def test_a_job_that_the_cluster_cannot_hold_any_more_is_given_up(tmp_path: Path) -> None:
+    watch = _watched(tmp_path, 32)
+    assert watch.given_up.is_set()
+    assert watch.missing == "64 CPU (2 workers x 32) of 4"
+
+
+def test_a_job_that_the_cluster_can_hold_is_not_given_up(tmp_path: Path) -> None:
+    assert not _watched(tmp_path, 1).given_up.is_set()

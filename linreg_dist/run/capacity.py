@@ -1,0 +1,82 @@
+"""Whether a Ray cluster can hold a job at all, before it starts and while it runs.
+
+Ray alone waits for ever: for resources that no node has, and after a failure for a node that never comes
+back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from linreg_dist.spec import JobSpec
+
+_LOOK_EVERY_S = 2.0
+
+
+def shortage(spec: JobSpec) -> str | None:
+    """Return what the job needs and the cluster has not, busy or not: ``"2 CPU (2 workers x 1) of 1"``; None
+    if it is large enough.
+    """
+    import ray
+
+    workers = spec.scaling.min_workers
+    per_worker = dict(spec.scaling.resources_per_worker)
+    if spec.scaling.use_gpu:
+        per_worker.setdefault("GPU", 1.0)
+    have = ray.cluster_resources()
+    short = [
+        f"{workers * amount:g} {name} ({workers} workers x {amount:g}) of {have.get(name, 0.0):g}"
+        for name, amount in per_worker.items()
+        if workers * amount > have.get(name, 0.0) + 1e-9
+    ]
+    return "; ".join(short) or None
+
+
+@dataclass
+class CapacityWatch:
+    """Says what was missing, once the cluster has been too small for too long."""
+
+    given_up: threading.Event = field(default_factory=threading.Event)
+    missing: str = ""
+
+
+@contextmanager
+def watch_capacity(spec: JobSpec) -> Iterator[CapacityWatch]:
+    """Interrupt the main thread when nodes were lost and none replaced them for ``run.wait_for_nodes_s``.
+
+    A cluster that is only busy is large enough: a job may queue on it for as long as it takes.
+    """
+    watch, over = CapacityWatch(), threading.Event()
+    if spec.run.wait_for_nodes_s is None or spec.scaling.max_workers == 0:
+        yield watch
+        return
+    thread = threading.Thread(target=_look, args=(spec, spec.run.wait_for_nodes_s, watch, over), daemon=True)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        over.set()
+
+
+def _look(spec: JobSpec, wait_s: float, watch: CapacityWatch, over: threading.Event) -> None:
+    import _thread
+
+    import ray.exceptions
+
+    enough_at = time.monotonic()
+    while not over.wait(_LOOK_EVERY_S):
+        try:
+            missing = shortage(spec)
+        except (ray.exceptions.RayError, RuntimeError):
+            continue  # the head does not answer: the driver's own call to it will say so
+        if missing is None:
+            enough_at = time.monotonic()
+        elif time.monotonic() - enough_at >= wait_s and not over.is_set():
+            watch.missing = missing
+            watch.given_up.set()
+            _thread.interrupt_main()
+            return

@@ -1,0 +1,127 @@
+"""A cluster of two nodes gives the numbers of this process, and its job server the verbs that people use."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import linreg_dist as lr
+from linreg_dist.run import predict
+from tests.cluster.heads import Head
+from tests.nodes import Nodes, running_nodes
+from tests.run.conftest import write_parts
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+SOLVERS: dict[str, dict[str, Any]] = {
+    "exact": {},
+    "sgd": {"epochs": 4, "global_batch_size": 256},
+    "adam": {"epochs": 4, "global_batch_size": 256},
+    "lbfgs": {"epochs": 10},
+}
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    """One CPU on each of two nodes: workers that take one each are on both."""
+    with running_nodes((1, 1), dashboard=True) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("two-nodes")
+    write_parts(path / "data", [1700, 1, 0, 333, 40, 900])
+    return path
+
+
+def spec(folder: Path, solver: str, place: str, workers: int, cpus: float = 1.0) -> dict[str, Any]:
+    return {
+        "name": f"{solver}-{place}",
+        "data": {"path": str(folder / "data"), "target": "y"},
+        "model": {"l2": 0.01, "loss": "huber" if solver == "lbfgs" else "squared"},
+        "solver": {"name": solver, "seed": 3, **SOLVERS[solver]},
+        "scaling": {"num_workers": workers, "resources_per_worker": {"CPU": cpus}},
+        "run": {"storage_path": str(folder / "runs")},
+    }
+
+
+def train_there(address: str, specs: list[dict[str, Any]]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.cluster.train_on_nodes", address],
+        input=json.dumps(specs),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_solver_and_predict_give_the_numbers_of_local_mode(
+    nodes: Nodes, folder: Path, tmp_path: Path
+) -> None:
+    train_there(nodes.address, [spec(folder, solver, "there", 2) for solver in SOLVERS])
+    for solver in SOLVERS:
+        here = lr.train(spec(folder, solver, "here", 0))
+        there = folder / "runs" / f"{solver}-there"
+        result = json.loads((there / "result.json").read_text())
+        assert (result["num_workers"], result["rows"]) == (2, here.result["rows"])
+        model = lr.LinearModel.load(there / "model")
+        tolerance = 1e-12 if solver == "exact" else 1e-5
+        np.testing.assert_allclose(model.coef_, here.model.coef_, rtol=tolerance)
+        np.testing.assert_allclose(model.intercept_, here.model.intercept_, rtol=tolerance)
+        assert result["metrics"]["validation"]["mse"] == pytest.approx(
+            here.metrics["validation"]["mse"], rel=tolerance
+        )
+        scored = []
+        for number, run in enumerate((there, here.path)):
+            output = tmp_path / f"{solver}-{number}"
+            predict(run / "model", [str(folder / "data")], output, [])
+            scored.append(pq.read_table(output).column(0).to_numpy())
+        assert len(scored[0]) == 2974
+        np.testing.assert_allclose(scored[0], scored[1], rtol=1e-4, atol=1e-5)  # they are float32
+
+
+def test_seven_workers_give_the_exact_answer_of_one(nodes: Nodes, folder: Path) -> None:
+    train_there(nodes.address, [spec(folder, "exact", "seven", 7, 0.25), spec(folder, "exact", "one", 1)])
+    runs = [folder / "runs" / f"exact-{name}" for name in ("seven", "one")]
+    seven, one = (lr.LinearModel.load(run / "model") for run in runs)
+    np.testing.assert_allclose(seven.coef_, one.coef_, rtol=1e-12)
+    np.testing.assert_allclose(seven.intercept_, one.intercept_, rtol=1e-12)
+    results = [json.loads((run / "result.json").read_text()) for run in runs]
+    assert [result["num_workers"] for result in results] == [7, 1]
+    assert results[0]["rows"] == results[1]["rows"]
+
+
+def test_a_job_on_two_nodes_is_submitted_watched_and_stopped(nodes: Nodes, folder: Path) -> None:
+    head = Head(nodes.job_server, {**os.environ, "RAY_AUTH_MODE": "disabled"}, folder)
+    document = spec(folder, "sgd", "sent", 2)
+    document["solver"] |= {"epochs": 100_000, "learning_rate": 1e-9, "early_stop": None}
+    (folder / "sent.json").write_text(json.dumps(document))
+    sent = head.cli("submit", "sent.json", "--no-wait")
+    assert (sent.returncode, sent.stdout) == (0, "sgd-sent-1\n"), sent.stderr
+    followed = subprocess.Popen(
+        head.command("logs", "sgd-sent", "-f"), env=head.environ, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while (status := json.loads(head.cli("status", "sgd-sent", "--json").stdout))["metrics"] is None:
+        assert status["state"] in ("PENDING", "RUNNING")
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert head.cli("stop", "sgd-sent").stdout == "sgd-sent-1: STOPPED\n"
+    output, _ = followed.communicate(timeout=60)
+    assert '"epoch": 0' in output
+    # The notice reached the run itself: it says that it was stopped, and the same job would continue.
+    result = json.loads((folder / "runs" / "sgd-sent" / "result.json").read_text())
+    assert result["status"] == "interrupted"
