@@ -25,10 +25,11 @@ from linreg_dist.training.inference import (
     inference_document,
 )
 from linreg_dist.training.job import TrainJob
+from linreg_dist.training.lanes import collect_by_lane
 from linreg_dist.training.moment_metrics import moment_metrics
 from linreg_dist.training.moment_sums import ExactSums
 from linreg_dist.training.penalised import PenaltyChoice, choose_penalty
-from linreg_dist.training.prepare import OpenData, collect_by_lane
+from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.robust import gather_meat
 from linreg_dist.training.worker import Worker

@@ -17,10 +17,12 @@ from linreg_dist.data.block import Block, Shift
 from linreg_dist.data.rows import RowSelection
 from linreg_dist.data.summary import RowCounts
 from linreg_dist.stats.moments import Moments, merge_all
+from linreg_dist.training.checks import check_counts, check_weight
 from linreg_dist.training.folds import fold_of_rows, rows_per_run, spans_of_folds
 from linreg_dist.training.job import TrainJob
+from linreg_dist.training.lanes import collect_by_lane
 from linreg_dist.training.partials import MomentPart, PartialMoments
-from linreg_dist.training.prepare import OpenData, check_counts, check_weight, collect_by_lane
+from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.row_counts import total_counts
 from linreg_dist.training.worker import Worker

@@ -15,7 +15,8 @@ from linreg_dist.errors import DataError
 from linreg_dist.stats.robust import RobustMeat, RobustType
 from linreg_dist.stats.solve import Solution
 from linreg_dist.training.job import TrainJob
-from linreg_dist.training.prepare import OpenData, collect_by_lane
+from linreg_dist.training.lanes import collect_by_lane
+from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.worker import Worker
 

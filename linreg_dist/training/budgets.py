@@ -1,0 +1,59 @@
+"""How much of the decoded data a worker may keep, in memory and on its disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from linreg_dist.training.job import TrainJob
+from linreg_dist.training.worker import Worker
+
+_SMALL_DATA_BYTES = 256 << 20
+
+
+def memory_budget(job: TrainJob, worker: Worker, row_nbytes: int) -> int:
+    """Return the bytes this worker may keep: the spec's, or a share of half of what the machine has free.
+
+    The exact solver reads its rows once. It keeps small data alone, so that this gets a mean absolute error,
+    which takes a second look; for large data the memory by itself would cost about as much as the reading.
+    """
+    chosen = job.spec.scaling.memory_budget_bytes
+    if chosen is not None:
+        return chosen
+    if _reads_once(job):
+        # A part of the blocks would be of no use: the second look is taken if every block is there.
+        all_blocks = job.manifest.num_rows * row_nbytes // worker.world_size
+        return _SMALL_DATA_BYTES if all_blocks <= _SMALL_DATA_BYTES else 0
+    free = _available_bytes()
+    cores = len(os.sched_getaffinity(0))
+    share = min(1.0, worker.num_threads / cores) if worker.world_size > 1 else 1.0
+    return int(free * 0.5 * share)
+
+
+def _reads_once(job: TrainJob) -> bool:
+    # The cluster pass needs ids that blocks do not hold, so it decodes again in any case.
+    return job.solver == "exact" and job.spec.model.covariance in ("nonrobust", "cluster")
+
+
+def disk_budget(job: TrainJob, folder: Path) -> int:
+    """Return the bytes that all workers of a node may keep on its disk: the spec's, or half of what is free.
+
+    The exact solver reads its rows once, so by itself it writes none, unless robust errors read them again.
+    """
+    chosen = job.spec.scaling.disk_budget_bytes
+    if chosen is not None:
+        return chosen
+    if _reads_once(job):
+        return 0
+    return shutil.disk_usage(next(path for path in folder.parents if path.exists())).free // 2
+
+
+def _available_bytes() -> int:
+    """Return what could be allocated without swapping: Linux counts the page cache it would give up."""
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
