@@ -83,12 +83,13 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
     reserved = {*targets, data.weight, data.cluster, data.validation.column, *data.exclude}
     features, skipped = _feature_names(data, schema, reserved)
     filter_columns = tuple(dict.fromkeys(condition[0] for group in data.filter_dnf for condition in group))
+    strings = {name for name, kind in zip(schema.names, schema.types, strict=True) if is_string(kind)}
     categorical: dict[str, tuple[Any, ...] | None] = {}
     for name in features:
         given = data.categorical.get(name)
         if isinstance(given, (list, tuple)):
             categorical[name] = tuple(given)
-        elif given is not None or (name in schema.names and is_string(schema.field(name).type)):
+        elif given is not None or name in strings:
             categorical[name] = None
     unused = [name for name in data.categorical if name not in features]
     if unused:
