@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,23 @@ def test_local_places(tmp_path: Path) -> None:
     assert is_same_place(tmp_path / "a" / "..", tmp_path)
     assert not is_same_place(tmp_path, ObjectPath("s3://lab/a"))
     assert is_same_place(ObjectPath("s3://lab/a"), as_location("s3://lab/a/"))
+
+
+def test_an_object_that_is_replaced_while_it_is_read_is_read_whole(folder: ObjectPath) -> None:
+    write_whole(folder / "a", "x.")
+    stop = threading.Event()
+
+    def replace() -> None:
+        length = 2
+        while not stop.is_set():
+            write_whole(folder / "a", "x" * length + ".")
+            length += 1
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        found = [(folder / "a").read_text() for _ in range(15)]
+    finally:
+        stop.set()
+        thread.join()
+    assert all(text.endswith(".") for text in found)
