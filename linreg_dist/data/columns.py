@@ -121,11 +121,11 @@ def check_columns(wanted: Iterable[tuple[str, str]], manifest: Manifest) -> None
     for file in manifest.files:
         if file.num_rows == 0:
             continue
-        have = [*file.schema.names, *file.partition]
+        have = dict.fromkeys((*file.schema.names, *file.partition))
         for name, purpose in pairs:
             if name not in have:
                 close = difflib.get_close_matches(name, have, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"it has {_some(have)}"
+                hint = f"did you mean {close[0]!r}?" if close else f"it has {_some(list(have))}"
                 raise DataError(f"{file.uri} has no column {name!r} ({purpose}); {hint}")
 
 
@@ -165,9 +165,9 @@ def _check_files(columns: Columns, manifest: Manifest) -> None:
     for file in manifest.files:
         if file.num_rows == 0:  # an empty file's types say nothing: pandas writes null for its strings
             continue
+        kinds = manifest.partition_types | dict(zip(file.schema.names, file.schema.types, strict=True))
         for name, purpose in purposes:
-            kind = file.schema.field(name).type if name in file.schema.names else None
-            kind = kind or manifest.partition_types[name]
+            kind = kinds[name]
             if purpose in _NUMERIC_ROLES and not is_numeric(kind):
                 raise DataError(
                     f"{file.uri}: the {purpose} {name!r} has type {kind}; expected a number. "

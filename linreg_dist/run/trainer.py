@@ -268,12 +268,8 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
             # Ray's controller, which is none of the workers, writes to the storage too.
             runtime_env = options.setdefault("runtime_env", {})
             runtime_env["env_vars"] = {**runtime_env.get("env_vars", {}), **spec.cluster.env}
-    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options)
-        if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
-            # Ray puts one of its own there, which ends the process before it could write a result.
-            signal.signal(signal.SIGTERM, on_sigterm)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ClusterError(
             f"cannot connect to Ray at {address or 'this machine'}: {_first_line(error)}. Check that it "

@@ -33,6 +33,8 @@ GPU_SLICE_BYTES = 256 << 20
 PANEL_COLUMNS, NARROW_PANEL_COLUMNS = 32, 16
 _NARROW = 64
 
+_LONG_PIECE = 1024  # rows of a range that is worth a copy of its own
+
 _MIN_SLICE_ROWS = 256
 _PILOT_ROWS = 256
 
@@ -91,14 +93,13 @@ def shifted_sums(
     sum_Z = torch.zeros(num_columns, dtype=torch.float64, device=device)
     shift_Z1 = shift_Z[:, None]
     is_shifted = bool(shift_Z.any())
-    # Ranges are put side by side in their own type first: few wide copies cost less than many short ones.
     beside_ZS = torch.empty((num_columns, step if len(spans) > 1 else 0), dtype=x_ND.dtype, device=device)
     for pieces in _slices(spans, step):
         filled = sum(stop - start for start, stop in pieces)
         # copy_ then sub_ beats one mixed-dtype subtraction: the widening copy is vectorised, the rest is in
         # cache.
-        scratch_ZS[:num_features, :filled].copy_(_columns(x_ND.T, pieces, beside_ZS[:num_features]))
-        scratch_ZS[num_features:, :filled].copy_(_columns(y_NK.T, pieces, beside_ZS[num_features:]))
+        _copy_columns(scratch_ZS[:num_features, :filled], x_ND.T, pieces, beside_ZS[:num_features])
+        _copy_columns(scratch_ZS[num_features:, :filled], y_NK.T, pieces, beside_ZS[num_features:])
         z_ZS = scratch_ZS[:, :filled]
         if is_shifted:
             z_ZS.sub_(shift_Z1)
@@ -115,17 +116,28 @@ def shifted_sums(
     return gram_ZZ, sum_Z
 
 
-def _columns(
-    matrix_DN: torch.Tensor, pieces: Sequence[tuple[int, int]], buffer_DS: torch.Tensor
-) -> torch.Tensor:
-    """Return some ranges of columns side by side, in ``buffer_DS`` if types agree; a single one is a view."""
+def _copy_columns(
+    into_DS: torch.Tensor,
+    matrix_DN: torch.Tensor,
+    pieces: Sequence[tuple[int, int]],
+    buffer_DS: torch.Tensor,
+) -> None:
+    """Copy ranges of columns side by side into ``into_DS``, with its type.
+
+    Short ranges are first put side by side in their own type, in ``buffer_DS`` if that is its type too: few
+    wide copies cost less than many short ones.
+    """
     views = [matrix_DN.narrow(1, start, stop - start) for start, stop in pieces]
-    if len(views) == 1:
-        return views[0]
-    if buffer_DS.dtype != matrix_DN.dtype:
-        return torch.cat(views, dim=1)
-    filled = sum(stop - start for start, stop in pieces)
-    return torch.cat(views, dim=1, out=buffer_DS[:, :filled])
+    filled = into_DS.shape[1]
+    if filled >= _LONG_PIECE * len(views) or len(views) == 1:
+        filled = 0
+        for view in views:
+            into_DS.narrow(1, filled, view.shape[1]).copy_(view)
+            filled += view.shape[1]
+    elif buffer_DS.dtype == matrix_DN.dtype:
+        into_DS.copy_(torch.cat(views, dim=1, out=buffer_DS[:, :filled]))
+    else:
+        into_DS.copy_(torch.cat(views, dim=1))
 
 
 def _slices(spans: Sequence[tuple[int, int]], step: int) -> Iterator[list[tuple[int, int]]]:

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,18 +22,18 @@ from linreg_dist import liveness
 from linreg_dist.data.plan import num_steps, plan_epoch
 from linreg_dist.data.summary import BlockSummary
 from linreg_dist.errors import RunFailedError
-from linreg_dist.training.batch_size import measure_step
-from linreg_dist.training.batches import epoch_batches, rows_of
+from linreg_dist.training.automatic import choose_batch_size, choose_learning_rate
+from linreg_dist.training.batches import epoch_batches
 from linreg_dist.training.checkpoint import CheckpointStore, Progress, optimizer_tensors, restore_optimizer
-from linreg_dist.training.evaluate import Evaluator, sample_curvature
+from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.huber_scale import huber_scale
 from linreg_dist.training.job import TrainJob
-from linreg_dist.training.optim import PenalisedOptimizer, adaptive_learning_rate, sgd_learning_rate
+from linreg_dist.training.optim import PenalisedOptimizer
 from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.scaling import AffineScale
-from linreg_dist.training.sweep import Rows, SweepPool, SweptLinear
+from linreg_dist.training.sweep import SweepPool, SweptLinear
 from linreg_dist.training.worker import Worker
 
 Vector = npt.NDArray[np.float64]
@@ -111,9 +110,12 @@ class _Iteration:
         found = self.worker.together(
             lambda: self.checkpoints.latest(job.fingerprint) if worker.rank == 0 else None
         )[0]
-        self.batch, self.measured = self._batch_size(found[0] if found else None)
+        self.batch, self.measured = choose_batch_size(
+            worker, job, data, self.wrapped, self.train_rows, found[0] if found else None
+        )
+        self.model.zero_grad(set_to_none=False)  # of the steps that were timed
         self.steps = num_steps(self.train_rows, self.batch)
-        self.rate = self._learning_rate()
+        self.rate = choose_learning_rate(worker, job, data, scale, self.train_rows, self.steps)
         self.optimizer = PenalisedOptimizer(
             self.model,
             solver,
@@ -308,43 +310,6 @@ class _Iteration:
     def _should_stop(self) -> bool:
         early = self.job.spec.solver.early_stop
         return early is not None and self.state.stale >= early.patience
-
-    def _batch_size(self, earlier: Progress | None) -> tuple[int, dict[str, Any]]:
-        """Return the rows of a step, and for a measured choice what was measured."""
-        solver = self.job.spec.solver
-        if solver.global_batch_size != "auto":
-            return int(solver.global_batch_size), {}
-        if earlier is not None:  # the plan was made with this one
-            return earlier.global_batch_size, {}
-        cost = measure_step(self.worker, self.wrapped, self._sample())
-        self.model.zero_grad(set_to_none=False)
-        batch = cost.batch_size(self.train_rows, solver.sync_every)
-        return batch, {
-            "fixed_step_s": cost.fixed_s,
-            "sweep_rows_per_s": cost.rows_per_s,
-            "fixed_share_of_step": cost.fixed_share(batch, solver.sync_every),
-        }
-
-    def _sample(self) -> list[Rows]:
-        """Return the training rows of this worker's first row group, as many pieces as there are threads."""
-        lanes = self.job.lanes
-        for lane in self.job.lanes_of(self.worker.rank, self.worker.world_size):
-            for index in lanes[lane]:
-                block = self.data.store.load(index)
-                if block.num_train:
-                    edges = np.linspace(0, block.num_train, self.worker.num_threads + 1).astype(int).tolist()
-                    return [rows_of(block, a, b, self.worker.device) for a, b in pairwise(edges)]
-        return []
-
-    def _learning_rate(self) -> float:
-        solver, model_spec = self.job.spec.solver, self.job.spec.model
-        if solver.learning_rate != "auto":
-            return float(solver.learning_rate)
-        if self.job.solver == "sgd":
-            curvature = sample_curvature(self.worker, self.job, self.data, self.scale)
-            rows = self.train_rows / self.steps
-            return sgd_learning_rate(curvature, rows, model_spec.l2, solver.momentum)
-        return adaptive_learning_rate(self.steps * solver.epochs)
 
     def _flat_weights(self) -> torch.Tensor:
         return nn.utils.parameters_to_vector(self.model.linear.parameters()).detach().clone()
