@@ -118,8 +118,11 @@ class ObjectPath:
         """Return the content; raises FileNotFoundError if there is no such object."""
 
         def read(filesystem: fs.FileSystem, path: str) -> bytes:
+            # pyarrow asks for the size, then for as many bytes: of two versions, if one came in between.
             with filesystem.open_input_file(path) as source:
                 content: bytes = source.read()
+            if filesystem.get_file_info(path).size != len(content):
+                raise OSError(f"{path} was replaced while it was read")
             return content
 
         return self._ask("read", read)

@@ -32,7 +32,7 @@ _TRANSIENT = re.compile(
     r"NETWORK_CONNECTION|SLOW_?DOWN|THROTTL|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|INTERNAL_ERROR|REQUEST_TIMEOUT|"
     r"HTTP status (?:5\d\d|429)|curlCode|InternalError|ServiceUnavailable|UNAVAILABLE|DEADLINE_EXCEEDED|"
     r"Retry policy exhausted|Connection reset|timed out|Unexpected end of stream|"
-    r"Expected to (?:be able to )?read \d+ bytes",
+    r"was replaced while it was read|Expected to (?:be able to )?read \d+ bytes",
     re.IGNORECASE,
 )
 _LASTING = re.compile(r"curlCode: (?:3|51|58|60|77|90|91)\b")  # a bad URL or certificate stays bad

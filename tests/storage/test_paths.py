@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pyarrow import fs
 
 from linreg_dist.errors import SpecError
 from linreg_dist.storage import (
@@ -124,3 +126,33 @@ def test_local_places(tmp_path: Path) -> None:
     assert is_same_place(tmp_path / "a" / "..", tmp_path)
     assert not is_same_place(tmp_path, ObjectPath("s3://lab/a"))
     assert is_same_place(ObjectPath("s3://lab/a"), as_location("s3://lab/a/"))
+
+
+class Replacing:
+    """The store's file system, in which an object grows between two requests of its first reader."""
+
+    def __init__(self, filesystem: fs.FileSystem, grown: bytes) -> None:
+        self._filesystem, self._grown = filesystem, grown
+        self.reads = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._filesystem, name)
+
+    def open_input_file(self, path: str) -> Any:
+        source = self._filesystem.open_input_file(path)  # asks for the size
+        self.reads += 1
+        if self.reads == 1:
+            with self._filesystem.open_output_stream(path) as sink:
+                sink.write(self._grown)
+        return source
+
+
+def test_an_object_that_is_replaced_while_it_is_read_is_read_whole(
+    folder: ObjectPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_whole(folder / "a", "short")
+    filesystem, path = (folder / "a").filesystem
+    replacing = Replacing(filesystem, b"a longer text")
+    monkeypatch.setattr(ObjectPath, "filesystem", (replacing, path))
+    assert (folder / "a").read_text() == "a longer text"
+    assert replacing.reads == 2
