@@ -149,4 +149,4 @@ def test_the_parts_can_be_timed_by_pytest_benchmark() -> None:
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "7 passed" in result.stdout
+    assert "9 passed" in result.stdout

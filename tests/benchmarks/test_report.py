@@ -104,7 +104,7 @@ def test_a_report_is_written_in_four_forms(tmp_path: Path) -> None:
     assert "`spark_lbfgs` unavailable: pyspark is not installed" in text
     assert "name: benchmark" in text
     table = next(block for block in text.split("\n\n") if block.startswith("| contender"))
-    assert {line.count("|") for line in table.splitlines()} == {12}
+    assert {line.count("|") for line in table.splitlines()} == {13}
 
 
 def test_records_survive_the_file(tmp_path: Path) -> None:
