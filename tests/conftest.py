@@ -19,18 +19,6 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks at the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a folder that shares a cluster in one process, when there are several (pytest -n)."""
-    for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in _SHARING_A_CLUSTER:
-            item.add_marker(pytest.mark.xdist_group(folder))
-
-
-_SHARING_A_CLUSTER = {"run", "cluster", "faults"}
-
-
 @pytest.fixture
 def train_here(tmp_path: Path) -> Callable[..., Run]:
     """Return a function that trains in this process on the Parquet at a path.
