@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,24 @@ import pyarrow.parquet as pq
 import pytest
 
 
-@pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    """One local Ray with room for three workers; `linreg_dist.train` joins it because it is this "
-    "process's."""
+@pytest.fixture
+def ray_cluster() -> None:
+    """One local Ray with room for three workers; `linreg_dist.train` joins it because it is this process's.
+
+    It stays for the tests that follow, and ends with the process or where a test wants a Ray of its own.
+    """
     import logging
 
     import ray
 
-    ray.init(
-        address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
-    )
-    yield
-    ray.shutdown()
+    if not ray.is_initialized():
+        ray.init(
+            address="local",
+            num_cpus=4,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
 
 
 def write_parts(

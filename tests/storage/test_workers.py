@@ -29,6 +29,7 @@ def ray_with_s3(s3_proxy: S3Proxy) -> Iterator[None]:
 
     import ray
 
+    ray.shutdown()  # of tests before these, whose processes do not know the store
     ray.init(
         address="local",
         num_cpus=4,
