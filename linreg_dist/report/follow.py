@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +63,7 @@ def _follow(tail: _Tail, display: EventSink, stop: threading.Event, poll_s: floa
             return
 
 
-class _Tail:
+class _Tail(ABC):
     """The position in one growing file."""
 
     least_poll_s = 0.0
@@ -75,8 +76,9 @@ class _Tail:
         """Return the events of the complete lines that were added since the last call."""
         return [event for line in self._new_lines() if (event := self._parse(line)) is not None]
 
+    @abstractmethod
     def _new_lines(self) -> list[bytes]:
-        raise NotImplementedError
+        """Return the complete lines that were added since the last call."""
 
     def _parse(self, line: bytes) -> dict[str, Any] | None:
         try:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -71,20 +70,8 @@ def save_artefact(artefact: Artefact, path: str | os.PathLike[str] | ObjectPath)
     """
     target = as_location(path)
     content = to_bytes(artefact)
-    if isinstance(target, ObjectPath):
-        write_whole(target, content)
-        return
     target.parent.mkdir(parents=True, exist_ok=True)
-    # In the same directory, because a rename is atomic only within one file system.
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(target, content)
 
 
 def load_artefact(path: str | os.PathLike[str] | ObjectPath) -> Artefact:

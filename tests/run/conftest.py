@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +49,13 @@ def write_parts(
         xs.append(x)
         ys.append(y)
     return {"x": np.concatenate(xs), "y": np.concatenate(ys), "beta": beta}
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float = 180.0) -> Any:
+    """Return the first true value of ``condition``, asked ten times a second."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("waited too long")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 import linreg_dist as lr
-from tests.run.conftest import write_parts
+from tests.run.conftest import wait_for, write_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # it starts three nodes and three groups
 
@@ -32,15 +31,6 @@ def cluster() -> Iterator[Any]:
     finally:
         ray.shutdown()
         nodes.shutdown()
-
-
-def wait_for(condition: Callable[[], Any], timeout_s: float = 180.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("waited too long")
 
 
 def spec_for(tmp_path: Path) -> dict[str, Any]:

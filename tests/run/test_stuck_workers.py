@@ -10,8 +10,6 @@ import os
 import signal
 import socket
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import pytest
 
 import linreg_dist as lr
 from linreg_dist.liveness import process_start, process_state
-from tests.run.conftest import write_parts
+from tests.run.conftest import wait_for, write_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
@@ -64,15 +62,6 @@ def block(file: Path, begun: Path, *, heal: bool) -> threading.Thread:
     thread = threading.Thread(target=work)
     thread.start()
     return thread
-
-
-def wait_for(condition: Callable[[], Any], timeout_s: float = 120.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("waited too long")
 
 
 def test_a_worker_whose_read_blocks_is_named_with_its_stack_and_the_job_goes_on(tmp_path, caplog) -> None:
