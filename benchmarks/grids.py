@@ -8,7 +8,14 @@ from benchmarks.contender import Grid
 
 FLOORS = ("floor_processes", "floor_threads", "floor_keeping", "floor_1_core")
 LOOPS = ("tutorial", "pyarrow_loop", "sklearn_partial_fit")
-OURS_LOCAL = ("ours_1_thread", "ours_all_threads", "ours_backed_memory", "ours_defaults", "ours_exact")
+OURS_LOCAL = (
+    "ours_1_thread",
+    "ours_all_threads",
+    "ours_imported",
+    "ours_backed_memory",
+    "ours_defaults",
+    "ours_exact",
+)
 OURS_RAY = ("ray_noop_1", "ray_noop_2", "ours_ray_1", "ours_ray_2")
 EXACT = (
     "floor_processes",

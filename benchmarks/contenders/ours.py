@@ -52,9 +52,6 @@ def train(spec: Mapping[str, Any], grid: Grid, around: AbstractContextManager[An
     import linreg_dist.training.loop
 
     importlib.import_module("ray.train.torch")
-    # torch's first optimizer imports its compiler, 1.2 s of work. The plain loops make theirs before their
-    # clock starts, so here too it counts as start-up; Ray's workers import it while they read.
-    importlib.import_module("torch._dynamo")
     fit_called = 0.0
 
     @contextmanager
