@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ from typing import Any
 from unittest import mock
 
 from ray.cluster_utils import Cluster  # noqa: TID253 (Ray's own class for this)
+
+from tests.cluster.heads import free_ports
 
 _OBJECT_STORE_BYTES = 80_000_000
 
@@ -114,18 +115,6 @@ def running_nodes(cpus: tuple[int, ...] = (1, 1), *, dashboard: bool = False) ->
         yield nodes
     finally:
         nodes.stop()
-
-
-def free_ports(number: int) -> list[int]:
-    """Return free ports outside 10002 to 19999, which Ray's workers use."""
-    found: list[int] = []
-    while len(found) < number:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in found and not 10_000 <= port < 20_000:
-            found.append(port)
-    return found
 
 
 def _descendants(pids: list[int]) -> list[int]:

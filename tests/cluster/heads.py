@@ -57,7 +57,7 @@ def running_head(folder: Path, **environ: str) -> Iterator[Head]:
     }
     # Sockets lie in the temporary folder, and their paths may have 107 characters only.
     with tempfile.TemporaryDirectory(prefix="lrd-", ignore_cleanup_errors=True) as temporary:
-        dashboard, client = _free_ports(2)
+        dashboard, client = free_ports(2)
         command = ["ray", "start", "--head", "--block", "--num-cpus=2", f"--temp-dir={temporary}"]
         command += ["--port=0", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
         command += ["--dashboard-agent-listen-port=0", "--object-store-memory=100000000"]
@@ -78,7 +78,7 @@ def running_head(folder: Path, **environ: str) -> Iterator[Head]:
                 process.wait()
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
     """Return free ports outside 10002 to 19999, which Ray's workers use."""
     found: list[int] = []
     while len(found) < number:

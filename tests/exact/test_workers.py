@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from linreg_dist.run import train
 from linreg_dist.run.statistics import open_statistics
 from tests.exact.problems import Problem, features_of, make_problem
+from tests.local_ray import start_local_ray
 
 pytestmark = pytest.mark.slow
 
@@ -24,13 +24,7 @@ def ray_here() -> Iterator[None]:
 
     started = not ray.is_initialized()
     if started:
-        ray.init(
-            address="local",
-            num_cpus=4,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        start_local_ray()
     yield
     if started:
         ray.shutdown()

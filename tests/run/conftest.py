@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.local_ray import start_local_ray
+
 
 @pytest.fixture
 def ray_cluster() -> None:
@@ -19,18 +21,10 @@ def ray_cluster() -> None:
 
     It stays for the tests that follow, and ends with the process or where a test wants a Ray of its own.
     """
-    import logging
-
     import ray
 
     if not ray.is_initialized():
-        ray.init(
-            address="local",
-            num_cpus=4,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        start_local_ray()
 
 
 def write_parts(

@@ -14,6 +14,7 @@ import pytest
 import linreg_dist as lr
 from linreg_dist.run.folder import RunFolder
 from tests.cluster.heads import Head, running_head
+from tests.local_ray import start_local_ray
 from tests.run.conftest import write_parts
 from tests.storage.conftest import SECRET, Store, environment
 from tests.storage.s3_proxy import Fault, S3Proxy
@@ -25,19 +26,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 @pytest.fixture(scope="module")
 def ray_with_s3(s3_proxy: S3Proxy) -> Iterator[None]:
     """One local Ray whose processes find the store in their environment."""
-    import logging
-
     import ray
 
     ray.shutdown()  # of tests before these, whose processes do not know the store
-    ray.init(
-        address="local",
-        num_cpus=4,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        runtime_env={"env_vars": {**environment(s3_proxy), "LINREG_DIST_STORAGE_RETRY_S": "1"}},
-    )
+    start_local_ray(runtime_env={"env_vars": {**environment(s3_proxy), "LINREG_DIST_STORAGE_RETRY_S": "1"}})
     yield
     ray.shutdown()
 
