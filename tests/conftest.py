@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach the programs that tests start: the processes of pytest -n are born ignoring it."""
+    """Give all tests, also those in the processes of `pytest -n`, the same signals and the same Ray."""
+    # Ctrl-C shall reach the programs that tests start; the processes of pytest -n are born ignoring it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # `ray.init` turns token authentication on for the rest of its process where nothing is said of it, so that a
+    # test's clusters would depend on the tests before it. Those of the default and of tokens say what they want.
+    os.environ["RAY_AUTH_MODE"] = "disabled"
 
 
 @pytest.fixture
