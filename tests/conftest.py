@@ -19,8 +19,8 @@ def pytest_configure() -> None:
     # Ctrl-C shall reach the programs that tests start; the processes of pytest -n are born ignoring it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # `ray.init` turns token authentication on for the rest of its process where nothing is said of it, so that a
-    # test's clusters would depend on the tests before it. Those of the default and of tokens say what they want.
+    # `ray.init` turns token authentication on for the rest of its process if nothing is said of it, so that
+    # a test's clusters would depend on the tests before it. Tests of the default or of tokens say so.
     os.environ["RAY_AUTH_MODE"] = "disabled"
 
 

@@ -23,7 +23,7 @@ from linreg_dist.data.manifest import Manifest
 MAX_LANES = 12  # divisible by 1, 2, 3, 4, 6: even shares for the usual small numbers of workers
 # A row group's parts are permuted each epoch: slices of memory, so that reshuffling moves no row.
 _MOST_PARTS = 16
-_PART_ELEMENTS = 1 << 18  # one slice of the sweep
+_PART_ELEMENTS = 1 << 20  # one slice of the sweep
 _OPEN_BYTES = 1 << 30  # decoded bytes that one worker may hold open: one row group per lane
 _OPEN_BYTES_UNCACHED = 1 << 26  # likewise, for a job that asked to keep nothing in memory or on disk
 

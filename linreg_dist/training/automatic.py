@@ -65,12 +65,13 @@ def choose_learning_rate(
 
 
 def _sample(worker: Worker, job: TrainJob, data: OpenData) -> list[Rows]:
-    """Return the training rows of this worker's first row group, as many pieces as there are threads."""
+    """Return the training rows of this worker's first row group, in as many pieces as it has lanes."""
     lanes = job.lanes
-    for lane in job.lanes_of(worker.rank, worker.world_size):
+    mine = job.lanes_of(worker.rank, worker.world_size)
+    for lane in mine:
         for index in lanes[lane]:
             block = data.store.load(index)
             if block.num_train:
-                edges = np.linspace(0, block.num_train, worker.num_threads + 1).astype(int).tolist()
+                edges = np.linspace(0, block.num_train, len(mine) + 1).astype(int).tolist()
                 return [rows_of(block, a, b, worker.device) for a, b in pairwise(edges)]
     return []

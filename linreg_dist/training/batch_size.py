@@ -1,8 +1,9 @@
 """How many rows a step should have: enough that what does not grow with rows is small beside what does.
 
-A step costs a fixed time (the all-reduce, autograd, the optimizer) and a time per row. Both are measured
-once, on the workers and blocks at hand. Fewer, larger steps waste less of the fixed time but move the weights
-less often, so the choice stays between 32 and 128 steps an epoch, unless the user names a size.
+A step costs a fixed time (the all-reduce, autograd, the optimizer, a few operations on the rows of each lane
+however few they are) and a time per row. Both are measured once, on the workers and blocks at hand. Fewer,
+larger steps waste less of the fixed time but move the weights less often, so the choice stays between 32 and
+128 steps an epoch, unless the user names a size.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from linreg_dist.training.worker import Worker
 FIXED_SHARE = 0.1
 MOST_STEPS, FEWEST_STEPS = 128, 32
 _SMALLEST = 8  # rows; below that a step teaches less than it costs
+_FEW_ROWS = 8
 _REPEATS = 5
 
 
@@ -28,7 +30,7 @@ class StepCost:
     """What a step costs over all workers.
 
     Attributes:
-        fixed_s: seconds a step without rows takes, synchronisation included.
+        fixed_s: seconds a step takes that has next to no rows, synchronisation included.
         rows_per_s: rows all workers together add up in a second, from memory.
     """
 
@@ -36,9 +38,7 @@ class StepCost:
     rows_per_s: float
 
     def batch_size(self, train_rows: int, sync_every: int = 1) -> int:
-        """Return the smallest batch whose fixed part is under a tenth of the step, within 32 to 128 steps "
-        "an epoch.
-        """
+        """Return the smallest batch whose fixed part is under a tenth of the step, 32 to 128 to an epoch."""
         wanted = (1.0 / FIXED_SHARE - 1.0) * self.fixed_s / sync_every * self.rows_per_s
         bounded = min(max(int(wanted), train_rows // MOST_STEPS), train_rows // FEWEST_STEPS)
         return max(1, min(train_rows, max(_SMALLEST, bounded)))
@@ -50,15 +50,16 @@ class StepCost:
 
 
 def measure_step(worker: Worker, model: nn.Module, sample: Sequence[Rows]) -> StepCost:
-    """Time steps with no rows and with the rows of ``sample``. Every worker must call it; all get the same
-    answer.
+    """Time steps with next to no rows and with the rows of ``sample``. Every worker must call it; all get the
+    same answer.
 
     Args:
         worker: this one; workers without rows bring an empty sample.
         model: gives the loss of pieces, wrapped as in training.
-        sample: rows in memory.
+        sample: rows in memory, in as many pieces as this worker's lanes bring to a step.
     """
-    fixed_s = _seconds(lambda: model([]).backward())
+    few = [rows.first(_FEW_ROWS) for rows in sample]
+    fixed_s = _seconds(lambda: model(few).backward())
     num_rows = sum(rows.x_ND.shape[0] for rows in sample)
     with_rows_s = _seconds(lambda: model(sample).backward())
     measured = worker.gather((fixed_s, num_rows, with_rows_s))

@@ -131,28 +131,6 @@ class CheckpointStore:
         return sorted(path.name for path in self._folder.iterdir() if path.name.startswith("epoch"))
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Return an optimizer's state as named tensors: ``optimizer.<parameter number>.<name>``."""
-    tensors = {}
-    for number, state in optimizer.state_dict()["state"].items():
-        for key, value in state.items():
-            if value is not None:
-                tensors[f"optimizer.{number}.{key}"] = torch.as_tensor(value)
-    return tensors
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Put the state that `optimizer_tensors` took back into an optimizer of the same kind."""
-    document = optimizer.state_dict()
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, number, key = name.split(".", 2)
-            state.setdefault(int(number), {})[key] = value
-    document["state"] = state
-    optimizer.load_state_dict(document)
-
-
 def _read(folder: Location) -> tuple[Progress, dict[str, torch.Tensor]] | None:
     """Return a checkpoint, or None if any part is missing or damaged."""
     try:

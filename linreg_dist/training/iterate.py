@@ -24,7 +24,7 @@ from linreg_dist.data.summary import BlockSummary
 from linreg_dist.errors import RunFailedError
 from linreg_dist.training.automatic import choose_batch_size, choose_learning_rate
 from linreg_dist.training.batches import epoch_batches
-from linreg_dist.training.checkpoint import CheckpointStore, Progress, optimizer_tensors, restore_optimizer
+from linreg_dist.training.checkpoint import CheckpointStore, Progress
 from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.huber_scale import huber_scale
@@ -368,12 +368,12 @@ class _Iteration:
         if state.huber_scale is not None:
             tensors["huber_scale"] = torch.from_numpy(state.huber_scale)
         with liveness.process.doing("writing a checkpoint"):
-            self.checkpoints.save(progress, {**tensors, **optimizer_tensors(self.optimizer.optimizer)})
+            self.checkpoints.save(progress, {**tensors, **self.optimizer.tensors()})
 
     def _resume(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
         """Continue where a checkpoint of this very job stands."""
         self.model.linear.load_state_dict({name: tensors[name] for name in ("weight", "bias")})
-        restore_optimizer(self.optimizer.optimizer, tensors)
+        self.optimizer.restore(tensors)
         self.state = _State(
             epoch=progress.epoch,
             step=progress.step,

@@ -50,8 +50,9 @@ def train_loop_per_worker(config: dict[str, Any]) -> dict[str, Any]:
     stuck_after_s = job.spec.run.stuck_after_s
     # Where nobody watches, only the exchange itself can notice that a worker does not come: Ray's default.
     worker = join_group(_UNWATCHED_PATIENCE_S if stuck_after_s is None else _PATIENCE_S)
-    if job.solver != "exact":
-        # torch's first optimizer imports its compiler, which takes a second: meanwhile the data is read.
+    if job.solver == "lbfgs" or (job.solver != "exact" and worker.world_size > 1):
+        # torch.optim.LBFGS and DistributedDataParallel import torch's compiler, which takes a second:
+        # meanwhile the data is read.
         threading.Thread(target=importlib.import_module, args=("torch._dynamo",), daemon=True).start()
     with watched(config.get("board"), stuck_after_s, worker.rank, worker.world_size) as watch:
         earlier = watch.fatal() if watch else None

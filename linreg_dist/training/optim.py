@@ -1,4 +1,4 @@
-"""Optimizers, step sizes, schedules and penalties: torch's own, set up for the unit-scale problem.
+"""Optimizers, step sizes, schedules and penalties: torch's rules, set up for the unit-scale problem.
 
 Objective (the contract's): 1/(2 Σw) Σ w (y - xᵀβ - b)² + l1 ‖β‖₁ + (l2/2) ‖β‖₂², the intercept free. On the
 unit scale u = y/q the squared part is divided by q², so l2 stays as it is and l1 becomes l1/q for each
@@ -8,13 +8,14 @@ target.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from linreg_dist.spec import ModelSpec, SolverSpec
 from linreg_dist.training.sweep import SweptLinear
+from linreg_dist.training.update_rules import State, restore_states, rule_named, state_tensors
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def scheduled(base: float, schedule: str, step: int, total_steps: int) -> float:
 
 
 class PenalisedOptimizer:
-    """One of torch's optimizers with the job's penalties and schedule.
+    """One of torch's update rules with the job's penalties and schedule.
 
     l2 is torch's ``weight_decay`` on the weights alone: for SGD, Adam and RMSprop that is the gradient of
     (l2/2)‖β‖²; AdamW decays the weights instead of the gradient (Loshchilov & Hutter 2019, algorithm 2), so
@@ -127,29 +128,28 @@ class PenalisedOptimizer:
         self._base = learning_rate
         self._schedule = solver.schedule
         self._total_steps = total_steps
-        parameters = [
-            {"params": [model.linear.weight], "weight_decay": spec.l2},
-            {"params": [model.linear.bias], "weight_decay": 0.0},
-        ]
-        self.optimizer: torch.optim.Optimizer
-        if name == "sgd":
-            self.optimizer = torch.optim.SGD(parameters, lr=learning_rate, momentum=solver.momentum)
-        elif name == "rmsprop":
-            self.optimizer = torch.optim.RMSprop(parameters, lr=learning_rate, momentum=solver.momentum)
-        elif name == "adam":
-            self.optimizer = torch.optim.Adam(parameters, lr=learning_rate)
-        else:
-            self.optimizer = torch.optim.AdamW(parameters, lr=learning_rate)
+        # Each with its decay: the intercept has none.
+        self._parameters = [(model.linear.weight, spec.l2), (model.linear.bias, 0.0)]
+        self._rule = rule_named(name, solver.momentum)
+        self._states: list[State] = [{} for _ in self._parameters]
 
     def step(self, number: int) -> None:
         """Take optimizer step ``number`` (counted from 0 over all epochs)."""
         rate = scheduled(self._base, self._schedule, number, self._total_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        if self._has_l1 and not self._proximal and self._weight.grad is not None:
-            self._weight.grad += self._l1_K1 * torch.sign(self._weight.detach())
-        self.optimizer.step()
-        if self._has_l1 and self._proximal:
-            with torch.no_grad():
+        with torch.no_grad():
+            if self._has_l1 and not self._proximal and self._weight.grad is not None:
+                self._weight.grad += self._l1_K1 * torch.sign(self._weight)
+            for (parameter, decay), state in zip(self._parameters, self._states, strict=True):
+                if parameter.grad is not None:
+                    self._rule(parameter, parameter.grad, state, rate, decay)
+            if self._has_l1 and self._proximal:
                 threshold = rate * self._l1_K1
                 self._weight.copy_(torch.sign(self._weight) * (self._weight.abs() - threshold).clamp_min(0.0))
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the state for a checkpoint: named tensors, none before the first step."""
+        return state_tensors(self._states)
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Put back the state that `tensors` took from an optimizer of the same kind; other names are left."""
+        restore_states(self._states, [parameter for parameter, _ in self._parameters], tensors)

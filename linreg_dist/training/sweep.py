@@ -22,8 +22,8 @@ from linreg_dist.training.scaling import AffineScale
 
 Loss = Literal["squared", "huber"]
 
-SLICE_ELEMENTS = 1 << 18  # 1 MiB of float32: a slice stays in a core's L2 between its two uses
-_SLICE_ROWS = 1 << 14  # a float32 dot product loses about half a digit for every tenfold in rows
+SLICE_ELEMENTS = 1 << 20  # 4 MiB of float32: between its two uses a slice stays in a cache, if a shared one
+_SLICE_ROWS = 1 << 16  # a float32 dot product loses about half a digit for every tenfold in rows
 _INLINE_ELEMENTS = 1 << 19  # below this a step costs less than handing it to other threads
 
 
@@ -42,6 +42,11 @@ class Rows:
     x_ND: torch.Tensor
     y_NK: torch.Tensor
     w_N: torch.Tensor | None
+
+    def first(self, num_rows: int) -> Rows:
+        """Return the first rows."""
+        w_N = None if self.w_N is None else self.w_N[:num_rows]
+        return Rows(self.x_ND[:num_rows], self.y_NK[:num_rows], w_N)
 
     @property
     def weight(self) -> float:
@@ -91,7 +96,8 @@ _SliceSums = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 def sweep_slices(rows: Rows, plane: Hyperplane) -> list[_SliceSums]:
     """Sum loss and gradient over each cache-sized slice of rows.
 
-    Few operations, because a step has a dozen pieces and each operation costs some microseconds by itself.
+    Few operations and large slices, because a step has a dozen pieces, each operation costs some microseconds
+    by itself, and threads that are done with one wait for each other to hold the interpreter.
     """
     x, y, w = rows.x_ND, rows.y_NK, rows.w_N
     num_rows, width = x.shape

@@ -110,7 +110,7 @@ def test_a_running_job_can_be_left_refused_a_double_and_stopped(head: Head) -> N
     assert 0.0 <= document["progressPercentage"] < 100.0
 
     with subprocess.Popen(
-        head.command("submit", spec),
+        head.command("submit", spec, "--verbose"),
         cwd=head.folder,
         env=head.environ,
         stdin=subprocess.DEVNULL,
@@ -120,7 +120,7 @@ def test_a_running_job_can_be_left_refused_a_double_and_stopped(head: Head) -> N
     ) as follower:
         assert follower.stderr is not None
         assert "long-1 is there already (RUNNING)" in follower.stderr.readline()
-        time.sleep(3)  # it follows by now; how far it has read does not matter to what is asserted
+        assert "epoch" in follower.stderr.readline()  # now it follows
         follower.send_signal(signal.SIGINT)
         _, err = follower.communicate(timeout=30)
     assert follower.returncode == 130, err

@@ -229,8 +229,8 @@ def test_the_spans_of_a_slice_are_never_empty_and_as_few_as_can_be():
 @pytest.mark.parametrize(
     ("sizes", "row_elements", "parts"),
     [
-        ([100_000] * 20, 32, 12),  # as many as are worth a sweep
-        ([100_000] * 20, 8, 3),
+        ([100_000] * 20, 128, 12),  # as many as are worth a sweep
+        ([100_000] * 20, 32, 3),
         ([100_000] * 20, 1000, 16),  # enough is enough
         ([100] * 20, 8, 1),  # many small row groups are mixed by their own order
         ([100] * 3, 8, 6),  # few are not

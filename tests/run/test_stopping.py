@@ -34,7 +34,7 @@ except KeyboardInterrupt:
 
 
 def as_users_have_it(home: Path) -> dict[str, str]:
-    """Return an environment that says nothing of Ray's authentication: a Ray of ours then makes itself a token."""
+    """Return an environment that leaves Ray's authentication to Ray, which then makes itself a token."""
     return {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"} | {
         "HOME": str(home)
     }

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from linreg_dist.spec import ModelSpec, SolverSpec
-from linreg_dist.training.checkpoint import CheckpointStore, Progress, optimizer_tensors, restore_optimizer
+from linreg_dist.training.checkpoint import CheckpointStore, Progress
 from linreg_dist.training.optim import PenalisedOptimizer
 from linreg_dist.training.sweep import SweptLinear
 from tests.training.problems import random_rows, unit_scale
@@ -179,13 +179,13 @@ def test_a_restored_optimizer_goes_on_as_if_nothing_had_happened(folder, name, s
     model, optimizer = start()
     steps(model, optimizer, range(7))
     store = CheckpointStore(folder, 1)
-    store.save(at(0, 7), {**model.linear.state_dict(), **optimizer_tensors(optimizer.optimizer)})
+    store.save(at(0, 7), {**model.linear.state_dict(), **optimizer.tensors()})
     steps(model, optimizer, range(7, 20))
 
     _, tensors = store.latest("mine")
     resumed, again = start()
     resumed.linear.load_state_dict({key: tensors[key] for key in ("weight", "bias")})
-    restore_optimizer(again.optimizer, tensors)
+    again.restore(tensors)
     steps(resumed, again, range(7, 20))
     assert torch.equal(resumed.linear.weight, model.linear.weight)
     assert torch.equal(resumed.linear.bias, model.linear.bias)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from linreg_dist.training.optim import (
     sgd_learning_rate,
 )
 from linreg_dist.training.sweep import SweptLinear
+from tests.parquet import linear_columns, write_parquet
 from tests.training.problems import unit_scale
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
@@ -95,10 +99,47 @@ def test_l1_with_other_steps_is_its_subgradient(name):
     torch.testing.assert_close(penalised.linear.weight, plain.linear.weight)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_optimizer_is_torchs_own(name):
-    _, optimizer = make(name)
-    assert type(optimizer.optimizer).__name__.lower() == name
+@pytest.mark.parametrize(
+    ("name", "momentum"), [*((name, 0.0) for name in OPTIMIZERS), ("sgd", 0.9), ("rmsprop", 0.9)]
+)
+def test_steps_are_those_of_torchs_class_to_the_last_bit(name: str, momentum: float) -> None:
+    model, optimizer = make(name, lr=0.05, l2=0.3, **({"momentum": momentum} if momentum else {}))
+    weight, bias = (parameter.detach().clone().requires_grad_() for parameter in model.linear.parameters())
+    classes = {
+        "sgd": torch.optim.SGD,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "rmsprop": torch.optim.RMSprop,
+    }
+    theirs = classes[name](
+        [{"params": [weight], "weight_decay": 0.3}, {"params": [bias], "weight_decay": 0.0}],
+        lr=0.05,
+        **({"momentum": momentum} if momentum else {}),
+    )
+    generator = torch.Generator().manual_seed(1)
+    for number in range(20):
+        for ours, other in zip(model.linear.parameters(), (weight, bias), strict=True):
+            ours.grad = torch.randn(ours.shape, generator=generator, dtype=ours.dtype)
+            other.grad = ours.grad.clone()
+        optimizer.step(number)
+        theirs.step()
+    assert torch.equal(model.linear.weight, weight)
+    assert torch.equal(model.linear.bias, bias)
+
+
+def test_a_fit_in_this_process_does_not_load_torchs_compiler(tmp_path: Path) -> None:
+    """It takes more than a second of processor time, as long as many a fit."""
+    program = (
+        "import sys, linreg_dist as lr\n"
+        "lr.train({'name': 'job', 'data': {'path': 'rows.parquet', 'target': 'y'},"
+        " 'solver': {'name': 'adam', 'epochs': 2}})\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    write_parquet(tmp_path / "rows.parquet", linear_columns())
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def random_features(seed: int, n: int = 400, d: int = 5) -> torch.Tensor:
