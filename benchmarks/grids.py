@@ -11,7 +11,6 @@ LOOPS = ("tutorial", "pyarrow_loop", "sklearn_partial_fit")
 OURS_LOCAL = (
     "ours_1_thread",
     "ours_all_threads",
-    "ours_imported",
     "ours_backed_memory",
     "ours_defaults",
     "ours_exact",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 from benchmarks.backed_memory import BackedMemory
 from benchmarks.contender import Contender, Grid, Outcome
 from benchmarks.contenders.ours import job, train
@@ -14,17 +12,9 @@ def _run(dataset: Dataset, grid: Grid) -> Outcome:
     return train(job(dataset, grid), grid)
 
 
-def _imported(dataset: Dataset, grid: Grid) -> Outcome:
-    # torch's first optimizer imports its compiler. The plain loops make theirs before their clock starts; a
-    # job of ours imports it in a thread while it reads.
-    importlib.import_module("torch._dynamo")
-    return _run(dataset, grid)
-
-
 def _backed(dataset: Dataset, grid: Grid) -> Outcome:
     problem = dataset.problem
     blocks = problem.num_rows * (problem.num_features + 1) * 4
-    importlib.import_module("torch._dynamo")
     return train(job(dataset, grid), grid, around=BackedMemory(blocks * 5 // 4))
 
 
@@ -47,9 +37,6 @@ def _defaults(dataset: Dataset, grid: Grid) -> Outcome:
 CONTENDERS = (
     Contender("ours_1_thread", "linreg_dist, num_workers 0, pinned to one core", _run, num_cpus=1),
     Contender("ours_all_threads", "linreg_dist, num_workers 0, all cores", _run),
-    Contender("ours_imported", "the same, with torch's compiler imported before the clock starts", _imported),
-    Contender(
-        "ours_backed_memory", "the same again, in memory that the hypervisor has already backed", _backed
-    ),
+    Contender("ours_backed_memory", "the same, in memory that the hypervisor has already backed", _backed),
     Contender("ours_defaults", "linreg_dist with only data.path and data.target set", _defaults),
 )

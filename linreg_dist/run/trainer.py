@@ -82,11 +82,9 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
 
     if not verbose:
         _quiet_ray()
-    # Ray looks every 2 s whether the workers have finished; a short job would wait longer for that than it
-    # trains.
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     spec = job.spec
     with (
+        _ray_train_settings(),
         watch_group(spec) as watch,
         _deadline(spec.run.timeout_s) as expired,
         watch_capacity(spec) as capacity,
@@ -154,14 +152,40 @@ def _scaling_config(spec: JobSpec) -> Any:
     )
 
 
+@contextmanager
+def _ray_train_settings() -> Iterator[None]:
+    """Set what Ray Train takes from environment variables, where the user has not, for one fit."""
+    import ray
+
+    # Ray looks every 2 s whether the workers have finished; a short job would wait longer for that than it
+    # trains.
+    ours = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5"}
+    if ray.is_initialized() and len(ray.nodes()) == 1:
+        # The watcher for notices that a node will go is a process, which starts on the workers' cores when
+        # they begin to read. Nobody gives notice of a machine that is all there is.
+        ours["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
+    added = {name: value for name, value in ours.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+# Each starts a process: for Ray Data, which we do not use, and see `_our_trainer`.
+_CALLBACKS_LEFT_OUT = ("DatasetsCallback", "PlacementGroupCleanerCallback")
+
+
 def _our_trainer(trainer_class: Any) -> Any:
-    """Return Ray's trainer without two of its habits.
+    """Return Ray's trainer without three of its habits.
 
     Its handler of Ctrl-C aborts the run and goes on to report a dead actor, which looks like a failed run:
-    here Ctrl-C interrupts as it does any other code. And its cleaner of placement groups asks "the" cluster
+    here Ctrl-C interrupts as it does any other code. Its cleaner of placement groups asks "the" cluster
     of this machine whether the controller is alive; where two run side by side that may be the other one,
     which knows nothing of it, and the cleaner takes the workers' resources away in the midst of training.
-    Ray removes placement groups by itself when the actor that made them dies.
+    Ray removes placement groups by itself when the actor that made them dies. And it starts a manager of data
+    sets where there are none.
     """
     import ray
 
@@ -170,7 +194,7 @@ def _our_trainer(trainer_class: Any) -> Any:
 
         def _create_default_callbacks(self) -> list[Any]:
             callbacks: list[Any] = super()._create_default_callbacks()
-            return [each for each in callbacks if type(each).__name__ != "PlacementGroupCleanerCallback"]
+            return [each for each in callbacks if type(each).__name__ not in _CALLBACKS_LEFT_OUT]
 
         def _register_sigint_handler(self, controller: Any) -> None:
             self.controller = controller

@@ -45,19 +45,28 @@ def train_loop_per_worker(config: dict[str, Any]) -> dict[str, Any]:
         config: ``{"job": TrainJob}``, and with Ray workers ``"board"``, the handle of a `Board`.
 
     """
-    entered = time.time()
     job: TrainJob = config["job"]
+    _load_compiler(job)
+    entered = time.time()
     stuck_after_s = job.spec.run.stuck_after_s
     # Where nobody watches, only the exchange itself can notice that a worker does not come: Ray's default.
     worker = join_group(_UNWATCHED_PATIENCE_S if stuck_after_s is None else _PATIENCE_S)
-    if job.solver == "lbfgs" or (job.solver != "exact" and worker.world_size > 1):
-        # torch.optim.LBFGS and DistributedDataParallel import torch's compiler, which takes a second:
-        # meanwhile the data is read.
-        threading.Thread(target=importlib.import_module, args=("torch._dynamo",), daemon=True).start()
     with watched(config.get("board"), stuck_after_s, worker.rank, worker.world_size) as watch:
         earlier = watch.fatal() if watch else None
         outcome = {"error": earlier} if earlier else _train_or_fail(worker, job, watch)
     return {**outcome, "entered": entered, "left": time.time(), "world_size": worker.world_size}
+
+
+def _load_compiler(job: TrainJob) -> None:
+    """Import torch's compiler, which takes more than a second, where torch will want it.
+
+    DistributedDataParallel and torch.optim.LBFGS import it when they are made. A worker does it before its
+    clock starts, as it loaded everything else; this process, which has its other libraries, while it reads.
+    """
+    if job.spec.scaling.max_workers > 1 and job.solver != "exact":
+        importlib.import_module("torch._dynamo")
+    elif job.solver == "lbfgs":
+        threading.Thread(target=importlib.import_module, args=("torch._dynamo",), daemon=True).start()
 
 
 def _train_or_fail(worker: Worker, job: TrainJob, watch: WorkerWatch | None) -> dict[str, Any]:
