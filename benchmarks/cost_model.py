@@ -1,4 +1,4 @@
-"""What a pass costs, as a sum of six things, each with one coefficient found by non-negative least squares.
+"""What a pass costs, as a sum of seven things, each with one coefficient found by non-negative least squares.
 
 For n rows of d features and one target, float32, on p workers of one core each, on a machine with c cores, in
 s optimizer steps::
@@ -7,6 +7,7 @@ s optimizer steps::
             + scan    · n·(d+1)·4 / min(p, c)      first pass only: read, decompress, decode, convert
             + compute · n·(d+1)   / min(p, c)      predict, and the gradient
             + step    · s                          optimizer, autograd, plan
+            + meet    · s            if p > 1      DistributedDataParallel, waiting for the slowest worker
             + latency · s·⌈log₂ p⌉                 rounds of a halving-doubling all-reduce
             + byte    · s·2(p-1)/p·8·(d+4)         what each worker sends, in float64 with the carried sums
 
@@ -24,12 +25,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-TERMS = ("once", "scan", "compute", "step", "latency", "byte")
+TERMS = ("once", "scan", "compute", "step", "meet", "latency", "byte")
 UNITS = {
     "once": "s per first pass",
     "scan": "s per byte of decoded data",
     "compute": "s per value",
     "step": "s per step",
+    "meet": "s per step of several workers",
     "latency": "s per round of a step's all-reduce",
     "byte": "s per byte sent",
 }
@@ -60,6 +62,7 @@ class Work:
                 4.0 * values if self.reads else 0.0,
                 values,
                 self.steps if self.rows else 0,
+                self.steps if self.rows and self.workers > 1 else 0,
                 self.steps * math.ceil(math.log2(self.workers)),
                 self.steps * 2.0 * (self.workers - 1) / self.workers * sent,
             ]
@@ -87,7 +90,7 @@ class CostModel:
         return float(np.dot(self.coefficients, work.terms))
 
     def communication(self, work: Work) -> float:
-        """Return the part of `seconds` that is latency and bytes."""
+        """Return the part of `seconds` that a worker alone would not need."""
         return float(np.dot(self.coefficients[4:], work.terms[4:]))
 
     def relative_error(self, point: Measured) -> float:

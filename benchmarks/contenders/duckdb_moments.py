@@ -29,9 +29,7 @@ def _run(dataset: Dataset, grid: Grid) -> Outcome:
     began = time.perf_counter()
     with duckdb.connect(config={"threads": len(os.sched_getaffinity(0))}) as connection:
         rows = connection.read_parquet(str(dataset.parts / "*.parquet")).project(columns)
-        row = rows.aggregate(", ".join(["count(*)", *sums])).fetchone()
-    if row is None:
-        raise RuntimeError("DuckDB returned no row of sums")
+        (row,) = rows.aggregate(", ".join(["count(*)", *sums])).fetchall()
     moments_ZZ = np.zeros((size, size))
     moments_ZZ[0, 0], moments_ZZ[0, 1:] = row[0], row[1:size]
     for (i, j), value in zip(pairs, row[size:], strict=True):

@@ -208,9 +208,8 @@ def plan_epoch(
     row), but a lane has at least sixteen.
 
     Together with the fixed permutation inside each row group this mixes rows as far as a lane reaches. It is
-    not a uniform shuffle of the data
-    set: rows of one row group stay near each other in time, and a step sees at most one or two row groups per
-    lane.
+    not a uniform shuffle of the data set: rows of one row group stay near each other in time, and a step sees
+    at most one or two row groups per lane.
 
     Row groups that only validate are left out.
     """

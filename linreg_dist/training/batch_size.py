@@ -2,8 +2,8 @@
 
 A step costs a fixed time (the all-reduce, autograd, the optimizer, a few operations on the rows of each lane
 however few they are) and a time per row. Both are measured once, on the workers and blocks at hand. Fewer,
-larger steps waste less of the fixed time but move the weights less often, so the choice stays between 32 and
-128 steps an epoch, unless the user names a size.
+larger steps waste less of the fixed time but move the weights less often, so the choice stays between 64 and
+1,024 steps an epoch, unless the user names a size.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from linreg_dist.training.sweep import Rows
 from linreg_dist.training.worker import Worker
 
 FIXED_SHARE = 0.1
-MOST_STEPS, FEWEST_STEPS = 128, 32
+MOST_STEPS, FEWEST_STEPS = 1024, 64
 _SMALLEST = 8  # rows; below that a step teaches less than it costs
 _FEW_ROWS = 8
 _REPEATS = 5
@@ -38,7 +38,7 @@ class StepCost:
     rows_per_s: float
 
     def batch_size(self, train_rows: int, sync_every: int = 1) -> int:
-        """Return the smallest batch whose fixed part is under a tenth of the step, 32 to 128 to an epoch."""
+        """Return the smallest batch whose fixed part is under a tenth of the step, 64 to 1,024 an epoch."""
         wanted = (1.0 / FIXED_SHARE - 1.0) * self.fixed_s / sync_every * self.rows_per_s
         bounded = min(max(int(wanted), train_rows // MOST_STEPS), train_rows // FEWEST_STEPS)
         return max(1, min(train_rows, max(_SMALLEST, bounded)))

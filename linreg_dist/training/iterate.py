@@ -126,9 +126,8 @@ class _Iteration:
             total_steps=self.steps * solver.epochs,
         )
         # A constant step keeps bouncing around the minimum; the mean of an epoch's iterates does not (Jain et
-        # al.
-        # 2018, tail averaging). With a step that the user chose, the last iterate is what a plain loop would
-        # give.
+        # al. 2018, tail averaging). With a step that the user chose, the last iterate is what a plain loop
+        # would give.
         chosen = (job.solver, solver.learning_rate, solver.schedule, solver.sync_every)
         self.averages = chosen == ("sgd", "auto", "constant", 1)
         self.state = _State(
@@ -232,9 +231,7 @@ class _Iteration:
         self.model.set_huber_scale(torch.from_numpy(scale_K))
 
     def _step(self, pieces: Iterable[Any], number: int, *, alone: bool) -> torch.Tensor:
-        """Take one optimizer step and return its (Σw, Σw·e² per target), of this worker or averaged over
-        all.
-        """
+        """Take one step and return its (Σw, Σw·e² per target), of this worker or averaged over all."""
         self.model.zero_grad(set_to_none=False)
         if alone and isinstance(self.wrapped, nn.parallel.DistributedDataParallel):
             with self.wrapped.no_sync():
@@ -267,9 +264,7 @@ class _Iteration:
         )
 
     def _average(self) -> None:
-        """Average the workers' weights (local SGD, Stich 2019, algorithm 1), each counted by the rows it
-        has.
-        """
+        """Average the workers' weights by their rows (local SGD, Stich 2019, algorithm 1)."""
         with torch.no_grad():
             flat = nn.utils.parameters_to_vector(self.model.linear.parameters())
             share = max(self.state.epoch_sums[0].item(), 0.0)

@@ -56,9 +56,7 @@ class Rows:
 
 @dataclass
 class SweepSums:
-    """Sums over rows, in block units and float64: weight, loss, squared error, and the gradient's two
-    parts.
-    """
+    """Sums over rows, in block units and float64: weight, loss, squared error, the gradient's two parts."""
 
     weight: float
     loss_K: torch.Tensor

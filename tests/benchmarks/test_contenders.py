@@ -114,6 +114,8 @@ def test_two_ray_workers_train_and_are_timed_from_the_first_line_of_the_train_fu
     assert record.status == "ok", record.reason
     assert record.startup_s is not None
     assert record.startup_s > 1.0  # Ray itself
+    assert record.teardown_s is not None
+    assert record.teardown_s > 0.0
     assert len(record.passes) == 2
     assert record.gap is not None
     assert record.gap < 1.0
