@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -91,6 +89,7 @@ def train(
         result_table,
     )
     from linreg_dist.run import train as run_job
+    from linreg_dist.run.stop_notice import stop_notice_interrupts
     from linreg_dist.run.train_job import choose_solver
 
     iterative = choose_solver(checked) != "exact"
@@ -108,7 +107,7 @@ def train(
         ):
             yield
 
-    with _stop_notice_interrupts():
+    with stop_notice_interrupts():
         run = run_job(checked, fresh=fresh, verbose=verbose, watch=watch, update=update)
     if run.already_finished and not quiet:
         done = f"{checked.name} has already finished; --fresh runs it again"
@@ -117,16 +116,3 @@ def train(
         print_json(run.result)
     else:
         print_renderable(result_table(run.result), sys.stdout)
-
-
-@contextmanager
-def _stop_notice_interrupts() -> Iterator[None]:
-    """Let a scheduler's or Ray's notice to stop end a run as Ctrl-C does: with a result, to be continued."""
-    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

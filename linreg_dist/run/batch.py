@@ -24,6 +24,7 @@ from typing import Any
 
 from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, SpecError, to_record
 from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder
+from linreg_dist.run.stop_notice import stop_notice_interrupts
 from linreg_dist.spec import JobSpec, resolved_yaml, spec_hash
 
 NOT_STARTED = "not started"
@@ -121,7 +122,7 @@ def run_batch(
     """
     _refuse_shared_folders(jobs)
     processes = _Processes()
-    with tempfile.TemporaryDirectory(prefix="linreg-dist-batch-") as scratch, _terminate_like_ctrl_c():
+    with tempfile.TemporaryDirectory(prefix="linreg-dist-batch-") as scratch, stop_notice_interrupts():
         pool = ThreadPoolExecutor(max_concurrent, thread_name_prefix="batch")
         futures: dict[Future[JobOutcome], int] = {}
         try:
@@ -269,16 +270,3 @@ def _refuse_shared_folders(jobs: Sequence[JobSpec]) -> None:
             f"several jobs of this batch would write to {', '.join(shared)}; expected a name of its own for "
             "each. Give the specs different names"
         )
-
-
-@contextmanager
-def _terminate_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM stop the batch as Ctrl-C does; without it the jobs would go on without their batch."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
-        return
-    earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
