@@ -15,7 +15,7 @@ import torch
 
 from linreg_dist.spec import ModelSpec, SolverSpec
 from linreg_dist.training.sweep import SweptLinear
-from linreg_dist.training.update_rules import State, restore_states, rule_named, state_tensors
+from linreg_dist.training.update_rules import Stepped, restore_states, rule_named, state_tensors
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,8 @@ class PenalisedOptimizer:
         self._base = learning_rate
         self._schedule = solver.schedule
         self._total_steps = total_steps
-        # Each with its decay: the intercept has none.
-        self._parameters = [(model.linear.weight, spec.l2), (model.linear.bias, 0.0)]
+        self._parameters = [Stepped(model.linear.weight, spec.l2), Stepped(model.linear.bias, 0.0)]
         self._rule = rule_named(name, solver.momentum)
-        self._states: list[State] = [{} for _ in self._parameters]
 
     def step(self, number: int) -> None:
         """Take optimizer step ``number`` (counted from 0 over all epochs)."""
@@ -139,17 +137,17 @@ class PenalisedOptimizer:
         with torch.no_grad():
             if self._has_l1 and not self._proximal and self._weight.grad is not None:
                 self._weight.grad += self._l1_K1 * torch.sign(self._weight)
-            for (parameter, decay), state in zip(self._parameters, self._states, strict=True):
-                if parameter.grad is not None:
-                    self._rule(parameter, parameter.grad, state, rate, decay)
+            for stepped in self._parameters:
+                if stepped.parameter.grad is not None:
+                    self._rule(stepped, stepped.parameter.grad, rate)
             if self._has_l1 and self._proximal:
                 threshold = rate * self._l1_K1
                 self._weight.copy_(torch.sign(self._weight) * (self._weight.abs() - threshold).clamp_min(0.0))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the state for a checkpoint: named tensors, none before the first step."""
-        return state_tensors(self._states)
+        return state_tensors(self._parameters)
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Put back the state that `tensors` took from an optimizer of the same kind; other names are left."""
-        restore_states(self._states, [parameter for parameter, _ in self._parameters], tensors)
+        restore_states(self._parameters, tensors)

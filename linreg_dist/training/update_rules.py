@@ -7,20 +7,29 @@ compiler, more than a second of processor time, which is as long as many a fit t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch.optim.adam import adam
+from torch.optim.adamw import adamw
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
 _PREFIX = "optimizer."
 
-State = dict[str, torch.Tensor]
 
-UpdateRule = Callable[[torch.Tensor, torch.Tensor, State, float, float], None]
-"""``rule(parameter, gradient, state, learning_rate, weight_decay)`` changes the parameter and the state in
-place; an empty state is filled."""
+@dataclass
+class Stepped:
+    """A parameter, its l2 penalty, and what its update rule remembers; an empty ``state`` is filled."""
+
+    parameter: torch.Tensor
+    weight_decay: float
+    state: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+UpdateRule = Callable[[Stepped, torch.Tensor, float], None]
+"""``rule(stepped, gradient, learning_rate)`` changes the parameter and its state in place."""
 
 
 def rule_named(name: str, momentum: float) -> UpdateRule:
@@ -32,77 +41,57 @@ def rule_named(name: str, momentum: float) -> UpdateRule:
     return partial(_adam, name == "adamw")
 
 
-def _sgd(
-    momentum: float,
-    parameter: torch.Tensor,
-    gradient: torch.Tensor,
-    state: State,
-    learning_rate: float,
-    weight_decay: float,
-) -> None:
-    buffers = [state.get("momentum_buffer")]
+def _sgd(momentum: float, stepped: Stepped, gradient: torch.Tensor, learning_rate: float) -> None:
+    buffers = [stepped.state.get("momentum_buffer")]
     sgd(
-        [parameter],
+        [stepped.parameter],
         [gradient],
         buffers,
         foreach=False,
         lr=learning_rate,
-        weight_decay=weight_decay,
+        weight_decay=stepped.weight_decay,
         momentum=momentum,
         dampening=0.0,
         nesterov=False,
         maximize=False,
     )
     if buffers[0] is not None:
-        state["momentum_buffer"] = buffers[0]
+        stepped.state["momentum_buffer"] = buffers[0]
 
 
-def _adam(
-    decoupled: bool,
-    parameter: torch.Tensor,
-    gradient: torch.Tensor,
-    state: State,
-    learning_rate: float,
-    weight_decay: float,
-) -> None:
+def _adam(decoupled: bool, stepped: Stepped, gradient: torch.Tensor, learning_rate: float) -> None:
+    state = stepped.state
     if not state:
         state["step"] = torch.tensor(0.0)
-        state["exp_avg"] = torch.zeros_like(parameter)
-        state["exp_avg_sq"] = torch.zeros_like(parameter)
-    adam(
-        [parameter],
+        state["exp_avg"] = torch.zeros_like(stepped.parameter)
+        state["exp_avg_sq"] = torch.zeros_like(stepped.parameter)
+    (adamw if decoupled else adam)(
+        [stepped.parameter],
         [gradient],
         [state["exp_avg"]],
         [state["exp_avg_sq"]],
         [],
         [state["step"]],
         foreach=False,
-        decoupled_weight_decay=decoupled,
         amsgrad=False,
         beta1=0.9,
         beta2=0.999,
         lr=learning_rate,
-        weight_decay=weight_decay,
+        weight_decay=stepped.weight_decay,
         eps=1e-8,
         maximize=False,
     )
 
 
-def _rmsprop(
-    momentum: float,
-    parameter: torch.Tensor,
-    gradient: torch.Tensor,
-    state: State,
-    learning_rate: float,
-    weight_decay: float,
-) -> None:
+def _rmsprop(momentum: float, stepped: Stepped, gradient: torch.Tensor, learning_rate: float) -> None:
+    state = stepped.state
     if not state:
         state["step"] = torch.tensor(0.0)
-        state["square_avg"] = torch.zeros_like(parameter)
+        state["square_avg"] = torch.zeros_like(stepped.parameter)
         if momentum > 0.0:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
+            state["momentum_buffer"] = torch.zeros_like(stepped.parameter)
     rmsprop(
-        [parameter],
+        [stepped.parameter],
         [gradient],
         [state["square_avg"]],
         [],
@@ -112,32 +101,27 @@ def _rmsprop(
         lr=learning_rate,
         alpha=0.99,
         eps=1e-8,
-        weight_decay=weight_decay,
+        weight_decay=stepped.weight_decay,
         momentum=momentum,
         centered=False,
     )
 
 
-def state_tensors(states: Sequence[State]) -> dict[str, torch.Tensor]:
-    """Return the parameters' states as named tensors: ``optimizer.<parameter number>.<name>``."""
-    return {
-        f"{_PREFIX}{number}.{key}": value
-        for number, state in enumerate(states)
-        for key, value in state.items()
-    }
+def state_tensors(parameters: Sequence[Stepped]) -> dict[str, torch.Tensor]:
+    """Return the states as named tensors: ``optimizer.<parameter number>.<name>``."""
+    numbered = enumerate(parameters)
+    return {f"{_PREFIX}{number}.{key}": value for number, one in numbered for key, value in one.state.items()}
 
 
-def restore_states(
-    states: Sequence[State], parameters: Sequence[torch.Tensor], tensors: Mapping[str, torch.Tensor]
-) -> None:
+def restore_states(parameters: Sequence[Stepped], tensors: Mapping[str, torch.Tensor]) -> None:
     """Put what `state_tensors` took into the states of the same ``parameters``, on their devices.
 
-    The count of steps stays on the CPU, where the rules read it.
+    The count of steps stays on the CPU, where the rules read it. Tensors of other names are left out.
     """
-    for state in states:
-        state.clear()
+    for one in parameters:
+        one.state.clear()
     for name, value in tensors.items():
         if name.startswith(_PREFIX):
             _, number, key = name.split(".", 2)
-            device = "cpu" if key == "step" else parameters[int(number)].device
-            states[int(number)][key] = value.to(device, copy=True)
+            one = parameters[int(number)]
+            one.state[key] = value.to("cpu" if key == "step" else one.parameter.device, copy=True)

@@ -169,8 +169,8 @@ def test_a_resolved_spec_shows_no_path_of_this_machine() -> None:
 def test_workers_are_pinned_one_to_a_core_with_all_their_threads() -> None:
     # A process with the title of a Ray Train worker and two threads.
     code = (
-        "import sys, threading, time; threading.Thread(target=time.sleep, args=(20,), daemon=True).start(); "
-        "print('up', flush=True); time.sleep(20)"
+        "import threading; forever = threading.Event(); "
+        "threading.Thread(target=forever.wait, daemon=True).start(); print('up', flush=True); forever.wait()"
     )
     command = ["ray::RayTrainWorker", "-c", code]
     workers = [

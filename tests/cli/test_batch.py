@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from linreg_dist.run import batch as batch_module
 from linreg_dist.run.batch import Batch, run_batch
 from linreg_dist.spec import JobSpec, expand_matrix, load_spec
 from tests.parquet import linear_columns, write_parquet
+from tests.run.conftest import wait_for
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -187,8 +187,7 @@ class TestProcesses:
         )
 
         def interrupt() -> None:
-            while not (tmp_path / "begun").exists():
-                time.sleep(0.01)
+            wait_for((tmp_path / "begun").exists)
             os.kill(os.getpid(), number)
 
         thread = threading.Thread(target=interrupt)
@@ -207,8 +206,7 @@ class TestProcesses:
 
         def interrupt() -> None:
             for name in ("begun", "asked"):
-                while not (tmp_path / name).exists():
-                    time.sleep(0.01)
+                wait_for((tmp_path / name).exists)
                 os.kill(os.getpid(), signal.SIGINT)
 
         thread = threading.Thread(target=interrupt)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -9,10 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +44,7 @@ class Head:
         return [sys.executable, "-m", "linreg_dist", *arguments, "--address", self.address]
 
 
-@contextmanager
+@contextlib.contextmanager
 def running_head(folder: Path, **environ: str) -> Iterator[Head]:
     """Start a head of two CPUs in a session of its own, and end that session afterwards."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -94,14 +93,12 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None
     deadline = time.monotonic() + _SECONDS_TO_START
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            urllib.request.urlopen(f"{address}/api/version", timeout=5).close()  # noqa: S310 (our own http)
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code in (401, 403):  # it asks for a token, so it is there
-                return
-        except OSError:
+            connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=5)
+            with contextlib.closing(connection):
+                connection.request("GET", "/api/version")
+                if connection.getresponse().status in (200, 401, 403):  # the last two ask for a token
+                    return
+        except (OSError, http.client.HTTPException):
             pass
-        else:
-            return
         time.sleep(0.3)
     raise RuntimeError(f"no head at {address}:\n{log.read_text()}")

@@ -6,8 +6,6 @@ import dataclasses
 import json
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from linreg_dist.run import train
 from linreg_dist.spec import load_spec
 from tests.cluster.heads import Head, running_head
 from tests.parquet import linear_columns, write_parquet
+from tests.run.conftest import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -38,13 +37,6 @@ def status(head: Head, job: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return document
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 90.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
 
 
 def test_a_submitted_job_gives_the_numbers_of_a_local_one_and_is_sent_once(head: Head) -> None:
@@ -104,7 +96,7 @@ def test_a_running_job_can_be_left_refused_a_double_and_stopped(head: Head) -> N
     )
     sent = head.cli("submit", spec, "--no-wait")
     assert (sent.returncode, sent.stdout) == (0, "long-1\n"), sent.stderr
-    wait_until(lambda: status(head, "long")["metrics"] is not None)
+    wait_for(lambda: status(head, "long")["metrics"] is not None)
     document = status(head, "long")
     assert document["state"] == "RUNNING"
     assert 0.0 <= document["progressPercentage"] < 100.0

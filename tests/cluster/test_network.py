@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -14,7 +13,7 @@ import yaml
 
 import linreg_dist as lr
 from tests.cluster.hosts import Hosts, running_hosts, why_not
-from tests.run.conftest import write_parts
+from tests.run.conftest import wait_for, write_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -61,11 +60,13 @@ class Attempt:
         self.process = hosts.popen(command, self.log)
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not condition():
+        def is_met() -> bool:
+            if condition():
+                return True
             assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+            return False
+
+        wait_for(is_met, timeout_s)
 
     def is_in_mid_epoch(self) -> bool:
         return any((self.run / "checkpoints").glob("epoch*"))

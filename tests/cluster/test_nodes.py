@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import linreg_dist as lr
 from linreg_dist.run import predict
 from tests.cluster.heads import Head
 from tests.nodes import Nodes, running_nodes
-from tests.run.conftest import write_parts
+from tests.run.conftest import wait_for, write_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -114,11 +113,13 @@ def test_a_job_on_two_nodes_is_submitted_watched_and_stopped(nodes: Nodes, folde
     followed = subprocess.Popen(
         head.command("logs", "sgd-sent", "-f"), env=head.environ, stdout=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 120
-    while (status := json.loads(head.cli("status", "sgd-sent", "--json").stdout))["metrics"] is None:
+
+    def has_metrics() -> bool:
+        status = json.loads(head.cli("status", "sgd-sent", "--json").stdout)
         assert status["state"] in ("PENDING", "RUNNING")
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+        return status["metrics"] is not None
+
+    wait_for(has_metrics, 120.0)
     assert head.cli("stop", "sgd-sent").stdout == "sgd-sent-1: STOPPED\n"
     output, _ = followed.communicate(timeout=60)
     assert '"epoch": 0' in output

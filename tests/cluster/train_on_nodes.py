@@ -9,12 +9,12 @@ import json
 import logging
 import sys
 
-import ray  # noqa: TID253 (this is a program, not a module)
-
 import linreg_dist as lr
 
 
 def main() -> None:
+    import ray
+
     ray.init(sys.argv[1], log_to_driver=False, logging_level=logging.ERROR)
     for spec in json.load(sys.stdin):
         lr.train(spec)
