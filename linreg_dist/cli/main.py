@@ -10,6 +10,8 @@ import difflib
 import importlib
 import os
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -17,6 +19,8 @@ import click
 
 from linreg_dist._version import __version__
 from linreg_dist.cli.errors import report
+
+_THREADS_END_WITHIN_S = 2.0
 
 VERBS: dict[str, tuple[str, str]] = {
     "train": ("linreg_dist.cli.train:train", "Run one job here or on a cluster, and print its result."),
@@ -101,4 +105,18 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """Run the command line of this process and exit."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code != 0 and _has_blocked_thread():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # Python's own exit would wait for the thread
+    sys.exit(code)
+
+
+def _has_blocked_thread() -> bool:
+    """Return whether a thread that Python would wait for does not end by itself, as in a read that blocks."""
+    deadline = time.monotonic() + _THREADS_END_WITHIN_S
+    others = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    for thread in others:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return any(thread.is_alive() for thread in others)

@@ -89,7 +89,7 @@ def train(
         result_table,
     )
     from linreg_dist.run import train as run_job
-    from linreg_dist.run.stop_notice import stop_notice_interrupts
+    from linreg_dist.run.interrupts import stop_notice_interrupts
     from linreg_dist.run.train_job import choose_solver
 
     iterative = choose_solver(checked) != "exact"

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from linreg_dist import liveness
 from linreg_dist.data.source import FoundFile, find_files, open_filesystem
 from linreg_dist.errors import DataError
 from linreg_dist.storage import retried
@@ -184,7 +185,8 @@ def _read_footer(found: FoundFile) -> tuple[pq.FileMetaData, str]:
     filesystem, path = open_filesystem(found.uri)
 
     def read() -> tuple[pq.FileMetaData, str]:
-        with filesystem.open_input_file(path) as source:
+        reading = liveness.process.doing(f"reading the footer of {found.uri}")
+        with reading, filesystem.open_input_file(path) as source:
             tail = _read_tail(source, _TAIL_BYTES)
             length = int.from_bytes(tail[-8:-4], "little") + 8
             if len(tail) < length:

@@ -20,6 +20,7 @@ from linreg_dist.data.manifest import Manifest
 from linreg_dist.data.rows import RowSelection
 from linreg_dist.errors import LinregDistError
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -53,8 +54,10 @@ class BlockStore:
 
     def close(self) -> None:
         """Stop the threads and let go of the blocks."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._cache.clear()
+        try:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        finally:  # also where a read that blocks is waited for, and that is interrupted
+            self._cache.clear()
 
     def __enter__(self) -> BlockStore:
         return self
@@ -133,7 +136,7 @@ class OpenBlocks:
 
 
 def bounded_map(
-    pool: ThreadPoolExecutor, function: Callable[[int], T], items: Iterable[int], limit: int
+    pool: ThreadPoolExecutor, function: Callable[[S], T], items: Iterable[S], limit: int
 ) -> Iterator[T]:
     """Map on a pool with results in order and at most ``limit`` items in flight, unlike ``Executor.map``."""
     waiting: list[Future[T]] = []

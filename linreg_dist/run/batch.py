@@ -24,7 +24,7 @@ from typing import Any
 
 from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, SpecError, to_record
 from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder
-from linreg_dist.run.stop_notice import stop_notice_interrupts
+from linreg_dist.run.interrupts import stop_notice_interrupts
 from linreg_dist.spec import JobSpec, resolved_yaml, spec_hash
 
 NOT_STARTED = "not started"

@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
+from linreg_dist.errors import ClusterError
+from linreg_dist.run.interrupts import Interruption
 from linreg_dist.spec import JobSpec
 
 _LOOK_EVERY_S = 2.0
@@ -36,35 +37,27 @@ def shortage(spec: JobSpec) -> str | None:
     return "; ".join(short) or None
 
 
-@dataclass
-class CapacityWatch:
-    """Says what was missing, once the cluster has been too small for too long."""
-
-    given_up: threading.Event = field(default_factory=threading.Event)
-    missing: str = ""
-
-
 @contextmanager
-def watch_capacity(spec: JobSpec) -> Iterator[CapacityWatch]:
-    """Interrupt the main thread when nodes were lost and none replaced them for ``run.wait_for_nodes_s``.
+def watch_capacity(spec: JobSpec, interruption: Interruption) -> Iterator[None]:
+    """Interrupt the ``with`` block with a `ClusterError` when nodes were lost and none replaced them for
+    ``run.wait_for_nodes_s``.
 
     A cluster that is only busy is large enough: a job may queue on it for as long as it takes.
     """
-    watch, over = CapacityWatch(), threading.Event()
     if spec.run.wait_for_nodes_s is None or spec.scaling.max_workers == 0:
-        yield watch
+        yield
         return
-    thread = threading.Thread(target=_look, args=(spec, spec.run.wait_for_nodes_s, watch, over), daemon=True)
+    over = threading.Event()
+    args = spec, spec.run.wait_for_nodes_s, interruption, over
+    thread = threading.Thread(target=_look, args=args, name="watch-capacity", daemon=True)
     thread.start()
     try:
-        yield watch
+        yield
     finally:
         over.set()
 
 
-def _look(spec: JobSpec, wait_s: float, watch: CapacityWatch, over: threading.Event) -> None:
-    import _thread
-
+def _look(spec: JobSpec, wait_s: float, interruption: Interruption, over: threading.Event) -> None:
     import ray.exceptions
 
     enough_at = time.monotonic()
@@ -75,8 +68,12 @@ def _look(spec: JobSpec, wait_s: float, watch: CapacityWatch, over: threading.Ev
             continue  # the head does not answer: the driver's own call to it will say so
         if missing is None:
             enough_at = time.monotonic()
-        elif time.monotonic() - enough_at >= wait_s and not over.is_set():
-            watch.missing = missing
-            watch.given_up.set()
-            _thread.interrupt_main()
+        elif time.monotonic() - enough_at >= wait_s:
+            interruption.because(
+                ClusterError(
+                    f"nodes were lost and not replaced for {wait_s:g} s (run.wait_for_nodes_s): the job "
+                    f"needs {missing}. Add nodes and start the same job again to continue from its last "
+                    "checkpoint"
+                )
+            )
             return

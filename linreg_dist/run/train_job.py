@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import logging
 import threading
 import time
@@ -23,6 +22,8 @@ from linreg_dist.model import LinearModel
 from linreg_dist.run.failure import explain_unwritten, failed_result, record_failure, unwritten_logged
 from linreg_dist.run.finish import finish_job, kept_if_refused
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
+from linreg_dist.run.interrupts import interrupt_main_thread, interruptible
+from linreg_dist.run.local_watch import watch_this_process
 from linreg_dist.run.lock import RunLock, hold_run
 from linreg_dist.run.update import Addition, plan_update
 from linreg_dist.spec import JobSpec, load_spec
@@ -107,7 +108,7 @@ def train(
     refuse_unavailable(checked)
     folder = RunFolder.of(checked)
     in_main_thread = threading.current_thread() is threading.main_thread()
-    with hold_run(folder.path, on_loss=_thread.interrupt_main if in_main_thread else None) as lock:
+    with hold_run(folder.path, on_loss=interrupt_main_thread if in_main_thread else None) as lock:
         try:
             return _train(checked, folder, lock, fresh=fresh, verbose=verbose, watch=watch, update=update)
         except KeyboardInterrupt:
@@ -127,7 +128,8 @@ def _train(
 ) -> Run:
     began = time.time()
     try:
-        manifest, columns = read_data(checked)
+        with interruptible() as interruption, watch_this_process(checked.run.stuck_after_s, interruption):
+            manifest, columns = read_data(checked)
     except LinregDistError as error:
         with unwritten_logged(folder, error):
             folder.fail_early(failed_result(checked, error))

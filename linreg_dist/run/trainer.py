@@ -24,6 +24,8 @@ from linreg_dist.errors import (
     from_record,
 )
 from linreg_dist.run.capacity import shortage, watch_capacity
+from linreg_dist.run.interrupts import Interruption, interruptible
+from linreg_dist.run.local_watch import watch_this_process
 from linreg_dist.run.watch import GroupWatch, watch_group
 from linreg_dist.spec import JobSpec, is_uri
 from linreg_dist.storage import ObjectPath
@@ -83,12 +85,7 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
     if not verbose:
         _quiet_ray()
     spec = job.spec
-    with (
-        _ray_train_settings(),
-        watch_group(spec) as watch,
-        _deadline(spec.run.timeout_s) as expired,
-        watch_capacity(spec) as capacity,
-    ):
+    with _ray_train_settings(), watch_group(spec) as watch:
         trainer = _our_trainer(TorchTrainer)(
             train_loop_per_worker,
             train_loop_config={"job": job, "board": watch.board if watch else None},
@@ -103,7 +100,8 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
             ),
         )
         try:
-            result = trainer.fit()
+            with _stopped_in_time(spec):
+                result = trainer.fit()
         except ray.train.TrainingFailedError as error:
             raise _failure(error, spec, watch) from error
         except ray.exceptions.RayError as error:
@@ -112,19 +110,10 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
                 f"the Ray cluster was lost while the job ran: {_first_line(error)}. When it is back, start "
                 "the same job again to continue from its last checkpoint"
             ) from error
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, LinregDistError) as error:
             trainer.abort()
-            if expired.is_set():
-                raise RunFailedError(
-                    f"run.timeout_s of {spec.run.timeout_s:g} s is over; the run continues from its last "
-                    f"checkpoint when it is started again"
-                ) from error
-            if capacity.given_up.is_set():
-                raise ClusterError(
-                    f"nodes were lost and not replaced for {spec.run.wait_for_nodes_s:g} s "
-                    f"(run.wait_for_nodes_s): the job needs {capacity.missing}. Add nodes and start the same "
-                    "job again to continue from its last checkpoint"
-                ) from error
+            if isinstance(error, LinregDistError):
+                raise
             raise InterruptedRunError(
                 "stopped by an interrupt; start the same job again to continue from its last checkpoint"
             ) from error
@@ -341,24 +330,38 @@ def _check_resources(spec: JobSpec) -> None:
 
 
 @contextmanager
-def _deadline(timeout_s: float | None) -> Iterator[threading.Event]:
-    """Interrupt the main thread after ``timeout_s`` seconds; the event says that it was us."""
-    expired = threading.Event()
+def _stopped_in_time(spec: JobSpec) -> Iterator[None]:
+    """Interrupt the ``with`` block when its time is over, nodes are missing for too long, or, in local mode,
+    it gets nowhere.
+
+    Raises:
+        RunFailedError, ClusterError: which of these it was.
+
+    """
+    local = spec.scaling.max_workers == 0
+    with (
+        interruptible() as interruption,
+        _deadline(spec.run.timeout_s, interruption),
+        watch_capacity(spec, interruption),
+        watch_this_process(spec.run.stuck_after_s if local else None, interruption),
+    ):
+        yield
+
+
+@contextmanager
+def _deadline(timeout_s: float | None, interruption: Interruption) -> Iterator[None]:
     if timeout_s is None:
-        yield expired
+        yield
         return
-
-    def interrupt() -> None:
-        import _thread
-
-        expired.set()
-        _thread.interrupt_main()
-
-    timer = threading.Timer(timeout_s, interrupt)
+    over = RunFailedError(
+        f"run.timeout_s of {timeout_s:g} s is over; the run continues from its last checkpoint when it is "
+        "started again"
+    )
+    timer = threading.Timer(timeout_s, interruption.because, (over,))
     timer.daemon = True
     timer.start()
     try:
-        yield expired
+        yield
     finally:
         timer.cancel()
 

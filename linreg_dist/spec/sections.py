@@ -333,9 +333,10 @@ class RunSpec(Section):
     )
     stuck_after_s: Positive | None = Field(
         default=105.0,
-        description="Seconds without progress after which a Ray worker is stuck: it is named with its node "
-        "and stack, ended, and retried as a lost one. It must be longer than the slowest row group takes to "
-        "read; waiting for other workers and computing do not count. null watches nothing.",
+        description="Seconds without progress after which a worker is stuck: it is named with its node and "
+        "stack, ended, and retried as a lost one; in local mode the run fails so. It must be longer than the "
+        "slowest row group takes to read; waiting for other workers and computing do not count. null watches "
+        "nothing.",
     )
     timeout_s: Positive | None = Field(
         default=None, description="Seconds after which the run is stopped and fails; null is no limit."

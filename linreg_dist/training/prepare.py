@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from linreg_dist.data.block import BlockBuilder, Shift
+from linreg_dist.data.block import Block, BlockBuilder, Shift
 from linreg_dist.data.cache import BlockCache, default_cache_folder
 from linreg_dist.data.encoding import Encoding, NumericColumn
-from linreg_dist.data.store import BlockStore
+from linreg_dist.data.store import BlockStore, bounded_map
 from linreg_dist.data.summary import BlockSummary
 from linreg_dist.training.budgets import disk_budget, memory_budget
 from linreg_dist.training.checks import check_counts, check_weight
@@ -108,23 +109,23 @@ def _pilot_shift(worker: Worker, job: TrainJob, encoding: Encoding) -> Shift:
         if worker.rank != 0:
             return None
         builder = _builder(job, encoding, zero, np.float64)
-        for group in job.manifest.row_groups:
-            block, _ = builder.build(group)
-            if block.num_train > 1:
-                every = max(1, block.num_train // _PILOT_ROWS)
-                x = block.x_ND[: block.num_train : every].numpy()
-                y = block.y_NK[: block.num_train : every].numpy()
-                numeric = np.concatenate(
-                    [
-                        np.full(stop - start, isinstance(column, NumericColumn))
-                        for column, start, stop in encoding.spans()
-                    ]
-                )
-                return Shift(np.where(numeric, _shift(x), 0.0), _shift(y))
-        return zero
+        # On a thread, as all reading: a main thread that blocks in a read cannot be interrupted.
+        with ThreadPoolExecutor(1, thread_name_prefix="pilot") as pool:
+            blocks = (block for block, _ in bounded_map(pool, builder.build, job.manifest.row_groups, 1))
+            return next((_shift_of(block, encoding) for block in blocks if block.num_train > 1), zero)
 
     found = worker.together(look)[0]
     return found if found is not None else zero
+
+
+def _shift_of(block: Block, encoding: Encoding) -> Shift:
+    every = max(1, block.num_train // _PILOT_ROWS)
+    x = block.x_ND[: block.num_train : every].numpy()
+    y = block.y_NK[: block.num_train : every].numpy()
+    numeric = np.concatenate(
+        [np.full(stop - start, isinstance(column, NumericColumn)) for column, start, stop in encoding.spans()]
+    )
+    return Shift(np.where(numeric, _shift(x), 0.0), _shift(y))
 
 
 def _shift(z_ND: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[np.float64]]:
