@@ -39,7 +39,9 @@ class Progress:
         step: optimizer steps done in it.
         global_batch_size: the batch the plan was made with.
         fingerprint: hash of the spec and the manifest; another one does not resume.
-        epoch_sums: Σw and Σw·e² per target of the epoch so far, so that its training loss counts every row.
+        epoch_sums: Σw and Σw·e² per target of the epoch so far, so that its training loss counts every row;
+            the mean over the workers.
+        world_size: the number of workers that wrote it.
         history: the finished epochs' lines of metrics.jsonl.
         best, stale: early stopping's memory.
 
@@ -50,6 +52,7 @@ class Progress:
     global_batch_size: int
     fingerprint: str
     epoch_sums: list[float]
+    world_size: int
     history: list[dict[str, Any]]
     best: float | None
     stale: int

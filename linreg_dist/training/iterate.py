@@ -29,6 +29,7 @@ from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.huber_scale import huber_scale
 from linreg_dist.training.job import TrainJob
+from linreg_dist.training.local_sgd import average_weights, gather_parts, own_part
 from linreg_dist.training.optim import PenalisedOptimizer
 from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.progress import MetricsLog
@@ -130,6 +131,7 @@ class _Iteration:
         # would give.
         chosen = (job.solver, solver.learning_rate, solver.schedule, solver.sync_every)
         self.averages = chosen == ("sgd", "auto", "constant", 1)
+        self.sync_every = solver.sync_every if worker.world_size > 1 else 1
         self.state = _State(
             epoch_sums=torch.zeros(1 + self.num_targets, dtype=torch.float64),
             mean_weights=torch.zeros_like(self._flat_weights()),
@@ -201,22 +203,21 @@ class _Iteration:
         first_step = state.step
         if first_step == 0 and self.model.epsilon_K is not None:
             self._set_huber_scale(self._measure_huber_scale())
-        sync_every = solver.sync_every if self.worker.world_size > 1 else 1
+        alone = self.sync_every > 1
         for pieces in epoch_batches(self.data.store, plan, lanes, self.worker.device, first_step):
             number = state.epoch * self.steps + state.step
-            alone = sync_every > 1
             state.epoch_sums += self._step(pieces, number, alone=alone)
             state.step += 1
             liveness.process.mark(f"step {state.step} of epoch {state.epoch}")
             if self.averages:
                 state.mean_weights += (self._flat_weights() - state.mean_weights) / state.step
-            if alone and (state.step % sync_every == 0 or state.step == self.steps):
-                self._average()
+            in_step = state.step % self.sync_every == 0 or state.step == self.steps
+            due = in_step and self._checkpoint_is_due()
+            if alone and in_step:
+                due = self._average(checkpoint_is_due=due)
             if self.log.tick_due():
                 self._tick(started, first_step)
-            in_step = not alone or state.step % sync_every == 0  # else the workers' weights differ
-            due = time.monotonic() - self.last_save >= self.job.spec.run.checkpoint_every_s
-            if in_step and due and not self.checkpoints.is_busy:
+            if due:
                 self._save()
                 self.last_save = time.monotonic()
         self._finish_epoch(started, first_step)
@@ -263,16 +264,13 @@ class _Iteration:
             f"finite. {advice}"
         )
 
-    def _average(self) -> None:
-        """Average the workers' weights by their rows (local SGD, Stich 2019, algorithm 1)."""
-        with torch.no_grad():
-            flat = nn.utils.parameters_to_vector(self.model.linear.parameters())
-            share = max(self.state.epoch_sums[0].item(), 0.0)
-            total = self.worker.sum(torch.cat([flat.cpu() * share, torch.tensor([share])]))
-            if total[-1] > 0:
-                mean = (total[:-1] / total[-1]).to(flat.device)
-                self._check_finite(mean.tolist())
-                nn.utils.vector_to_parameters(mean, self.model.linear.parameters())
+    def _average(self, *, checkpoint_is_due: bool) -> bool:
+        """Average the workers' weights by their rows; return whether rank 0 finds a checkpoint due."""
+        share = max(self.state.epoch_sums[0].item(), 0.0)
+        mean, due = average_weights(self.worker, self.model.linear, share, wish=checkpoint_is_due)
+        if mean is not None:
+            self._check_finite(mean.tolist())
+        return due
 
     def _finish_epoch(self, started: float, first_step: int) -> None:
         state = self.state
@@ -345,16 +343,25 @@ class _Iteration:
             eta_s=elapsed / max(done, 1) * left,
         )
 
+    def _checkpoint_is_due(self) -> bool:
+        due = time.monotonic() - self.last_save >= self.job.spec.run.checkpoint_every_s
+        return due and not self.checkpoints.is_busy
+
     def _save(self) -> None:
+        """Write a checkpoint, if this is rank 0. In local SGD every worker calls it, and brings its part."""
+        state = self.state
+        own = self.optimizer.tensors()
+        if self.sync_every > 1:
+            own = gather_parts(self.worker, state.epoch_sums, own)
         if self.worker.rank != 0:
             return
-        state = self.state
         progress = Progress(
             epoch=state.epoch,
             step=state.step,
             global_batch_size=self.batch,
             fingerprint=self.job.fingerprint,
             epoch_sums=state.epoch_sums.tolist(),
+            world_size=self.worker.world_size,
             history=state.history,
             best=state.best,
             stale=state.stale,
@@ -363,16 +370,22 @@ class _Iteration:
         if state.huber_scale is not None:
             tensors["huber_scale"] = torch.from_numpy(state.huber_scale)
         with liveness.process.doing("writing a checkpoint"):
-            self.checkpoints.save(progress, {**tensors, **self.optimizer.tensors()})
+            self.checkpoints.save(progress, {**tensors, **own})
 
     def _resume(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
         """Continue where a checkpoint of this very job stands."""
         self.model.linear.load_state_dict({name: tensors[name] for name in ("weight", "bias")})
-        self.optimizer.restore(tensors)
+        own = own_part(tensors, self.worker)
+        if own is None:
+            sums = torch.tensor(progress.epoch_sums, dtype=torch.float64)
+            if progress.world_size != self.worker.world_size:  # a mean over another number of workers
+                sums *= progress.world_size / self.worker.world_size
+            own = sums, tensors
+        self.optimizer.restore(own[1])
         self.state = _State(
             epoch=progress.epoch,
             step=progress.step,
-            epoch_sums=torch.tensor(progress.epoch_sums, dtype=torch.float64),
+            epoch_sums=own[0],
             history=list(progress.history),
             best=progress.best,
             stale=progress.stale,

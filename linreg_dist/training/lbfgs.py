@@ -216,6 +216,7 @@ class _Descent:
             global_batch_size=self._summary.counts.train,
             fingerprint=self._job.fingerprint,
             epoch_sums=[],
+            world_size=self._worker.world_size,
             history=state.history,
             best=None,
             stale=0,

@@ -105,6 +105,7 @@ def progress(epoch: int) -> Progress:
         global_batch_size=10,
         fingerprint="job",
         epoch_sums=[0.0],
+        world_size=1,
         history=[],
         best=None,
         stale=0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import linreg_dist as lr
-from linreg_dist.run.capacity import CapacityWatch, watch_capacity
+from linreg_dist.run.capacity import watch_capacity
+from linreg_dist.run.interrupts import interruptible
 from linreg_dist.spec import load_spec
 from tests.run.conftest import write_parts
 
@@ -91,7 +92,7 @@ def test_a_job_that_the_cluster_can_never_run_is_refused_at_once(tmp_path: Path)
         )
 
 
-def _watched(tmp_path: Path, cpus: int) -> CapacityWatch:
+def _wait_with_patience(tmp_path: Path, cpus: int) -> None:
     """Watch a job of two workers until its patience of half a second must be over."""
     write_parts(tmp_path / "data", [100])
     overrides = {
@@ -100,20 +101,14 @@ def _watched(tmp_path: Path, cpus: int) -> CapacityWatch:
         "run.wait_for_nodes_s": 0.5,
     }
     spec = load_spec(_spec(tmp_path, name="sgd"), overrides)
-    with watch_capacity(spec) as watch:
-        try:
-            for _ in range(60):
-                time.sleep(0.1)
-        except KeyboardInterrupt:
-            assert watch.given_up.is_set()
-    return watch
+    with interruptible() as interruption, watch_capacity(spec, interruption):
+        threading.Event().wait(6.0)
 
 
 def test_a_job_that_the_cluster_cannot_hold_any_more_is_given_up(tmp_path: Path) -> None:
-    watch = _watched(tmp_path, 32)
-    assert watch.given_up.is_set()
-    assert watch.missing == "64 CPU (2 workers x 32) of 4"
+    with pytest.raises(lr.ClusterError, match=r"the job needs 64 CPU \(2 workers x 32\) of 4"):
+        _wait_with_patience(tmp_path, 32)
 
 
 def test_a_job_that_the_cluster_can_hold_is_not_given_up(tmp_path: Path) -> None:
-    assert not _watched(tmp_path, 1).given_up.is_set()
+    _wait_with_patience(tmp_path, 1)

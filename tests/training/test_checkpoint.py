@@ -18,6 +18,7 @@ PROGRESS = Progress(
     global_batch_size=32,
     fingerprint="mine",
     epoch_sums=[3.0, 0.1],
+    world_size=2,
     history=[{"epoch": 0, "train_mse": 0.5, "validation_mse": None}],
     best=None,
     stale=0,
