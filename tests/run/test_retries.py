@@ -45,7 +45,12 @@ def test_a_worker_that_is_killed_costs_a_restart_and_not_the_answer(tmp_path: Pa
     """In local SGD, where each worker has sums and moments of its own that must come back to it."""
     write_parts(tmp_path / "data", [3000, 3000])
     thread = once_it_trains(tmp_path, lambda: os.kill(train_workers()[0], signal.SIGKILL))
-    local = {"solver.name": "adam", "solver.sync_every": 3, "solver.global_batch_size": 500}
+    local = {
+        "solver.name": "adam",
+        "solver.sync_every": 3,
+        "solver.global_batch_size": 500,
+        "solver.epochs": 300,
+    }
     run = lr.train(spec_for(tmp_path), local)
     thread.join()
     assert run.result["worker_groups"] == [2, 2]
