@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from linreg_dist.errors import RunFailedError, RunInUseError, StorageError
+from linreg_dist.errors import RunFailedError, RunInUseError, SpecError, StorageError
 from linreg_dist.run import lock_file, lock_object
 from linreg_dist.run.lock_file import LockFile
 from linreg_dist.run.lock_object import LockObject
@@ -29,6 +29,11 @@ logger = logging.getLogger(__name__)
 
 BEAT_S = 5.0
 STALE_S = 60.0
+_UNREACHED = (
+    OSError,
+    StorageError,
+    SpecError,
+)  # the last is a store that refuses, as with credentials just expired
 
 
 def lock_at(folder: Location, owner: Owner) -> LockFile | LockObject:
@@ -86,7 +91,7 @@ class RunLock:
                     self._look()
                     if self._lost is None:
                         self._lock.beat()
-            except (OSError, StorageError) as error:  # storage may be away for a while; the next beat tells
+            except _UNREACHED as error:  # storage may be away for a while; the next beat tells
                 logger.warning("no heartbeat could be written to %s: %s", self._lock.path, error)
             if self._lost is not None:
                 if self._on_loss is not None and not self._released.is_set():
@@ -136,7 +141,7 @@ def hold_run(folder: Location, *, on_loss: Callable[[], None] | None = None) -> 
                 held.release()
             if isinstance(folder, Path) and not any(folder.iterdir()):
                 folder.rmdir()  # a run that was refused before it began leaves nothing behind
-        except (OSError, StorageError) as error:  # it goes stale by itself
+        except _UNREACHED as error:  # it goes stale by itself
             logger.warning("the lock %s could not be removed: %s", lock.path, error)
 
 

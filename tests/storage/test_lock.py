@@ -191,6 +191,19 @@ def test_heartbeats_keep_a_run_and_a_loss_is_noticed(
     assert store.list_keys("runs") == set(), "and takes what is its own with it"
 
 
+def test_heartbeats_go_on_after_the_store_has_refused_one(
+    folder: ObjectPath, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lock_module, "BEAT_S", 0.2)
+    with hold_run(folder) as held:
+        with store.proxy.fault(Fault(r"PUT .*\.beat", status=403, code="AccessDenied")) as fault:
+            wait_for(lambda: fault.hits >= 2)
+        assert "no heartbeat could be written to s3://lab/runs/job/lock: cannot write" in caplog.text
+        given = store.proxy.count(r"PUT .*\.beat")
+        wait_for(lambda: store.proxy.count(r"PUT .*\.beat") >= given + 2)
+        held.check()
+
+
 def test_a_heartbeat_that_arrives_late_brings_nothing_back(
     folder: ObjectPath, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
