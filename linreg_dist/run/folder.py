@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from linreg_dist.errors import SpecError
-from linreg_dist.run import lock
+from linreg_dist.run.lock import is_of_lock
 from linreg_dist.spec import JobSpec, diff_specs, load_spec, resolved_yaml, spec_hash
 from linreg_dist.storage import Location, as_location, copy_file, remove_tree, write_whole
 
@@ -122,7 +122,7 @@ class RunFolder:
             SpecError: the folder is not a run's.
 
         """
-        found = [path for path in self.path.iterdir() if not path.name.lstrip(".").startswith(lock.FILE)]
+        found = [path for path in self.path.iterdir() if not is_of_lock(path)]
         if found and not (self.job_yaml.exists() or self.result_json.exists()):
             raise SpecError(
                 f"{self.path} is not a run's folder (it has no job.yaml): --fresh will not delete it; "

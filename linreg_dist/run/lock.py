@@ -1,218 +1,60 @@
-"""One driver at a time for a run: a lock file in the run's folder, with its owner and a heartbeat.
+"""One driver at a time for a run: a lock in the run's folder, with its owner and a heartbeat.
 
-The owner touches the file every few seconds. A driver that finds the lock taken is refused if the owner is
-alive, and takes the lock over if it is not: at once where the owner's process is known to be gone (same host,
-boot and process namespace), else after `STALE_S` without a heartbeat. Ages are measured by the clock of the
-file system, so hosts whose clocks differ agree. An owner that was paused that long, and finds the lock gone
+The owner renews its heartbeat every few seconds. A driver that finds the lock taken is refused if the owner
+is alive, and takes the lock over if it is not: at once where the owner's process is known to be gone (same
+host, boot and process namespace), else after `STALE_S` without a heartbeat. Ages are measured by the clock of
+the storage, so hosts whose clocks differ agree. An owner that was paused that long, and finds the lock gone
 or taken, has lost the run: it stops and writes nothing more.
+
+How the lock lies on a file system and on an object store is said in `lock_file` and `lock_object`.
 """
 
 from __future__ import annotations
 
-import getpass
-import json
 import logging
-import os
-import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 
-from linreg_dist.errors import RunFailedError, RunInUseError, StorageError
-from linreg_dist.liveness import process_start
-from linreg_dist.storage import Location, ObjectPath, no_patience
+from linreg_dist.errors import RunFailedError, RunInUseError, SpecError, StorageError
+from linreg_dist.run import lock_file, lock_object
+from linreg_dist.run.lock_file import LockFile
+from linreg_dist.run.lock_object import LockObject
+from linreg_dist.run.owner import Owner
+from linreg_dist.storage import Location, no_patience
 
 logger = logging.getLogger(__name__)
 
-FILE = "lock.json"
 BEAT_S = 5.0
 STALE_S = 60.0
-_SETTLE_S = 1.0
+_UNREACHED = (
+    OSError,
+    StorageError,
+    SpecError,
+)  # the last is a store that refuses, as with credentials just expired
 
 
-@dataclass(frozen=True)
-class Owner:
-    """Who holds a run.
-
-    Attributes:
-        nonce: differs for every driver that ever was.
-        host, pid, user: where it runs.
-        since: when it took the lock, ISO 8601.
-        process: identifies the process among all that ever had its pid: boot, process namespace, start time.
-
-    """
-
-    nonce: str
-    host: str
-    pid: int
-    user: str
-    since: str
-    process: tuple[str, str, str]
-
-    @classmethod
-    def this_process(cls) -> Owner:
-        """Return this process as an owner."""
-        return cls(
-            nonce=uuid.uuid4().hex,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            user=_user(),
-            since=datetime.now().astimezone().isoformat(timespec="seconds"),
-            process=(*_where(), process_start(os.getpid()) or ""),
-        )
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether this process can tell that the owner's process has ended."""
-        *where, started = self.process
-        if self.host != socket.gethostname() or tuple(where) != _where() or not all(where):
-            return False  # elsewhere: only its heartbeat tells
-        return process_start(self.pid) != started
-
-
-class LockFile:
-    """The lock as a file, which is all that depends on where the run is stored.
-
-    Args:
-        path: the file; its folder must exist.
-
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def create(self, owner: Owner) -> bool:
-        """Write the file unless there is one; return whether it was written."""
-        temporary = self._write_temporary(owner)
-        try:
-            os.link(temporary, self.path)  # atomic, on NFS too, and fails where the name is taken
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink()
-        return True
-
-    def replace(self, owner: Owner) -> None:
-        """Write the file, whatever was there."""
-        self._write_temporary(owner).replace(self.path)
-
-    def read(self) -> Owner | None:
-        """Return the owner, None if there is no lock."""
-        return _parse_owner(self.path)
-
-    def age_s(self) -> float:
-        """Return the seconds since the last heartbeat, by the file system's clock; 0 if there is no lock."""
-        probe = self.path.with_name(f".{FILE}.{uuid.uuid4().hex}.now")
-        probe.touch()
-        try:
-            return probe.stat().st_mtime - self.path.stat().st_mtime
-        except FileNotFoundError:
-            return 0.0
-        finally:
-            probe.unlink()
-
-    def touch(self) -> None:
-        """Give a heartbeat. It names no owner, so it can never take a lock away from another."""
-        os.utime(self.path)
-
-    def remove(self) -> None:
-        """Remove the file."""
-        self.path.unlink(missing_ok=True)
-
-    def _write_temporary(self, owner: Owner) -> Path:
-        temporary = self.path.with_name(f".{FILE}.{owner.nonce}.tmp")
-        with temporary.open("w") as file:
-            json.dump(asdict(owner), file)
-            file.flush()
-            os.fsync(file.fileno())
-        return temporary
-
-
-class LockObject:
-    """The lock as an object of a store, which has neither links nor a way to touch.
-
-    An object that is there is not overwritten but by its owner, whose heartbeat writes it again right after
-    it looked whether it is still its own; two that create it at the same time both look again after a while,
-    and the last writer has it.
-
-    Args:
-        path: the object.
-
-    """
-
-    def __init__(self, path: ObjectPath) -> None:
-        self.path = path
-        self._ours: bytes | None = None
-
-    def create(self, owner: Owner) -> bool:
-        """Write the object unless there is one; return whether it was written and stayed."""
-        if self.path.is_file():
-            return False
-        self.replace(owner)
-        time.sleep(_SETTLE_S)
-        found = self.read()
-        return found is not None and found.nonce == owner.nonce
-
-    def replace(self, owner: Owner) -> None:
-        """Write the object, whatever was there."""
-        self._ours = json.dumps(asdict(owner)).encode()
-        self.path.write_bytes(self._ours)
-
-    def read(self) -> Owner | None:
-        """Return the owner, None if there is no lock."""
-        return _parse_owner(self.path)
-
-    def age_s(self) -> float:
-        """Return the seconds since the last heartbeat, by the store's clock; 0 if there is no lock."""
-        probe = self.path.with_name(f".{FILE}.{uuid.uuid4().hex}.now")
-        probe.write_bytes(b"")
-        try:
-            now, beat = probe.version(), self.path.version()
-        finally:
-            probe.unlink(missing_ok=True)
-        return 0.0 if now is None or beat is None else (now[0] - beat[0]) / 1e9
-
-    def touch(self) -> None:
-        """Give a heartbeat."""
-        if self._ours is not None:
-            self.path.write_bytes(self._ours)
-
-    def remove(self) -> None:
-        """Remove the object."""
-        self.path.unlink(missing_ok=True)
-
-
-def lock_at(folder: Location) -> LockFile | LockObject:
-    """Return the lock of the run in ``folder``."""
+def lock_at(folder: Location, owner: Owner) -> LockFile | LockObject:
+    """Return the lock of the run in ``folder``, not yet taken."""
     if isinstance(folder, Path):
-        return LockFile(folder / FILE)
-    return LockObject(folder / FILE)
+        return LockFile(folder / lock_file.FILE, owner)
+    return LockObject(folder / lock_object.FOLDER, owner)
 
 
-def _parse_owner(path: Location) -> Owner | None:
-    try:
-        document = json.loads(path.read_text())
-        return Owner(**{**document, "process": tuple(document["process"])})
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError, KeyError):
-        raise RunFailedError(
-            f"{path} is not a lock that this version can read; if no other driver works on the run, "
-            "remove the file and start the job again"
-        ) from None
+def is_of_lock(path: Location) -> bool:
+    """Return whether what lies directly in a run's folder is of its lock."""
+    if isinstance(path, Path):
+        return path.name.lstrip(".").startswith(lock_file.FILE)
+    return path.name == lock_object.FOLDER
 
 
 class RunLock:
     """A run that this process holds. Made by `hold_run`."""
 
-    def __init__(self, file: LockFile | LockObject, owner: Owner, on_loss: Callable[[], None] | None) -> None:
-        self._file = file
-        self._owner = owner
+    def __init__(self, lock: LockFile | LockObject, on_loss: Callable[[], None] | None) -> None:
+        self._lock = lock
         self._on_loss = on_loss
         self._lost: str | None = None
         self._released = threading.Event()
@@ -240,9 +82,7 @@ class RunLock:
         """Give the run back."""
         self._released.set()
         self._thread.join()
-        self._look()
-        if self._lost is None:
-            self._file.remove()
+        self._lock.give_back()
 
     def _beat(self) -> None:
         while not self._released.wait(BEAT_S):
@@ -250,21 +90,21 @@ class RunLock:
                 with no_patience():  # a store that does not answer is asked again at the next beat
                     self._look()
                     if self._lost is None:
-                        self._file.touch()
-            except (OSError, StorageError) as error:  # storage may be away for a while; the next beat tells
-                logger.warning("no heartbeat could be written to %s: %s", self._file.path, error)
+                        self._lock.beat()
+            except _UNREACHED as error:  # storage may be away for a while; the next beat tells
+                logger.warning("no heartbeat could be written to %s: %s", self._lock.path, error)
             if self._lost is not None:
                 if self._on_loss is not None and not self._released.is_set():
                     self._on_loss()
                 return
 
     def _look(self) -> None:
-        found = self._file.read()
-        if found is not None and found.nonce == self._owner.nonce:
+        found = self._lock.holder()
+        if found is not None and found.nonce == self._lock.owner.nonce:
             return
-        taker = "its lock file is gone" if found is None else f"{_describe(found)} took it over"
+        taker = "its lock file is gone" if found is None else f"{found} took it over"
         self._lost = (
-            f"this driver has lost its run {self._file.path.parent}: {taker} while this one gave no "
+            f"this driver has lost its run {self._lock.path.parent}: {taker} while this one gave no "
             f"heartbeat for {STALE_S:g} s (a paused machine, or storage that did not answer). It stops and "
             "writes nothing more; follow the other driver, or start the job again when that one has ended"
         )
@@ -283,94 +123,58 @@ def hold_run(folder: Location, *, on_loss: Callable[[], None] | None = None) -> 
         RunFailedError: the folder cannot be written to.
 
     """
-    owner = Owner.this_process()
-    file = lock_at(folder)
+    lock = lock_at(folder, Owner.this_process())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _acquire(file, owner)
+        _acquire(lock)
     except OSError as error:
         raise RunFailedError(
             f"the run's folder {folder} cannot be written to: {error}. Make room or get the right to write "
             "there, or choose another run.storage_path"
         ) from error
-    lock = RunLock(file, owner, on_loss)
+    held = RunLock(lock, on_loss)
     try:
-        yield lock
+        yield held
     finally:
         try:
             with no_patience():
-                lock.release()
+                held.release()
             if isinstance(folder, Path) and not any(folder.iterdir()):
                 folder.rmdir()  # a run that was refused before it began leaves nothing behind
-        except (OSError, StorageError) as error:  # it goes stale by itself
-            logger.warning("the lock %s could not be removed: %s", file.path, error)
+        except _UNREACHED as error:  # it goes stale by itself
+            logger.warning("the lock %s could not be removed: %s", lock.path, error)
 
 
-def _acquire(file: LockFile | LockObject, owner: Owner) -> None:
-    """Take the lock: a new one, or one whose owner is dead.
+def _acquire(lock: LockFile | LockObject) -> None:
+    """Take the lock: a free one, or one whose owner is dead.
 
     An owner whose heartbeat is late is given until `STALE_S` to show itself, so that a driver that was moved
     to another host need not be started twice.
     """
-    told = False
-    while not file.create(owner):
-        other, age = file.read(), file.age_s()
-        if other is None:
-            continue  # released just now
+    run = lock.path.parent
+    waiting = deposed = False
+    while (found := lock.take()) is not None:
+        other, age = found.owner, found.age_s
         if age < 2 * BEAT_S and not other.is_gone:
+            if deposed:
+                raise RunInUseError(
+                    f"{run} was just taken over by {other}; wait for that one, or choose another name"
+                )
             raise RunInUseError(
-                f"{file.path.parent} is in use by {_describe(other)}, last heartbeat {max(age, 0.0):.0f} s "
+                f"{run} is in use by {other}, last heartbeat {max(age, 0.0):.0f} s "
                 "ago. Expected one driver per run name: wait for that one or stop it, or choose another "
                 f"name. A driver that is gone frees its run at once on its own host, elsewhere after "
                 f"{STALE_S:g} s"
             )
         if age < STALE_S and not other.is_gone:
-            if not told:
+            if not waiting:
                 logger.warning(
                     "%s was held by %s, without a heartbeat for %.0f s: waiting until it is %g s",
-                    *(file.path.parent, _describe(other), age, STALE_S),
+                    *(run, other, age, STALE_S),
                 )
-                told = True
+                waiting = True
             time.sleep(min(1.0, STALE_S - age))
             continue
-        _take_over(file, other, owner)
-        return
-
-
-def _take_over(file: LockFile | LockObject, dead: Owner, owner: Owner) -> None:
-    """Replace a dead owner's lock. Several may try: the last writer has it, and all look after a while."""
-    logger.warning(
-        "%s was held by %s, which has ended without releasing it: taking over",
-        file.path.parent,
-        _describe(dead),
-    )
-    found = file.read()
-    if found is None or found.nonce == dead.nonce:
-        file.replace(owner)
-        time.sleep(_SETTLE_S)
-        found = file.read()
-    if found is None or found.nonce != owner.nonce:
-        who = "another driver" if found is None else _describe(found)
-        raise RunInUseError(
-            f"{file.path.parent} was just taken over by {who}; wait for that one, or choose another name"
-        )
-
-
-def _describe(owner: Owner) -> str:
-    return f"process {owner.pid} of {owner.user} on {owner.host} (since {owner.since})"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return str(os.getuid())
-
-
-def _where() -> tuple[str, str]:
-    """Return what says that two pids are of one kernel and namespace; empty where nothing tells."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return boot, os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return "", ""
+        logger.warning("%s was held by %s, which has ended without releasing it: taking over", run, other)
+        lock.depose(other)
+        deposed = True

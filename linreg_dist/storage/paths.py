@@ -114,6 +114,16 @@ class ObjectPath:
 
         yield from (self / name for name in sorted(self._ask("list", listed)))
 
+    def files_written_ns(self) -> dict[str, int]:
+        """Return the modification time, in ns, of each object directly below, by its name; one request."""
+
+        def listed(filesystem: fs.FileSystem, path: str) -> dict[str, int]:
+            selector = fs.FileSelector(path, allow_not_found=True)
+            infos = filesystem.get_file_info(selector)
+            return {info.base_name: info.mtime_ns or 0 for info in infos if info.type == fs.FileType.File}
+
+        return self._ask("list", listed)
+
     def read_bytes(self) -> bytes:
         """Return the content; raises FileNotFoundError if there is no such object."""
 

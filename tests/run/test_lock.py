@@ -20,7 +20,9 @@ import linreg_dist as lr
 from linreg_dist.errors import InterruptedRunError, RunFailedError, RunInUseError
 from linreg_dist.liveness import process_start
 from linreg_dist.run import lock as lock_module
-from linreg_dist.run.lock import STALE_S, LockFile, Owner, hold_run
+from linreg_dist.run.lock import STALE_S, hold_run
+from linreg_dist.run.lock_file import LockFile
+from linreg_dist.run.owner import Owner
 from tests.run.conftest import write_parts
 
 
@@ -31,8 +33,8 @@ def elsewhere(nonce: str = "other") -> Owner:
 
 def taken(folder: Path, owner: Owner, *, age_s: float) -> LockFile:
     folder.mkdir(parents=True, exist_ok=True)
-    file = LockFile(folder / "lock.json")
-    assert file.create(owner)
+    file = LockFile(folder / "lock.json", owner)
+    assert file.create()
     beat = time.time() - age_s
     os.utime(file.path, (beat, beat))
     return file
@@ -59,7 +61,7 @@ def test_a_held_run_is_refused_with_who_holds_it_and_what_to_do(tmp_path: Path) 
     ):
         assert part in message
     assert raised.value.exit_code == 1
-    owner = file.read()
+    owner = file.holder()
     assert owner is not None
     assert owner.nonce == "other", "a refused driver leaves the lock alone"
 
@@ -100,14 +102,15 @@ def test_an_owner_elsewhere_is_given_until_its_lock_is_stale(tmp_path: Path) -> 
 
 def test_a_late_owner_that_shows_itself_keeps_its_run(tmp_path, monkeypatch) -> None:
     file = taken(tmp_path / "job", elsewhere(), age_s=STALE_S - 5)
-    monkeypatch.setattr(lock_module.time, "sleep", lambda _: file.touch())
+    monkeypatch.setattr(lock_module.time, "sleep", lambda _: file.beat())
     with pytest.raises(RunInUseError), hold_run(tmp_path / "job"):
         pass
 
 
 def test_of_two_that_take_over_only_the_last_writer_goes_on(tmp_path, monkeypatch) -> None:
     file = taken(tmp_path / "job", elsewhere(), age_s=STALE_S + 1)
-    monkeypatch.setattr(lock_module.time, "sleep", lambda _: file.replace(elsewhere("faster")))
+    faster = LockFile(file.path, elsewhere("faster"))
+    monkeypatch.setattr(lock_module.time, "sleep", lambda _: faster.replace())
     with pytest.raises(RunInUseError, match="just taken over by process 4321"), hold_run(tmp_path / "job"):
         pass
 
@@ -117,7 +120,7 @@ def test_an_owner_that_was_paused_notices_its_loss_and_leaves_the_lock(tmp_path,
     losses: list[bool] = []
     with hold_run(tmp_path / "job", on_loss=lambda: losses.append(True)) as lock:
         lock.check()
-        LockFile(tmp_path / "job" / "lock.json").replace(elsewhere())
+        LockFile(tmp_path / "job" / "lock.json", elsewhere()).replace()
         deadline = time.monotonic() + 10
         while not losses and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -126,7 +129,7 @@ def test_an_owner_that_was_paused_notices_its_loss_and_leaves_the_lock(tmp_path,
             RunFailedError, match=r"lost its run .*node-7.* took it over.*writes nothing more"
         ):
             lock.check()
-    owner = LockFile(tmp_path / "job" / "lock.json").read()
+    owner = LockFile(tmp_path / "job" / "lock.json", elsewhere()).holder()
     assert owner is not None
     assert owner.nonce == "other"
 
@@ -191,7 +194,7 @@ def test_a_driver_that_lost_its_run_stops_and_writes_no_result(tmp_path, monkeyp
     def steal() -> None:
         while not list((folder / "checkpoints").glob("epoch*")):
             time.sleep(0.05)
-        LockFile(folder / "lock.json").replace(elsewhere())
+        LockFile(folder / "lock.json", elsewhere()).replace()
 
     thief = threading.Thread(target=steal)
     thief.start()

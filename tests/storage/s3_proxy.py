@@ -1,5 +1,5 @@
 """A reverse proxy in front of an S3 server that misbehaves on request: errors, throttling, slow bodies,
-broken connections and outages.
+requests that arrive late, broken connections and outages.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 _PIECE = 4096
+_LONGEST_WAIT_S = 60.0
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Fault:
         status, code: answer with this error; 0 answers none.
         reset_after: send this many bytes of the body and break the connection.
         bytes_per_s: send the body this slowly.
+        until: pass the request on, as one that is slow on its way, when this is set.
         times: how often; None is always.
         every: of the matching requests only each ``every``-th.
 
@@ -37,6 +39,7 @@ class Fault:
     code: str = "InternalError"
     reset_after: int | None = None
     bytes_per_s: float | None = None
+    until: threading.Event | None = None
     times: int | None = None
     every: int = 1
     seen: int = field(default=0, init=False)
@@ -131,6 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
             text = f"<?xml version='1.0'?><Error><Code>{fault.code}</Code><Message>injected</Message></Error>"
             self._answer(fault.status, [("Content-Type", "application/xml")], text.encode())
             return
+        if fault is not None and fault.until is not None:
+            fault.until.wait(_LONGEST_WAIT_S)
         connection = http.client.HTTPConnection(*self.server.proxy.upstream, timeout=60)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
         headers["Content-Length"] = str(len(body))

@@ -174,7 +174,7 @@ def test_the_end_waits_for_a_store_that_comes_back(store: Store, data: str) -> N
             2,
             "bucket 'lab', key 'runs/job.*ACCESS_DENIED",
         ),
-        (Fault("/lab/runs", status=503, code="SlowDown"), 4, "bucket 'lab', key 'runs/job.*HTTP status 503"),
+        (Fault("/lab/runs", status=503, code="SlowDown"), 4, "bucket 'lab', key 'runs/job.*SLOW_DOWN"),
     ],
     ids=["throttled", "500", "down", "denied", "denied file", "denied run", "throttled run"],
 )

@@ -71,6 +71,17 @@ def test_folders_are_what_names_have_in_common(folder: ObjectPath) -> None:
     assert not (folder / "b").exists()
 
 
+def test_one_request_tells_when_each_file_of_a_folder_was_written(folder: ObjectPath, store: Store) -> None:
+    assert folder.files_written_ns() == {}
+    for name in ("a", "b", "c/x"):
+        write_whole(folder / name, name)
+    requests = store.proxy.count("")
+    written_ns = folder.files_written_ns()
+    assert store.proxy.count("") == requests + 1
+    assert set(written_ns) == {"a", "b"}
+    assert (folder / "a").version() == (written_ns["a"], 1)
+
+
 def test_copies_moves_and_uploads(folder: ObjectPath, tmp_path: Path) -> None:
     write_whole(folder / "a", "content")
     copy_file(folder / "a", folder / "b")
