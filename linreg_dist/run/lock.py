@@ -29,11 +29,8 @@ logger = logging.getLogger(__name__)
 
 BEAT_S = 5.0
 STALE_S = 60.0
-_UNREACHED = (
-    OSError,
-    StorageError,
-    SpecError,
-)  # the last is a store that refuses, as with credentials just expired
+# The last is a store that refuses, as with credentials that have just expired.
+_UNREACHED = (OSError, StorageError, SpecError)
 
 
 def lock_at(folder: Location, owner: Owner) -> LockFile | LockObject:
