@@ -163,7 +163,7 @@ def _forest(source: Source, document: Mapping[str, Any], k: int) -> Figure | Non
     told = "; ".join(f"{effect.label} {_effect_text(effect)}" for effect in effects[:5])
     return Figure(
         f"effects-{k}",
-        Forest(tuple(effects), f"change of {shorten(document['target'], 30)}", reach),
+        Forest(tuple(effects), f"change of {shorten(document['target'], 20)}", reach),
         caption,
         f"Forest plot of {len(effects)} effects, the largest first: {told}.",
     )

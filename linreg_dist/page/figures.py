@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 from linreg_dist.page.source import shorten
 from linreg_dist.page.view import Curves, Forest
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 _WIDTH_IN, _CURVES_HEIGHT_IN = 5.0, 2.7  # 360 units: text of 9 units is legible on a phone
 _FONT_SIZE = 9.0
-_CHARACTER_IN = 0.085  # a wide one in the font that the layout is made for
-_LABEL_CHARACTERS = 22
+_CHARACTER_IN = 0.085  # of the font that the layout is made for, whose characters are wide
+_LABEL_WIDTH = 22.0  # of such characters, at most
 _TEXT, _RULE, _ACCENT, _SECOND, _MUTED = (f"#00000{i}" for i in range(1, 6))
 _COLOURS = {
     _TEXT: "currentColor",
@@ -124,9 +125,9 @@ def _forest_height(plot: Forest) -> float:
 
 
 def _draw_forest(drawing: Drawing, plot: Forest) -> None:
-    labels = [shorten(effect.label, _LABEL_CHARACTERS) for effect in plot.effects]
+    labels = [_cut(effect.label) for effect in plot.effects]
     texts = [format_number(effect.value, 3) for effect in plot.effects]
-    left = (0.15 + _CHARACTER_IN * max(map(len, labels))) / _WIDTH_IN
+    left = (0.15 + _CHARACTER_IN * max(map(_width, labels))) / _WIDTH_IN
     right = 1 - (0.1 + _CHARACTER_IN * max(map(len, texts))) / _WIDTH_IN
     height = _forest_height(plot)
     axes = drawing.add_axes((left, 0.5 / height, right - left, 1 - 0.55 / height))
@@ -155,6 +156,20 @@ def _draw_forest(drawing: Drawing, plot: Forest) -> None:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(plot.x_label)
     axes.locator_params(axis="x", nbins=5)
+
+
+def _width(text: str) -> float:
+    """Return about how many characters of common width a text is wide."""
+    return sum(
+        1.5 if east_asian_width(c) in "WF" or c in "MWmw@%" else 1.2 if c.isupper() else 1.0 for c in text
+    )
+
+
+def _cut(label: str) -> str:
+    for most in range(len(label), 0, -1):
+        if _width(shortened := shorten(label, most)) <= _LABEL_WIDTH:
+            return shortened
+    return label
 
 
 def _draw_curves(drawing: Drawing, plot: Curves) -> None:
