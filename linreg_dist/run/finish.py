@@ -27,7 +27,7 @@ from linreg_dist.run.card import model_card
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.page import RunPage, make_page
 from linreg_dist.spec import JobSpec
-from linreg_dist.storage import final_patience, write_whole
+from linreg_dist.storage import final_patience, no_patience, write_whole
 from linreg_dist.training.job import MAX_EXACT_COLUMNS, TrainJob
 from linreg_dist.training.room import describe_room
 
@@ -111,7 +111,8 @@ def _keep(finished: Finished, name: str) -> RunFolder:
         folder = RunFolder(place / f"{name}-unsaved")
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
-            finished.write(folder)
+            with no_patience():  # the page reads the metrics from the store, which has been waited for
+                finished.write(folder)
             folder.finish(finished.result)
         except OSError:  # a directory that is read-only, or full: the other may do
             continue

@@ -57,7 +57,9 @@ def make_page(
         # Here, so that a run without a page, and a worker, do not load what it is made with.
         from linreg_dist.page import Source, build_page, epoch_lines, render_page
 
-        lines = _metrics_lines(folder) if unwritten_metrics is None else unwritten_metrics
+        lines = unwritten_metrics
+        if lines is None:  # an exact fit has no loss to follow
+            lines = "" if result["solver"]["name"] == "exact" else _metrics_lines(folder)
         source = Source(
             result=result,
             description=describe(model),
