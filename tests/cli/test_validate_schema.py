@@ -232,7 +232,8 @@ class TestProcess:
         program = (
             "import sys, linreg_dist, linreg_dist.spec; from linreg_dist.cli.main import run;"
             f"code = run(['validate', {str(file)!r}]);"
-            "print([m for m in ('torch', 'ray', 'numpy', 'pyarrow', 'scipy', 'pandas') if m in sys.modules]);"
+            "print([m for m in ('torch', 'ray', 'numpy', 'pyarrow', 'scipy', 'pandas', 'sklearn') if m in "
+            "sys.modules]);"
             "sys.exit(code)"
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
