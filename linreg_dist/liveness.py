@@ -1,7 +1,7 @@
 """What this process is doing, and for how long it has got nowhere.
 
-Code that may block says so: `doing` around a read or a write, `waiting` around anything that waits for other
-workers, `mark` where a piece of work is done. A watcher's thread asks `Liveness.look`. There is one instance
+Code that may block says so: `doing` around a read or a write, `waiting` around anything that waits for
+others, `mark` where a piece of work is done. A watcher's thread asks `Liveness.look`. There is one instance
 for the process, because reads happen on threads that know nothing of who watches them.
 """
 
@@ -27,7 +27,7 @@ class Sighting:
 
     Attributes:
         doing: the oldest thing it is still at, or the last it has done.
-        waiting: whether it waits for other workers.
+        waiting: whether it waits for others.
         idle_s: seconds since it last got anywhere.
 
     """
@@ -75,7 +75,7 @@ class Liveness:
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Say that this process can go on only when others have come as far; that is not being stuck."""
+        """Say that this process waits for others, such as slower workers; that is not being stuck."""
         number = next(self._numbers)
         self._waits[number] = what
         self.mark(what)

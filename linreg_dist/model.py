@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,6 +103,10 @@ class LinearModel:
         if self.covariance is None and self.folder is not None and (self.folder / _COVARIANCE).exists():
             return CoefficientCovariance.load(self.folder / _COVARIANCE)
         return self.covariance
+
+    def detached(self) -> LinearModel:
+        """Return the model with all of it in memory, for when the folder it was loaded from goes away."""
+        return replace(self, covariance=self._find_covariance(), folder=None)
 
     @property
     def cov_names(self) -> tuple[str, ...]:

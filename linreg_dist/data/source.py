@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyarrow import fs
 
+from linreg_dist import liveness
 from linreg_dist.errors import DataError
 from linreg_dist.spec import is_uri
 from linreg_dist.storage import open_filesystem as open_any
@@ -124,7 +125,9 @@ def _list_one(path: str) -> list[tuple[str, str, int]]:
         if info.type == fs.FileType.File:
             return [(path, posixpath.basename(base), info.size)]
         selector = fs.FileSelector(base, recursive=True)
-        children = retried(lambda: filesystem.get_file_info(selector), "list", path)
+        # One call, however many files there are: nothing tells whether it gets on.
+        with liveness.process.waiting(f"listing {path}"):
+            children = retried(lambda: filesystem.get_file_info(selector), "list", path)
     except OSError as error:
         raise DataError(f"cannot list {path}: {error}") from error
     found = []

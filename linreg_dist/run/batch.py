@@ -7,6 +7,7 @@ a job held when it ends.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,8 +16,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -129,7 +130,7 @@ def run_batch(
             for index, job in enumerate(jobs):
                 file = Path(scratch) / f"{index}.yaml"
                 futures[pool.submit(_run_one, job, file, processes, resume, fresh, verbose)] = index
-            for future in as_completed(futures):
+            for future in _as_they_end(futures):
                 if notify:
                     notify(future.result())
         except KeyboardInterrupt:
@@ -173,10 +174,12 @@ class _Processes:
 
     def stop(self) -> None:
         """Interrupt what runs, once."""
+        # Where a shell script put us in the background we are deaf to SIGINT, and so are our children.
+        deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         with self._lock:
             self._stopped = True
             for process in self._alive:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM if deaf else signal.SIGINT)
 
     def kill(self) -> None:
         """End what still runs, with everything that it started."""
@@ -190,11 +193,26 @@ def _stop(processes: _Processes, futures: Sequence[Future[JobOutcome]]) -> None:
     """Interrupt the jobs and wait for them; a second interrupt, or a long wait, kills them."""
     processes.stop()
     try:
-        wait(futures, timeout=_SECONDS_TO_STOP)
+        for _ in _as_they_end(futures, _SECONDS_TO_STOP):
+            pass
     except KeyboardInterrupt:
         processes.kill()
     else:
         processes.kill()
+
+
+def _as_they_end(
+    futures: Iterable[Future[JobOutcome]], timeout_s: float = math.inf
+) -> Iterator[Future[JobOutcome]]:
+    """Give out the futures as they end, for so long at most.
+
+    Unlike `as_completed` it looks up every second: a library that handles Ctrl-C itself, as polars does, lets
+    a wait without a limit sleep through it.
+    """
+    left, deadline = set(futures), time.monotonic() + timeout_s
+    while left and time.monotonic() < deadline:
+        done, left = wait(left, timeout=min(1.0, timeout_s), return_when=FIRST_COMPLETED)
+        yield from done
 
 
 def _run_one(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from linreg_dist._version import __version__
 from linreg_dist.errors import (
     InterruptedRunError,
     LinregDistError,
@@ -18,6 +16,7 @@ from linreg_dist.errors import (
     to_record,
 )
 from linreg_dist.run.folder import FAILED, INTERRUPTED, RunFolder
+from linreg_dist.run.versions import versions_of
 from linreg_dist.spec import JobSpec
 from linreg_dist.storage import no_patience
 from linreg_dist.training.room import describe_room
@@ -42,7 +41,7 @@ def failed_result(spec: JobSpec, error: BaseException) -> dict[str, Any]:
         "rows": None,
         "metrics": None,
         "timing": None,
-        "versions": {"linreg_dist": __version__, "python": platform.python_version()},
+        "versions": versions_of(),
         "error": record,
     }
 

@@ -4,7 +4,6 @@ refuses them.
 
 from __future__ import annotations
 
-import platform
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,13 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from linreg_dist._version import __version__
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest
 from linreg_dist.errors import RunFailedError, SpecError, StorageError
@@ -26,6 +23,7 @@ from linreg_dist.model import LinearModel
 from linreg_dist.run.card import model_card
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.page import RunPage, make_page
+from linreg_dist.run.versions import versions_of
 from linreg_dist.spec import JobSpec
 from linreg_dist.storage import final_patience, no_patience, write_whole
 from linreg_dist.training.job import MAX_EXACT_COLUMNS, TrainJob
@@ -136,8 +134,7 @@ def finish_job(
 
     """
     spec = job.spec
-    versions = {"linreg_dist": __version__, "python": platform.python_version()}
-    versions |= {name: version(name) for name in ("torch", "ray", "pyarrow", "numpy")}
+    versions = versions_of("torch", "ray", "pyarrow", "numpy")
     solver = {
         "name": outcome["solver"],
         "reason": _why_this_solver(spec, outcome["solver"]),

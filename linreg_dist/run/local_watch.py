@@ -56,7 +56,7 @@ def _watch(limit_s: float, watched_thread: int, interruption: Interruption, over
             liveness.process.mark("a pause of the whole process")
         looked_at = now
         seen = liveness.process.look(limit_s)
-        if seen.idle_s >= limit_s:
+        if seen.idle_s >= limit_s and not seen.waiting:
             interruption.because(_stuck(seen, limit_s, watched_thread))
             return
 

@@ -5,17 +5,15 @@ columns.
 from __future__ import annotations
 
 import difflib
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from linreg_dist._version import __version__
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model import LinearModel
+from linreg_dist.run.versions import versions_of
 from linreg_dist.spec import JobSpec, load_spec
 from linreg_dist.stats.artefact import (
     Artefact,
@@ -205,11 +203,7 @@ def _model(spec: JobSpec, artefact: Artefact, encoding: Encoding, sums: ExactSum
         "scaling": {"x_mean": sums.feature_mean().tolist(), "x_std": sums.feature_std().tolist()},
         **fit.documents,
         "data": {"path": artefact.extra["path"], "files": _num_files(artefact)},
-        "versions": {
-            "linreg_dist": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "numpy")},
-        },
+        "versions": versions_of("torch", "numpy"),
     }
     return LinearModel(
         fit.coef_KD,

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
+from linreg_dist import liveness
 from linreg_dist.errors import SpecError, StorageError
 
 logger = logging.getLogger(__name__)
@@ -109,6 +110,8 @@ def retried(function: Callable[[], T], doing: str, where: str) -> T:
                 raise StorageError(_gave_up(doing, where, attempts, passed_s, error)) from error
             if attempts == 1:
                 logger.warning("cannot %s %s: %s; trying for %g s", doing, where, one_line(error), allowed_s)
+        # Not stuck: these tries have a bound of their own.
+        liveness.process.mark(f"trying again to {doing} {where}")
         time.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 (spreads the workers, hides nothing)
         wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)
 

@@ -233,7 +233,7 @@ class TestProcess:
         program = (
             "import sys, linreg_dist, linreg_dist.spec; from linreg_dist.cli.main import run;"
             f"code = run(['validate', {str(file)!r}]);"
-            "print([m for m in ('torch', 'ray', 'numpy', 'pyarrow', 'scipy', 'pandas', "
+            "print([m for m in ('torch', 'ray', 'numpy', 'pyarrow', 'scipy', 'pandas', 'sklearn', "
             "'matplotlib', 'jinja2') if m in sys.modules]);"
             "sys.exit(code)"
         )

@@ -16,9 +16,10 @@ import pytest
 import yaml
 
 from linreg_dist import liveness
-from linreg_dist.errors import RunFailedError
+from linreg_dist.errors import RunFailedError, StorageError
 from linreg_dist.run.interrupts import interruptible
 from linreg_dist.run.local_watch import watch_this_process
+from linreg_dist.storage import retried
 from tests.run.conftest import wait_for, write_parts
 
 LIMIT_S = 1.0
@@ -110,6 +111,20 @@ def test_work_that_goes_on_is_left_alone_and_nothing_is_interrupted_afterwards()
             time.sleep(0.1)
             liveness.process.mark(f"row group {number}")
     interruption.because(RunFailedError("too late"))
+    assert interruption.reason is None
+
+
+def test_a_store_that_is_tried_again_and_a_long_listing_are_not_stuck(monkeypatch) -> None:
+    monkeypatch.setenv("LINREG_DIST_STORAGE_RETRY_S", str(2.5 * LIMIT_S))
+
+    def refuse() -> None:
+        raise OSError("AWS Error SLOW_DOWN during GetObject operation: Please reduce your request rate.")
+
+    with interruptible() as interruption, watch_this_process(LIMIT_S, interruption):
+        with pytest.raises(StorageError):
+            retried(refuse, "read", "s3://lab/data")
+        with liveness.process.waiting("listing s3://lab/data"):
+            time.sleep(2 * LIMIT_S)
     assert interruption.reason is None
 
 
