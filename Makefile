@@ -48,7 +48,7 @@ $(VENV)/.stamp-bench: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 demo: $(VENV)/.stamp-run
 	$(VENV)/bin/linreg-dist train jobs/flights.yaml --fresh
 	@echo
-	@echo "The run lies in runs/flights: the model, the metrics, the result."
+	@echo "The run lies in runs/flights: report.html (for a browser), the model, the metrics, the result."
 	@echo "Look at the model with: $(VENV)/bin/linreg-dist show runs/flights/model"
 
 lint: $(VENV)/.stamp-test

@@ -27,7 +27,7 @@ def list_jobs(address: str | None, as_json: bool) -> None:
     from rich.table import Table
 
     from linreg_dist.report import print_renderable
-    from linreg_dist.report.numbers import format_duration
+    from linreg_dist.wording.numbers import format_duration
 
     table = Table("job", "state", "started", "took", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for job in jobs:

@@ -22,7 +22,7 @@ def status(job: str, address: str | None, as_json: bool) -> None:
         print_json(document)
         return
     click.echo(f"{document['job']}: {document['state']}")
-    from linreg_dist.report.numbers import format_duration, format_number
+    from linreg_dist.wording.numbers import format_duration, format_number
 
     if document["progressPercentage"] is not None:
         click.echo(f"progress   {document['progressPercentage']:.0f} %")

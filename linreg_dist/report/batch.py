@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from linreg_dist.report.numbers import align_decimals, format_count, format_duration, format_number
+from linreg_dist.wording.numbers import align_decimals, format_count, format_duration, format_number
 
 _STYLES = {"succeeded": "green", "failed": "red"}
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from rich import box
@@ -12,39 +11,9 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from linreg_dist.report.numbers import (
-    NO_VALUE,
-    align_decimals,
-    format_count,
-    format_number,
-    format_p_value,
-)
+from linreg_dist.wording.numbers import align_decimals
+from linreg_dist.wording.results import COEFFICIENT_COLUMNS, INTERVAL, fit_facts, inference_notes
 
-_INTERVAL = ("ci_low", "ci_high")
-# Six digits of a coefficient and four of what only qualifies it fit into 80 characters; --json has them all.
-_COLUMNS: dict[str, tuple[str, Callable[[float | None], str]]] = {
-    "coef": ("coef", format_number),
-    "std_err": ("std err", partial(format_number, num_digits=4)),
-    "t": ("t", lambda value: NO_VALUE if value is None else format(value, ".2f")),
-    "p": ("p", format_p_value),
-    "ci_low": ("CI low", partial(format_number, num_digits=4)),
-    "ci_high": ("CI high", partial(format_number, num_digits=4)),
-}
-_FIT = {
-    "n": ("rows", format_count),
-    "df_resid": ("residual df", format_count),
-    "r2": ("R²", format_number),
-    "adj_r2": ("adjusted R²", format_number),
-    "sigma": ("sigma", format_number),
-    "f": ("F", format_number),
-    "aic": ("AIC", format_number),
-    "bic": ("BIC", format_number),
-    "condition_number": ("condition number", format_number),
-}
-_ROBUST_NAMES = {
-    **{kind: f"robust to unequal variances ({kind})" for kind in ("HC0", "HC1", "HC2", "HC3")},
-    "cluster": "robust to correlation within clusters",
-}
 _GAP = 2  # blank characters between two columns: the padding and the box's own divider
 _MIN_FEATURE_WIDTH = 12  # what a feature's name keeps when the terminal is narrow
 
@@ -67,20 +36,22 @@ class _CoefficientTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = [_intercept_row(self.document["intercept"]), *self.document["coefficients"]]
-        shown = [key for key in _COLUMNS if key == "coef" or any(row.get(key) is not None for row in rows)]
-        cells = {key: align_decimals([_COLUMNS[key][1](row.get(key)) for row in rows]) for key in shown}
+        shown = [
+            key
+            for key in COEFFICIENT_COLUMNS
+            if key == "coef" or any(row.get(key) is not None for row in rows)
+        ]
+        cells = {
+            key: align_decimals([COEFFICIENT_COLUMNS[key][1](row.get(key)) for row in rows]) for key in shown
+        }
         features = [str(row["feature"]) for row in rows]
         needed = _min_width(features, cells)
-        too_narrow = options.max_width < needed and bool(set(_INTERVAL) & set(shown))
+        too_narrow = options.max_width < needed and bool(set(INTERVAL) & set(shown))
         if too_narrow:
-            cells = {key: column for key, column in cells.items() if key not in _INTERVAL}
+            cells = {key: column for key, column in cells.items() if key not in INTERVAL}
 
         yield _table(features, cells)
-        facts = [
-            (title, text_of(value))
-            for key, (title, text_of) in _FIT.items()
-            if (value := (self.document.get("fit") or {}).get(key)) is not None
-        ]
+        facts = fit_facts(self.document)
         if facts:
             yield Text("")
             yield _two_columns(facts)
@@ -89,19 +60,11 @@ class _CoefficientTable:
             yield Text(note)
 
     def _note(self, shown: Sequence[str], needed: int | None) -> str | None:
-        notes = []
-        covariance = self.document.get("covariance")
-        if shown == ["coef"]:
-            reason = self.document.get("inference_reason") or "the model holds none"
-            notes.append(f"No standard errors, t, p or confidence intervals: {reason}.")
-        elif covariance not in (None, "nonrobust"):
-            notes.append(f"Standard errors, tests, intervals and F are {_ROBUST_NAMES[covariance]}.")
+        notes = inference_notes(self.document, has_tests=list(shown) != ["coef"])
         if needed is not None:
             notes.append(
                 f"The confidence intervals need a terminal {needed} characters wide; --json prints them too."
             )
-        if accuracy := self.document.get("accuracy"):
-            notes.append(f"Solved from sums alone, the coefficients may lack digits: {accuracy}.")
         return "\n".join(notes) or None
 
 
@@ -113,7 +76,7 @@ def _intercept_row(intercept: float | Mapping[str, Any]) -> dict[str, Any]:
 def _min_width(features: Sequence[str], cells: Mapping[str, Sequence[str]]) -> int:
     """Return the characters per line below which a number would be cut."""
     names = min(max(map(len, features)), _MIN_FEATURE_WIDTH)
-    numbers = (max(len(_COLUMNS[key][0]), *map(len, column)) for key, column in cells.items())
+    numbers = (max(len(COEFFICIENT_COLUMNS[key][0]), *map(len, column)) for key, column in cells.items())
     return names + sum(_GAP + width for width in numbers)
 
 
@@ -125,7 +88,7 @@ def _table(features: Sequence[str], cells: Mapping[str, Sequence[str]]) -> Table
     # no_wrap then shortens them instead of breaking them over lines.
     table.add_column("feature", min_width=8)
     for key in cells:
-        table.add_column(_COLUMNS[key][0].rjust(len(cells[key][0])), no_wrap=True)
+        table.add_column(COEFFICIENT_COLUMNS[key][0].rjust(len(cells[key][0])), no_wrap=True)
     for feature, *numbers in zip(features, *cells.values(), strict=True):
         table.add_row(Text(feature, no_wrap=True, overflow="ellipsis"), *numbers)
     return table

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from linreg_dist.report.numbers import format_count
+from linreg_dist.wording.numbers import format_count
 
 _MEBIBYTE = 2**20
 

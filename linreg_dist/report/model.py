@@ -9,9 +9,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from linreg_dist.report.numbers import format_count, format_number
-
-_METRICS = {"mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+from linreg_dist.wording.numbers import format_count, format_number
+from linreg_dist.wording.results import METRICS, listed
 
 
 def evaluation_table(result: Mapping[str, Any]) -> RenderableType:
@@ -23,7 +22,7 @@ def evaluation_table(result: Mapping[str, Any]) -> RenderableType:
     per_target = result["metrics"].get("per_target") or {"": result["metrics"]}
     for target, metrics in per_target.items():
         prefix = f"{target} " if target else ""
-        lines += [(prefix + label, format_number(metrics[key])) for key, label in _METRICS.items()]
+        lines += [(prefix + label, format_number(metrics[key])) for key, label in METRICS.items()]
     return _lines(lines)
 
 
@@ -47,10 +46,9 @@ def provenance_table(document: Mapping[str, Any]) -> RenderableType:
     if versions := document.get("versions"):
         lines.append(("versions", ", ".join(f"{name} {number}" for name, number in versions.items())))
     if collinear := solver.get("collinear_columns"):
-        named = "; ".join(f"{name} (with {', '.join(others)})" for name, others in collinear.items())
-        lines.append(("collinear", named))
+        lines.append(("collinear", listed(collinear)))
     if constant := solver.get("constant_columns"):
-        lines.append(("constant", ", ".join(constant)))
+        lines.append(("constant", listed(constant)))
     return _lines(lines)
 
 

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
 from linreg_dist.report.console import is_terminal, make_console
-from linreg_dist.report.numbers import format_duration, format_number, format_rate
+from linreg_dist.wording.numbers import format_duration, format_number, format_rate
 
 SECONDS_BETWEEN_LINES = 5.0
 

@@ -10,15 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from linreg_dist.report.numbers import (
-    align_decimals,
-    format_count,
-    format_duration,
-    format_number,
-    format_rate,
-)
+from linreg_dist.wording.numbers import align_decimals, format_count, format_number, format_rate
+from linreg_dist.wording.results import METRICS, solver_text, spans_of
 
-_METRICS = {"mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 _STATUS_STYLES = {"succeeded": "bold green", "failed": "bold red"}
 _LABEL_WIDTH = 10
 
@@ -48,11 +42,11 @@ def _metrics_table(metrics: Mapping[str, Any], rows: Mapping[str, Any]) -> Table
     for split in ("train", "validation"):
         if not (values := metrics.get(split)):
             continue
-        numbers = [format_number(values.get(key)) for key in _METRICS]
+        numbers = [format_number(values.get(key)) for key in METRICS]
         cells = align_decimals([format_count(rows.get(split)), *numbers])
         table.add_column(split.rjust(len(cells[0])), no_wrap=True)
         columns.append(cells)
-    for label, *cells in zip(["rows", *_METRICS.values()], *columns, strict=True):
+    for label, *cells in zip(["rows", *METRICS.values()], *columns, strict=True):
         table.add_row(label, *cells)
     return table
 
@@ -61,7 +55,7 @@ def _facts(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the label and text of each line below the metrics."""
     solver = result.get("solver") or {}
     if solver.get("name"):
-        yield "solver", f"{solver['name']} ({solver['reason']})" if solver.get("reason") else solver["name"]
+        yield "solver", solver_text(solver)
     if solver.get("stopped"):
         yield "stopped", solver["stopped"]
     if reason := ((result.get("metrics") or {}).get("train") or {}).get("mae_reason"):
@@ -69,11 +63,7 @@ def _facts(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if dropped := (result.get("rows") or {}).get("dropped"):
         yield "dropped", _dropped_text(dropped)
     timing = result.get("timing") or {}
-    spans = [
-        f"{title} {format_duration(timing[key])}"
-        for key, title in (("startup_s", "start-up"), ("train_s", "training"), ("teardown_s", "teardown"))
-        if timing.get(key) is not None
-    ]
+    spans = [f"{title} {seconds}" for title, seconds in spans_of(timing)]
     if spans:
         yield "time", ", ".join(spans)
     if timing.get("rows_per_s") is not None:

@@ -37,6 +37,7 @@ def failed_result(spec: JobSpec, error: BaseException) -> dict[str, Any]:
         "name": spec.name,
         "solver": {"name": spec.solver.name},
         "model": None,
+        "report": None,
         "rows": None,
         "metrics": None,
         "timing": None,

@@ -1,4 +1,6 @@
-"""What a run that has succeeded leaves: the model, its card, the result; kept if the storage refuses them."""
+"""What a run that has succeeded leaves: the model, its card, the page, the result; kept if the storage
+refuses them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +22,10 @@ from linreg_dist.errors import RunFailedError, SpecError, StorageError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.card import model_card
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
+from linreg_dist.run.page import RunPage, make_page
 from linreg_dist.run.versions import versions_of
 from linreg_dist.spec import JobSpec
-from linreg_dist.storage import final_patience, write_whole
+from linreg_dist.storage import final_patience, no_patience, write_whole
 from linreg_dist.training.job import MAX_EXACT_COLUMNS, TrainJob
 from linreg_dist.training.room import describe_room
 
@@ -30,24 +35,48 @@ class Finished:
     """A fitted model and what is said about it, in memory.
 
     Attributes:
+        spec: what was run.
+        folder: where it belongs.
         model: the model.
         card: its README.md.
-        result: the document of result.json.
+        found: the document of result.json without what it says of the page.
         metrics: the lines of metrics.jsonl, if the worker could not write them.
 
     """
 
+    spec: JobSpec
+    folder: RunFolder
     model: LinearModel
     card: str
-    result: dict[str, Any]
+    found: dict[str, Any]
     metrics: str | None
 
+    @cached_property
+    def page(self) -> RunPage:
+        """The page; made when it is first asked for."""
+        return make_page(self.spec, self.model, self.found, self.folder, self.metrics)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The document of result.json."""
+        page, timing = self.page, self.found["timing"]
+        named = {"report": None if page.html is None else str(self.folder.report)}
+        return {
+            **self.found,
+            **(named if page.reason is None else {**named, "report_reason": page.reason}),
+            "timing": {**timing, "report_s": page.seconds, "total_s": timing["total_s"] + page.seconds},
+        }
+
     def write(self, folder: RunFolder) -> None:
-        """Write all but the result."""
+        """Write all but the result: the model first, so that nothing that befalls the page can cost it."""
         self.model.save(folder.model)
         write_whole(folder.model / "README.md", self.card)
         if self.metrics is not None:
             write_whole(folder.metrics_jsonl, self.metrics)
+        if self.page.html is None:
+            folder.report.unlink(missing_ok=True)  # of an earlier model
+        else:
+            write_whole(folder.report, self.page.html)
 
 
 @contextmanager
@@ -80,7 +109,8 @@ def _keep(finished: Finished, name: str) -> RunFolder:
         folder = RunFolder(place / f"{name}-unsaved")
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
-            finished.write(folder)
+            with no_patience():  # the page reads the metrics from the store, which has been waited for
+                finished.write(folder)
             folder.finish(finished.result)
         except OSError:  # a directory that is read-only, or full: the other may do
             continue
@@ -153,6 +183,7 @@ def finish_job(
     result = {
         "status": SUCCEEDED,
         "name": spec.name,
+        "started_at": datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "solver": solver,
         "model": str(folder.model),
         "rows": outcome["rows"],
@@ -175,7 +206,7 @@ def finish_job(
         **extra,
         "error": None,
     }
-    return Finished(model, card, result, outcome.get("unwritten_metrics"))
+    return Finished(spec, folder, model, card, result, outcome.get("unwritten_metrics"))
 
 
 def _why_this_solver(spec: JobSpec, solver: str) -> str:

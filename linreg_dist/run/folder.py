@@ -51,6 +51,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def report(self) -> Location:
+        """The run on one page."""
+        return self.path / "report.html"
+
+    @property
     def statistics(self) -> Location:
         """The exact solver's sufficient statistics."""
         return self.path / "statistics.safetensors"
@@ -147,7 +152,7 @@ class RunFolder:
                 return  # kept already, by an update that did not succeed
         kept = history / f"{(numbers[-1] if numbers else 0) + 1:04d}"
         kept.mkdir()
-        for file in (self.result_json, self.metrics_jsonl, self.job_yaml):
+        for file in (self.result_json, self.metrics_jsonl, self.job_yaml, self.report):
             if file.exists():
                 copy_file(file, kept / file.name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -42,9 +42,11 @@ def resolved_data(spec: JobSpec) -> dict[str, Any]:
     return {key: visit(value, (key,)) for key, value in spec.model_dump(mode="json").items()}
 
 
-def resolved_yaml(spec: JobSpec) -> str:
-    """Return `resolved_data` as YAML, from which `load_spec` makes the same spec again."""
-    tree = resolved_data(spec)
+def resolved_yaml(spec: JobSpec, *, leave_out: Collection[str] = ()) -> str:
+    """Return `resolved_data` as YAML, from which `load_spec` makes the same spec again, unless sections are
+    left out.
+    """
+    tree = {key: value for key, value in resolved_data(spec).items() if key not in leave_out}
     return _HEADER + yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 

@@ -371,7 +371,9 @@ class OutputsSpec(Section):
     """What a run writes beside the model and its result."""
 
     report: StrictBool = Field(
-        default=True, description="Whether to write report.html (no version writes it yet)."
+        default=True,
+        description="Whether to write report.html: the run on one page, with coefficients, quality, rows and "
+        "plots.",
     )
     export: tuple[Literal["onnx", "sklearn"], ...] = Field(
         default=(),

@@ -219,7 +219,8 @@ class TestProcess:
     def test_help_loads_nothing_heavy(self) -> None:
         program = (
             "import sys; from linreg_dist.cli.main import run; code = run(['--help']);"
-            "print([m for m in ('torch', 'ray', 'numpy', 'pyarrow', 'pydantic', 'yaml', 'rich') if m in "
+            "print([m for m in ('torch', 'ray', 'numpy', 'pyarrow', 'pydantic', 'yaml', 'rich', "
+            "'matplotlib', 'jinja2') if m in "
             "sys.modules]);"
             "sys.exit(code)"
         )
@@ -232,8 +233,8 @@ class TestProcess:
         program = (
             "import sys, linreg_dist, linreg_dist.spec; from linreg_dist.cli.main import run;"
             f"code = run(['validate', {str(file)!r}]);"
-            "print([m for m in ('torch', 'ray', 'numpy', 'pyarrow', 'scipy', 'pandas', 'sklearn') if m in "
-            "sys.modules]);"
+            "print([m for m in ('torch', 'ray', 'numpy', 'pyarrow', 'scipy', 'pandas', 'sklearn', "
+            "'matplotlib', 'jinja2') if m in sys.modules]);"
             "sys.exit(code)"
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

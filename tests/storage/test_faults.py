@@ -138,8 +138,24 @@ def test_a_finished_model_is_kept_here_if_the_store_is_gone_at_the_end(
     np.testing.assert_array_equal(lr.LinearModel.load(kept).coef_, local.model.coef_)
     assert json.loads((kept / "result.json").read_text())["status"] == "succeeded"
     assert len([line for line in (kept / "metrics.jsonl").read_text().splitlines() if '"epoch"' in line]) == 2
+    assert "Loss over 2 epochs" in (kept / "report.html").read_text()
     again = lr.train(spec_of(data, f"{store.uri}/runs", solver=solver))
     np.testing.assert_array_equal(again.model.coef_, local.model.coef_)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_page_that_the_store_refuses_is_kept_here_with_the_rest(
+    tmp_path: Path, store: Store, data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        faults(store.proxy, Fault("PUT .*/report.html", status=503, code="SlowDown")),
+        pytest.raises(lr.StorageError, match=r"runs/job/report\.html"),
+    ):
+        lr.train(spec_of(data, f"{store.uri}/runs", solver=SGD))
+    kept = tmp_path / "job-unsaved"
+    assert "Loss over" in (kept / "report.html").read_text()
+    assert (kept / "model" / "config.json").exists()
 
 
 @pytest.mark.usefixtures("impatient")

@@ -16,6 +16,7 @@ from linreg_dist.run import evaluate, predict
 from linreg_dist.run.statistics import merge_statistics, open_statistics, solve_statistics
 from linreg_dist.storage import ObjectPath
 from linreg_dist.training.checkpoint import CheckpointStore
+from tests.page.document import Document
 from tests.run.conftest import write_parts
 from tests.storage.conftest import Store
 
@@ -79,6 +80,23 @@ def test_a_run_on_s3_is_a_run_on_disk(
         key for key in store.list_keys("runs/job") if not key.startswith("checkpoints/epoch")
     } == no_checkpoint
     assert json.loads(store.read("runs/job/model/config.json"))["rows"] == run.result["rows"]
+
+
+def test_the_page_is_the_one_on_disk(tmp_path: Path, store: Store, data: str) -> None:
+    uri = f"{store.uri}/runs?endpoint_override={store.proxy.url}&scheme=http"
+    local = lr.train(spec_of(tmp_path / "data", tmp_path / "runs", solver=SGD))
+    run = lr.train(spec_of(data, uri, solver=SGD))
+    assert run.result["report"] == str(run.path / "report.html")
+    html = store.read("runs/job/report.html").decode()
+    here, there = Document.of(Path(local.path)), Document(html)
+    assert there.table("Coefficients").rows == here.table("Coefficients").rows
+    assert there.headings == here.headings
+    assert there.texts["text"] == here.texts["text"], "the plots too, so the epochs were read from the store"
+    assert there.table("Data, run and versions").rows["run"] == [f"{store.uri}/runs/job"]
+    assert "127.0.0.1" not in html
+    again = lr.train(spec_of(data, uri, solver=SGD), {"outputs.report": False}, fresh=True)
+    assert again.result["report"] is None
+    assert "report.html" not in store.list_keys("runs/job")
 
 
 def test_metrics_have_every_line(tmp_path: Path, store: Store, data: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linreg_dist.report.numbers import (
+from linreg_dist.wording.numbers import (
     align_decimals,
     format_count,
     format_duration,

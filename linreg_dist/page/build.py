@@ -1,0 +1,99 @@
+"""The page of a run: its head, what to take note of, and the order of its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from linreg_dist.page.coefficients import coefficient_sections
+from linreg_dist.page.fitting import training_section, tuning_section
+from linreg_dist.page.provenance import job_section, origin_section, time_section
+from linreg_dist.page.quality import quality_section, rows_section
+from linreg_dist.page.source import Source, shorten, some, without_options
+from linreg_dist.page.view import Items, Page, Section, section
+from linreg_dist.wording.numbers import format_count, format_duration
+from linreg_dist.wording.results import solver_text
+
+_MANY_DROPPED = 0.1  # of the rows read, above which it is worth a note at the top
+
+
+def build_page(source: Source) -> Page:
+    """Return what stands on the page of a run."""
+    sections = (
+        _notes(source),
+        quality_section(source),
+        rows_section(source),
+        *coefficient_sections(source),
+        tuning_section(source),
+        training_section(source),
+        time_section(source),
+        origin_section(source),
+        job_section(source),
+    )
+    return Page(
+        title=shorten(str(source.result["name"])),
+        lead=tuple(_lead(source)),
+        sections=tuple(found for found in sections if found is not None),
+    )
+
+
+def _lead(source: Source) -> Iterator[str]:
+    result, model = source.result, source.model
+    used = len(model.encoding.columns)
+    made = f" ({model.encoding.num_encoded:,} columns after encoding)" * (model.encoding.num_encoded != used)
+    yield (
+        f"A linear regression of {some(source.targets)} on {used:,} {'feature' if used == 1 else 'features'}"
+        f"{made}, fitted to {format_count(result['rows']['train'])} rows."
+    )
+    solver = result["solver"]
+    ran = f" The run began on {result['started_at'].replace('T', ' ').removesuffix('Z')} UTC"
+    ran += f" and took {format_duration(result['timing']['total_s'])}."
+    yield f"Solver: {solver_text(solver)}; {without_options(solver['stopped'])}.{ran}"
+    penalty = source.description.get("penalty") or {}
+    if penalty.get("l1") or penalty.get("l2"):
+        yield f"Penalty: l1 {penalty['l1']:g}, l2 {penalty['l2']:g}."
+    if (loss := model.details.get("loss")) == "huber":
+        scales = solver.get("huber_scale") or []
+        known = f", with a residual scale of {', '.join(f'{scale:.4g}' for scale in scales)}" * bool(scales)
+        yield f"Loss: {loss}, quadratic for small residuals and linear for large ones{known}."
+
+
+def _notes(source: Source) -> Section | None:
+    return section("Worth knowing", [Items(notes) if (notes := tuple(_warnings(source))) else None])
+
+
+def _warnings(source: Source) -> Iterator[str]:
+    """Yield what a reader should know before the numbers."""
+    result, solver = source.result, source.result["solver"]
+    if accuracy := solver.get("accuracy"):
+        yield f"The coefficients were solved from sums alone and may lack digits: {accuracy}."
+    if collinear := solver.get("collinear_columns"):
+        yield (
+            "These columns are linear combinations of others, so that their coefficients cannot be told "
+            f"apart: {some([f'{name} (with {some(list(with_), 5)})' for name, with_ in collinear.items()])}."
+        )
+    if constant := solver.get("constant_columns"):
+        yield f"These columns are constant on the training rows and explain nothing: {some(constant)}."
+    if skipped := result.get("skipped_columns"):
+        yield (
+            "These columns of the data are no features: "
+            f"{some([f'{name} ({reason})' for name, reason in skipped.items()])}."
+        )
+    dropped = sum(result["rows"]["dropped"].values())
+    read = result["rows"]["train"] + result["rows"]["validation"] + dropped
+    if read and dropped / read > _MANY_DROPPED:
+        yield f"{dropped / read:.0%} of the rows that were read ({dropped:,} of {read:,}) took no part."
+    if not result["rows"]["validation"]:
+        yield "No rows were held out, so nothing here says how the model does on rows it has not seen."
+    if update := result.get("update"):
+        yield (
+            f"{update['rows']:,} rows of {update['files']:,} new files were added to the statistics of "
+            f"{without_options(update['from'])}; the earlier rows were not read again."
+        )
+    if len(groups := result.get("worker_groups") or []) > 1:
+        yield f"The workers were started {len(groups)} times, with {', '.join(map(str, groups))} workers."
+    for report in result.get("stuck") or []:
+        doing = shorten(without_options(report["doing"]), 200)
+        yield (
+            f"Worker {report['rank']} of {report['world_size']} was stuck: {report['how']}; it was at: "
+            f"{doing}. result.json has what more is known."
+        )

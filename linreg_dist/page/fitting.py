@@ -1,0 +1,176 @@
+"""How the model was found: the loss of every epoch, and the cross-validation of penalties."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from linreg_dist.page.source import Source
+from linreg_dist.page.view import Curve, Curves, Figure, Paragraph, Section, Table, section
+from linreg_dist.wording.numbers import align_decimals, format_count, format_number
+
+_MOST_POINTS = 200  # of a curve: more are no wider than a pixel
+_LOG_ABOVE = 3.0  # a loss that falls by more than this factor hides its end on a linear scale
+_BAND_HEIGHTS = 8.0  # standard errors above the best that the curve of penalties shows at least
+_Y_LABEL = "mean squared error"
+_LOSSES = {"train_mse": "training", "validation_mse": "validation"}
+_SETTINGS = {
+    "learning_rate": "learning rate",
+    "global_batch_size": "rows per step, over all workers",
+    "steps_per_epoch": "steps per epoch",
+    "evaluations": "evaluations of the objective",
+}
+
+
+def training_section(source: Source) -> Section | None:
+    """Return the loss per epoch of an iterative solver, and what its ``auto`` settings stood for."""
+    if not source.is_iterative:
+        return None
+    solver = source.result["solver"]
+    settings = {"epochs": format_count(solver["epochs"])}
+    settings |= {
+        title: format_number(value, 4) if isinstance(value, float) else format_count(value)
+        for key, title in _SETTINGS.items()
+        if isinstance(value := solver.get(key), int | float)
+    }
+    averaged = "The coefficients are the mean of those of the last epoch's steps."
+    return section(
+        "Training",
+        [
+            Paragraph(f"Training ended ({solver['stopped']})."),
+            Paragraph(averaged) if solver.get("averaged_over_last_epoch") else None,
+            _loss_figure(source.epochs),
+            Table("Settings", ("setting", "value"), tuple(settings.items())),
+        ],
+    )
+
+
+def _loss_figure(epochs: Sequence[Mapping[str, Any]]) -> Figure | None:
+    if len(epochs) < 2:
+        return None
+    curves = []
+    for key, label in _LOSSES.items():
+        points = [
+            (line["epoch"] + 1, line[key])
+            for line in epochs
+            if line.get(key) is not None and math.isfinite(line[key])
+        ]
+        if points:
+            x, y = zip(*_thinned(points), strict=True)
+            curves.append(Curve(label, x, y))
+    if not curves:
+        return None
+    values = [y for curve in curves for y in curve.y]
+    log_y = min(values) > 0 and max(values) > _LOG_ABOVE * min(values)
+    told = "; ".join(
+        f"{curve.label} from {format_number(curve.y[0], 4)} to {format_number(curve.y[-1], 4)}"
+        for curve in curves
+    )
+    scale = ", on a logarithmic scale" if log_y else ""
+    return Figure(
+        "loss",
+        Curves(tuple(curves), "epoch", _Y_LABEL, log_y=log_y),
+        f"Mean squared error of every epoch{scale}, in squared units of the target.",
+        f"Loss over {len(epochs)} epochs: {told}.",
+    )
+
+
+def _thinned(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
+    """Return at most `_MOST_POINTS` points, evenly spread, with the first and the last."""
+    if len(points) <= _MOST_POINTS:
+        return points
+    step = (len(points) - 1) / (_MOST_POINTS - 1)
+    return [points[round(i * step)] for i in range(_MOST_POINTS)]
+
+
+def tuning_section(source: Source) -> Section | None:
+    """Return the cross-validation curve with the choice that it led to."""
+    tune: Mapping[str, Any] | None = source.result.get("tune")
+    if tune is None:
+        return None
+    points = tune["points"]
+    best, chosen = points[tune["best"]], points[tune["one_std_err"]]
+    rows = {"the least error": best, "chosen": chosen}
+    columns = [
+        [f"{point['l1']:g}" for point in rows.values()],
+        [f"{point['l2']:g}" for point in rows.values()],
+        [format_number(point["mse"]) for point in rows.values()],
+        [format_number(point["std_err"], 4) for point in rows.values()],
+    ]
+    table = Table(
+        "The penalty with the least error, and the one that was taken",
+        ("penalty", "l1", "l2", "MSE", "std err"),
+        tuple(zip(rows, *(align_decimals(column) for column in columns), strict=True)),
+    )
+    text = (
+        f"{len(points):,} penalties were compared by {tune['folds']}-fold cross-validation on the training "
+        "rows. The model has the largest penalty, of the best one's ratio of l1 to l2, whose error is within "
+        "one standard error of the least: the simplest model that cannot be told from the best."
+    )
+    return section("Choice of the penalty", [Paragraph(text), _tuning_figure(tune), table])
+
+
+def _tuning_figure(tune: Mapping[str, Any]) -> Figure | None:
+    points = tune["points"]
+    best, chosen = points[tune["best"]], points[tune["one_std_err"]]
+    strengths = sorted({_strength(point) for point in points})
+    if len(strengths) < 2:
+        return None
+    place = _places(strengths)
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for point in points:
+        groups.setdefault(_ratio(point), []).append(point)
+    # Without any penalty there is no ratio: such a point is the end of every curve.
+    free = groups.pop("", [])
+    first = _ratio(chosen) or _ratio(best) or next(iter(groups))
+    curves = []
+    for ratio in sorted(groups, key=lambda ratio: (ratio != first, float(ratio))):
+        line = sorted([*free[:1], *groups[ratio]], key=_strength)
+        curves.append(
+            Curve(
+                f"l1_ratio {ratio}",
+                tuple(place[_strength(point)] for point in line),
+                tuple(point["mse"] for point in line),
+                tuple(point["std_err"] for point in line) if ratio == first else (),
+            )
+        )
+    limit = best["mse"] + best["std_err"]
+    near = sorted(curves[0].y)[:3][-1]
+    highest = max(point["mse"] + point["std_err"] for point in points)
+    top = min(highest, max(near, chosen["mse"]) + _BAND_HEIGHTS * best["std_err"])
+    cut = " Penalties with a larger error lie above the frame." if top < highest else ""
+    return Figure(
+        "tuning",
+        Curves(
+            tuple(curves),
+            "penalty (l1 + l2)",
+            _Y_LABEL,
+            x_ticks=tuple((place[strength], f"{strength:g}") for strength in strengths),
+            top=None if top >= highest else top,
+            band=(best["mse"], limit, "within one standard error"),
+            mark=(place[_strength(chosen)], "chosen"),
+        ),
+        "Cross-validated mean squared error of every penalty, in squared units of the target; the bars are "
+        f"one standard error, the band reaches from the least error to one standard error above it.{cut}",
+        f"Cross-validation curve of {len(points)} penalties: the least error is "
+        f"{format_number(best['mse'], 4)} at a penalty of {_strength(best):g}; chosen was "
+        f"{_strength(chosen):g} with an error of {format_number(chosen['mse'], 4)}.",
+    )
+
+
+def _strength(point: Mapping[str, Any]) -> float:
+    return float(f"{point['l1'] + point['l2']:.12g}")
+
+
+def _ratio(point: Mapping[str, Any]) -> str:
+    strength = point["l1"] + point["l2"]
+    return format(point["l1"] / strength, ".3g") if strength > 0 else ""
+
+
+def _places(strengths: Sequence[float]) -> dict[float, float]:
+    """Return where each strength stands on a logarithmic axis; none at all stands a step before the least."""
+    logs = {strength: math.log10(strength) for strength in strengths if strength > 0}
+    steps = [b - a for a, b in zip(list(logs.values()), list(logs.values())[1:], strict=False)]
+    before = min(logs.values()) - (sum(steps) / len(steps) if steps else 1.0)
+    return {strength: logs.get(strength, before) for strength in strengths}

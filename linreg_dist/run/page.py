@@ -1,0 +1,85 @@
+"""The page of a finished run: ``report.html``, made of what the run found."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from linreg_dist.errors import LinregDistError
+from linreg_dist.model import LinearModel
+from linreg_dist.run.describe import describe
+from linreg_dist.run.folder import RunFolder
+from linreg_dist.spec import JobSpec, resolved_yaml
+
+logger = logging.getLogger(__name__)
+
+NOT_ASKED = "outputs.report is false"
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """A run's page, or why there is none.
+
+    Attributes:
+        html: the document; None where there is none.
+        reason: why not; None where there is one.
+        seconds: what it took.
+
+    """
+
+    html: str | None
+    reason: str | None
+    seconds: float
+
+
+def make_page(
+    spec: JobSpec,
+    model: LinearModel,
+    result: Mapping[str, Any],
+    folder: RunFolder,
+    unwritten_metrics: str | None,
+) -> RunPage:
+    """Return the page of a run; a fault in it costs the page and not the run.
+
+    Args:
+        spec, model, result: what ran, and what it found.
+        folder: the run's.
+        unwritten_metrics: the lines of metrics.jsonl, if they are not there.
+
+    """
+    if not spec.outputs.report:
+        return RunPage(None, NOT_ASKED, 0.0)
+    began = time.perf_counter()
+    try:
+        # Here, so that a run without a page, and a worker, do not load what it is made with.
+        from linreg_dist.page import Source, build_page, epoch_lines, render_page
+
+        lines = unwritten_metrics
+        if lines is None:  # an exact fit has no loss to follow
+            lines = "" if result["solver"]["name"] == "exact" else _metrics_lines(folder)
+        source = Source(
+            result=result,
+            description=describe(model),
+            model=model,
+            epochs=epoch_lines(lines),
+            folder=str(folder.path),
+            spec_yaml=resolved_yaml(spec, leave_out=("cluster",)),
+        )
+        html = render_page(build_page(source))
+    except Exception as error:
+        logger.error("%s could not be made; the run goes on without it", folder.report, exc_info=True)
+        return RunPage(None, f"{type(error).__name__}: {error}", time.perf_counter() - began)
+    return RunPage(html, None, time.perf_counter() - began)
+
+
+def _metrics_lines(folder: RunFolder) -> str:
+    try:
+        return folder.metrics_jsonl.read_text()
+    except (OSError, LinregDistError) as error:
+        logger.warning(
+            "the report has no curve of the loss: %s could not be read: %s", folder.metrics_jsonl, error
+        )
+        return ""
