@@ -24,6 +24,12 @@ def pytest_configure() -> None:
     os.environ["RAY_AUTH_MODE"] = "disabled"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests, so that `pytest -n` has short ones left to fill the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def train_here(tmp_path: Path) -> Callable[..., Run]:
     """Return a function that trains in this process on the Parquet at a path.

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,13 +41,21 @@ class Nodes:
     job_server: str = ""
     _cluster: Cluster | None = None
     _ports: list[int] = field(default_factory=list)
+    # A short name: sockets lie in it, and their paths may have 107 characters only.
+    _temporary: tempfile.TemporaryDirectory[str] = field(
+        default_factory=lambda: tempfile.TemporaryDirectory(prefix="lrd-", ignore_cleanup_errors=True)
+    )
 
     def start(self) -> None:
         """Start all nodes and wait until they have joined."""
         self._ports = self._ports or free_ports(3)
         head, *others = self.cpus
         cluster = Cluster()
+        # A job server tells its jobs the address that it finds in its temporary folder. In the common one
+        # that is the last cluster that was started on this machine, which may be another test's.
+        temporary = self._temporary.name
         cluster.add_node(
+            temp_dir=temporary,
             num_cpus=head,
             object_store_memory=_OBJECT_STORE_BYTES,
             gcs_server_port=self._ports[0],
@@ -56,6 +65,7 @@ class Nodes:
         )
         self._cluster = cluster
         self.address = cluster.address
+        Path(temporary, "ray_current_cluster").write_text(self.address)
         self.job_server = f"http://127.0.0.1:{self._ports[1]}"
         for number in others:
             self.add_node(number)
@@ -86,6 +96,7 @@ class Nodes:
         if self._cluster is not None:
             self._cluster.shutdown()
             self._cluster = None
+        self._temporary.cleanup()
 
     def worker_pids(self) -> list[int]:
         """Return the process ids of the train workers on all nodes."""

@@ -110,19 +110,23 @@ def test_a_job_on_two_nodes_is_submitted_watched_and_stopped(nodes: Nodes, folde
     (folder / "sent.json").write_text(json.dumps(document))
     sent = head.cli("submit", "sent.json", "--no-wait")
     assert (sent.returncode, sent.stdout) == (0, "sgd-sent-1\n"), sent.stderr
-    followed = subprocess.Popen(
-        head.command("logs", "sgd-sent", "-f"), env=head.environ, stdout=subprocess.PIPE, text=True
-    )
-
-    def has_metrics() -> bool:
-        status = json.loads(head.cli("status", "sgd-sent", "--json").stdout)
-        assert status["state"] in ("PENDING", "RUNNING")
-        return status["metrics"] is not None
-
-    wait_for(has_metrics, 120.0)
-    assert head.cli("stop", "sgd-sent").stdout == "sgd-sent-1: STOPPED\n"
-    output, _ = followed.communicate(timeout=60)
+    command = head.command("logs", "sgd-sent", "-f")
+    with subprocess.Popen(command, env=head.environ, stdout=subprocess.PIPE, text=True) as followed:
+        try:
+            wait_for(lambda: _metrics(head) is not None, 120.0)
+            assert head.cli("stop", "sgd-sent").stdout == "sgd-sent-1: STOPPED\n"
+            output, _ = followed.communicate(timeout=60)
+        finally:
+            followed.kill()  # one that has ended, unless the test has failed
     assert '"epoch": 0' in output
     # The notice reached the run itself: it says that it was stopped, and the same job would continue.
     result = json.loads((folder / "runs" / "sgd-sent" / "result.json").read_text())
     assert result["status"] == "interrupted"
+
+
+def _metrics(head: Head) -> dict[str, Any] | None:
+    """Return the newest metrics of a job that is to run until it is stopped."""
+    status = json.loads(head.cli("status", "sgd-sent", "--json").stdout)
+    assert status["state"] in ("PENDING", "RUNNING")
+    metrics: dict[str, Any] | None = status["metrics"]
+    return metrics

@@ -24,7 +24,11 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     ray.shutdown()  # the one of other tests
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    # A lost node is found after three seconds: Ray's own half minute would be spent waiting.
+    quick = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 1000}
+    quick |= {"health_check_timeout_ms": 1000, "health_check_failure_threshold": 3}
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": quick}
+    nodes = Cluster(initialize_head=True, head_node_args=head)
     try:
         ray.init(address=nodes.address, log_to_driver=False, logging_level=logging.ERROR)
         yield nodes
@@ -37,13 +41,15 @@ def spec_for(tmp_path: Path) -> dict[str, Any]:
     return {
         "name": "job",
         "data": {"path": str(tmp_path / "data"), "target": "y", "validation": {"method": "none"}},
-        "solver": {"name": "sgd", "epochs": 3000, "global_batch_size": 1500, "early_stop": None},
+        "solver": {"name": "sgd", "epochs": 2000, "global_batch_size": 1500, "early_stop": None},
         "scaling": {"num_workers": [1, 2], "elastic_resize_monitor_interval_s": 2.0},
         "run": {"storage_path": str(tmp_path / "runs"), "checkpoint_every_s": 0.5, "max_failures": 3},
     }
 
 
-def test_workers_come_and_go_and_the_answer_stays(tmp_path: Path, cluster: Any, caplog) -> None:
+def test_workers_come_and_go_and_the_answer_stays(tmp_path: Path, cluster: Any, caplog, monkeypatch) -> None:
+    # Ray has not yet noticed the loss when it starts the next group, and waits a minute for the node.
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "15")
     write_parts(tmp_path / "data", [3000, 3000])
     undisturbed = lr.train(spec_for(tmp_path), {"name": "undisturbed", "scaling.num_workers": 0})
     checkpoints = tmp_path / "runs" / "job" / "checkpoints"
@@ -54,7 +60,7 @@ def test_workers_come_and_go_and_the_answer_stays(tmp_path: Path, cluster: Any, 
     cluster.add_node(num_cpus=1)
     with caplog.at_level(logging.INFO, "linreg_dist"), ThreadPoolExecutor(1) as pool:
         training = pool.submit(lr.train, spec_for(tmp_path))
-        wait_for(newest)
+        wait_for(lambda: "a group of 1 workers" in caplog.text)
         second = cluster.add_node(num_cpus=1)  # needs the main thread
         wait_for(lambda: "a group of 2 workers" in caplog.text or training.done())
         seen = newest()
