@@ -70,6 +70,8 @@ def _facts(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "speed", format_rate(timing["rows_per_s"])
     if result.get("model"):
         yield "model", str(result["model"])
+    if result.get("report"):
+        yield "report", str(result["report"])
 
 
 def _dropped_text(dropped: int | Mapping[str, int]) -> str:

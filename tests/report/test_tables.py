@@ -14,6 +14,7 @@ RESULT: dict[str, Any] = {
     "name": "flights",
     "solver": {"name": "sgd", "reason": "solver.name is sgd", "stopped": "epochs: all 20 were run"},
     "model": "runs/flights/model",
+    "report": "runs/flights/report.html",
     "rows": {"train": 261_826, "validation": 65_520, "dropped": {"missing": 9_430, "filter": 0}},
     "metrics": {
         "train": {"mse": 313.204, "rmse": 17.69757, "mae": 12.30123, "r2": 0.842199},
@@ -78,6 +79,7 @@ dropped     9,430 rows (missing: 9,430)
 time        start-up 0.4 s, training 1.9 s, teardown 0.0 s
 speed       1.40 Mrow/s
 model       runs/flights/model
+report      runs/flights/report.html
 """
 COEFFICIENT_TEXT = """\
 feature                                             coef    std err        t       p   CI low  CI high
