@@ -17,7 +17,7 @@ from linreg_dist.covariance import FILE_NAME as COVARIANCE_FILE
 from linreg_dist.data.columns import Columns, bind_columns, check_columns
 from linreg_dist.data.manifest import Manifest, read_manifest
 from linreg_dist.data.plan import num_lanes
-from linreg_dist.errors import DataError, LinregDistError, SpecError
+from linreg_dist.errors import ClusterError, DataError, LinregDistError, SpecError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.failure import explain_unwritten, failed_result, record_failure, unwritten_logged
 from linreg_dist.run.finish import finish_job, kept_if_refused
@@ -147,7 +147,12 @@ def _train(
             return Run(folder.path, earlier, already_finished=True)
     try:
         job = plan_job(checked, manifest, columns, folder, addition)
-        outcome = _run_workers(job, folder, verbose=verbose, watch=watch)
+
+        def last_words(error: ClusterError) -> None:
+            if not in_place:
+                record_failure(folder, checked, error)
+
+        outcome = _run_workers(job, folder, verbose=verbose, watch=watch, last_words=last_words)
         lock.check()
         finished = finish_job(job, manifest, folder, outcome, began)
         with kept_if_refused(finished, folder):
@@ -272,14 +277,22 @@ def choose_solver(spec: JobSpec) -> str:
     return "lbfgs" if model.l1 == 0.0 else "sgd"
 
 
-def _run_workers(job: TrainJob, folder: RunFolder, *, verbose: bool, watch: Watcher | None) -> dict[str, Any]:
-    from linreg_dist.run.trainer import fit, ray_session
+def _run_workers(
+    job: TrainJob,
+    folder: RunFolder,
+    *,
+    verbose: bool,
+    watch: Watcher | None,
+    last_words: Callable[[ClusterError], None],
+) -> dict[str, Any]:
+    from linreg_dist.run.session import ray_session
+    from linreg_dist.run.trainer import fit
 
-    with ray_session(job.spec, verbose=verbose):
+    with ray_session(job.spec, verbose=verbose, last_words=last_words) as head:
         folder.metrics_jsonl.unlink(missing_ok=True)
         with watch(folder.metrics_jsonl) if watch else nullcontext():
             try:
-                outcome = fit(job, verbose=verbose)
+                outcome = fit(job, verbose=verbose, head=head)
             finally:
                 # Ray's own bookkeeping would resume a finished run; ours lies in checkpoints/.
                 with no_patience():

@@ -1,18 +1,13 @@
-"""From a planned job to Ray Train and back: start or join Ray, check that it can ever run the job, fit,
-tell errors apart.
-"""
+"""From a planned job to Ray Train and back: fit, and tell errors apart."""
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
-import socket
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from linreg_dist.errors import (
@@ -23,51 +18,28 @@ from linreg_dist.errors import (
     StorageError,
     from_record,
 )
-from linreg_dist.run.capacity import shortage, watch_capacity
+from linreg_dist.run.capacity import watch_capacity
+from linreg_dist.run.head_watch import HeadWatch
 from linreg_dist.run.interrupts import Interruption, interruptible
 from linreg_dist.run.local_watch import watch_this_process
+from linreg_dist.run.session import first_line, quiet_ray
 from linreg_dist.run.watch import GroupWatch, watch_group
-from linreg_dist.spec import JobSpec, is_uri
+from linreg_dist.spec import JobSpec
 from linreg_dist.storage import ObjectPath
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.watch import describe_stuck
 
-_CONNECT_TIMEOUT_S = 5.0
 _MEETING_TIMEOUT_S = 120  # for new workers to find each other; Ray's default is 30 minutes
 _ABORT_TIMEOUT_S = 30.0
 
 
-@contextmanager
-def ray_session(spec: JobSpec, *, verbose: bool) -> Iterator[None]:
-    """Have Ray ready for the job: join the cluster that ``cluster.address`` names, reuse one this process
-    has, or start one.
-
-    Local mode (``num_workers: 0``) needs none. A Ray that was started here is stopped again.
-
-    Raises:
-        ClusterError: the cluster cannot be reached, refuses us, or is too small for the job.
-
-    """
-    if spec.scaling.max_workers == 0 and spec.cluster.address is None:
-        yield
-        return
-    import ray
-
-    started = False
-    if not ray.is_initialized():
-        with _keep_stop_notice():
-            _connect(spec, verbose=verbose)
-        started = True
-    try:
-        _check_resources(spec)
-        yield
-    finally:
-        if started:
-            ray.shutdown()
-
-
-def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
+def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) -> dict[str, Any]:
     """Run the train function under Ray Train and return rank 0's outcome.
+
+    Args:
+        job: what to train.
+        verbose: let Ray's log lines through.
+        head: the watch over the head of the cluster, if there is one.
 
     Raises:
         LinregDistError: what the workers agreed on.
@@ -83,7 +55,7 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
     from linreg_dist.training.loop import train_loop_per_worker
 
     if not verbose:
-        _quiet_ray()
+        quiet_ray()
     spec = job.spec
     with _ray_train_settings(), watch_group(spec) as watch:
         trainer = _our_trainer(TorchTrainer)(
@@ -100,18 +72,19 @@ def fit(job: TrainJob, *, verbose: bool = False) -> dict[str, Any]:
             ),
         )
         try:
-            with _stopped_in_time(spec):
+            with _stopped_in_time(spec, head):
                 result = trainer.fit()
         except ray.train.TrainingFailedError as error:
             raise _failure(error, spec, watch) from error
         except ray.exceptions.RayError as error:
             # Failures of the workers come as the error above; without the controller there is no cluster.
             raise ClusterError(
-                f"the Ray cluster was lost while the job ran: {_first_line(error)}. When it is back, start "
+                f"the Ray cluster was lost while the job ran: {first_line(error)}. When it is back, start "
                 "the same job again to continue from its last checkpoint"
             ) from error
         except (KeyboardInterrupt, LinregDistError) as error:
-            trainer.abort()
+            if head is None or head.lost is None:  # else nobody would answer
+                trainer.abort()
             if isinstance(error, LinregDistError):
                 raise
             raise InterruptedRunError(
@@ -215,124 +188,10 @@ def _ray_storage(job: TrainJob) -> dict[str, Any]:
     return {"storage_path": path, "storage_filesystem": filesystem}
 
 
-def _quiet_ray() -> None:
-    """Keep Ray's own log lines off the console; its log files keep everything.
-
-    Called after ray is imported, because the import sets its loggers' levels.
-    """
-    for name in ("ray", "ray.train"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
 @contextmanager
-def _keep_stop_notice() -> Iterator[None]:
-    """Keep the handler of SIGTERM, which `ray.init` replaces by one that ends the process at once.
-
-    Raises:
-        InterruptedRunError: the notice came while Ray's handler was in place.
-
-    """
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    except SystemExit as error:
-        raise InterruptedRunError(
-            "told to stop while Ray started; start the same job again to continue"
-        ) from error
-    finally:
-        is_ours = before not in (None, signal.SIG_DFL)
-        if is_ours and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
-
-
-def _connect(spec: JobSpec, *, verbose: bool) -> None:
-    # Ray reads these when it is first imported: its notice on future GPU handling, and its usage report, are
-    # not for our users.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
-    if not verbose:
-        _quiet_ray()
-    address = spec.cluster.address
-    options: dict[str, Any] = {
-        "configure_logging": True,
-        "logging_level": logging.INFO if verbose else logging.ERROR,
-        "log_to_driver": verbose,
-        "include_dashboard": False,
-    }
-    if address is None and "RAY_ADDRESS" not in os.environ:
-        cores = len(os.sched_getaffinity(0))
-        needed = spec.scaling.max_workers * spec.scaling.resources_per_worker.get("CPU", 1.0)
-        # More workers than cores is slow but right, and lets a laptop try what a cluster will do.
-        options |= {"address": "local", "num_cpus": max(cores, int(-(-needed // 1)))}
-    else:
-        address = address or os.environ["RAY_ADDRESS"]
-        if address.startswith("http"):
-            raise ClusterError(
-                f"cluster.address is {address}, a job server; expected host:port or auto here. Use "
-                f"`linreg-dist submit` to send the job to it"
-            )
-        _check_reachable(address)
-        options |= {"address": address}
-        del options["include_dashboard"]
-        if spec.cluster.runtime_env:
-            options["runtime_env"] = dict(spec.cluster.runtime_env)
-        if spec.cluster.env and is_uri(spec.run.storage_path) and not _is_submitted():
-            # Ray's controller, which is none of the workers, writes to the storage too.
-            runtime_env = options.setdefault("runtime_env", {})
-            runtime_env["env_vars"] = {**runtime_env.get("env_vars", {}), **spec.cluster.env}
-    try:
-        ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise ClusterError(
-            f"cannot connect to Ray at {address or 'this machine'}: {_first_line(error)}. Check that it "
-            f"runs (`ray status`), and that address "
-            "and credentials are right (RAY_AUTH_MODE=token for a cluster with token authentication)"
-        ) from error
-
-
-def _is_submitted() -> bool:
-    """Return whether a job server started this process: then all of the job has its environment variables,
-    and Ray refuses to be given them twice.
-    """
-    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-
-
-def _check_reachable(address: str) -> None:
-    """Fail in seconds where Ray would try for minutes."""
-    target = address.removeprefix("ray://")
-    if target in ("auto", "local") or ":" not in target:
-        return
-    host, _, port = target.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
-    except (OSError, ValueError) as error:
-        raise ClusterError(
-            f"no Ray cluster answers at {address}: {error}. Expected the address of a running head (`ray "
-            f"start --head` prints it); "
-            "leave cluster.address out to run on this machine"
-        ) from error
-
-
-def _check_resources(spec: JobSpec) -> None:
-    """Refuse a job that the cluster can never run; Ray alone would wait for ever.
-
-    Raises:
-        ClusterError: names what is needed and what there is.
-
-    """
-    short = shortage(spec)
-    if short:
-        raise ClusterError(
-            f"the cluster is too small: the job needs {short}. Lower scaling.num_workers or "
-            "scaling.resources_per_worker, or add nodes"
-        )
-
-
-@contextmanager
-def _stopped_in_time(spec: JobSpec) -> Iterator[None]:
-    """Interrupt the ``with`` block when its time is over, nodes are missing for too long, or, in local mode,
-    it gets nowhere.
+def _stopped_in_time(spec: JobSpec, head: HeadWatch | None) -> Iterator[None]:
+    """Interrupt the ``with`` block when its time is over, the head or nodes are missing for too long, or, in
+    local mode, it gets nowhere.
 
     Raises:
         RunFailedError, ClusterError: which of these it was.
@@ -342,6 +201,7 @@ def _stopped_in_time(spec: JobSpec) -> Iterator[None]:
     with (
         interruptible() as interruption,
         _deadline(spec.run.timeout_s, interruption),
+        nullcontext() if head is None else head.interrupts(interruption),
         watch_capacity(spec, interruption),
         watch_this_process(spec.run.stuck_after_s if local else None, interruption),
     ):
@@ -377,8 +237,8 @@ def _failure(error: BaseException, spec: JobSpec, watch: GroupWatch | None) -> L
         first = next((cause for cause in ours if isinstance(cause, StorageError)), ours[0])
         failed: LinregDistError = type(first)(f"{retried}: {first}. {advice}")
     else:
-        lines = [f"worker {rank}: {_first_line(cause)}" for rank, cause in sorted(failures.items())]
-        detail = "; ".join(lines) if lines else _first_line(error)
+        lines = [f"worker {rank}: {first_line(cause)}" for rank, cause in sorted(failures.items())]
+        detail = "; ".join(lines) if lines else first_line(error)
         failed = RunFailedError(f"{retried}: {detail}. {advice}")
     if watch is not None:
         watch.close()
@@ -387,8 +247,3 @@ def _failure(error: BaseException, spec: JobSpec, watch: GroupWatch | None) -> L
             told = "\n".join(describe_stuck(report, with_stack=True) for report in failed.stuck)
             failed.args = (f"{failed}\n{told}",)
     return failed
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__

@@ -49,7 +49,7 @@ def test_a_worker_that_is_killed_costs_a_restart_and_not_the_answer(tmp_path: Pa
         "solver.name": "adam",
         "solver.sync_every": 3,
         "solver.global_batch_size": 500,
-        "solver.epochs": 300,
+        "solver.epochs": 120,
     }
     run = lr.train(spec_for(tmp_path), local)
     thread.join()

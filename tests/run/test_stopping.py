@@ -19,7 +19,7 @@ from tests.run.conftest import write_parts
 
 _PROGRAM = """
 import os, signal, sys
-from linreg_dist.run.trainer import ray_session
+from linreg_dist.run.session import ray_session
 from linreg_dist.spec import load_spec
 
 signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -142,7 +142,7 @@ def test_a_worker_that_is_stopped_is_named_by_the_driver_and_the_job_goes_on(tmp
 
     thread = threading.Thread(target=stop_one)
     thread.start()
-    solver = {"name": "sgd", "epochs": 800, "global_batch_size": 1500, "early_stop": None}
+    solver = {"name": "sgd", "epochs": 400, "global_batch_size": 1500, "early_stop": None}
     run = lr.train(spec_for(tmp_path, solver=solver), {"run.checkpoint_every_s": 0.5})
     thread.join()
     (report,) = run.result["stuck"]
