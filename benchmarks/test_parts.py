@@ -46,6 +46,19 @@ def test_sweep_over_a_block_in_memory(benchmark: Any, features: int) -> None:
     torch.testing.assert_close(sums.grad_DK, expected, rtol=1e-3, atol=1.0)
 
 
+def test_sweep_over_a_step_of_many_small_pieces(benchmark: Any) -> None:
+    """What mini-batches of a thousand rows bring: a few dozen rows of each lane."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(19, 48_000, generator=generator).t()
+    y = torch.randn(1, 48_000, generator=generator).t()
+    pieces = [Rows(x[at : at + 83], y[at : at + 83], None) for at in range(0, 48_000, 4_000)]
+    coef, intercept = torch.zeros(19, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    torch.set_num_threads(1)
+    sums = benchmark(sweep, pieces, Hyperplane(coef, intercept, "squared"), None)
+    expected = sum(-(rows.x_ND.t().double() @ rows.y_NK.double()) for rows in pieces)
+    torch.testing.assert_close(sums.grad_DK, expected, rtol=1e-3, atol=1e-2)
+
+
 def test_hash_split_of_one_row_group(benchmark: Any) -> None:
     mask = benchmark(hash_split, "part-000.parquet", 1_000_000, 125_000, 0.2, 0)
     assert np.mean(mask) == pytest.approx(0.2, abs=0.01)

@@ -172,6 +172,7 @@ def _acquire(lock: LockFile | LockObject) -> None:
                 waiting = True
             time.sleep(min(1.0, STALE_S - age))
             continue
-        logger.warning("%s was held by %s, which has ended without releasing it: taking over", run, other)
+        why = "has ended without releasing it" if other.is_gone else f"gave no heartbeat for {age:.0f} s"
+        logger.warning("%s was held by %s, which %s: taking over", run, other, why)
         lock.depose(other)
         deposed = True

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,10 @@ class CheckpointStore:
         """
         name = f"epoch{progress.epoch:06d}-step{progress.step:09d}"
         payload = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
-        document = {**asdict(progress), "sha256": hashlib.sha256(payload).hexdigest()}
+        document = {
+            **vars(progress),  # asdict would copy a history of thousands of epochs
+            "sha256": hashlib.sha256(payload).hexdigest(),
+        }
         files = {_TENSORS: payload, _PROGRESS: json.dumps(document).encode()}
         if isinstance(self._folder, Path):
             try:

@@ -25,6 +25,8 @@ Loss = Literal["squared", "huber"]
 SLICE_ELEMENTS = 1 << 20  # 4 MiB of float32: between its two uses a slice stays in a cache, if a shared one
 _SLICE_ROWS = 1 << 16  # a float32 dot product loses about half a digit for every tenfold in rows
 _INLINE_ELEMENTS = 1 << 19  # below this a step costs less than handing it to other threads
+_SMALL_ELEMENTS = 1 << 15  # below this a piece costs more to handle than to copy
+_BUNDLE_ELEMENTS = 1 << 18  # small pieces copied together, few enough that threads can still share a step
 
 
 @dataclass(frozen=True)
@@ -151,11 +153,13 @@ def sweep(pieces: Sequence[Rows], plane: Hyperplane, pool: SweepPool | None) -> 
     narrow = plane.to(pieces[0].x_ND.dtype)
     num_rows = sum(rows.x_ND.shape[0] for rows in pieces)
     if pool is None or num_rows * width < _INLINE_ELEMENTS:
-        swept = [sweep_slices(rows, narrow) for rows in pieces]
+        swept = [sweep_slices(_concatenate(bundle), narrow) for bundle in bundle_small(pieces)]
     else:
         # One task a thread: handing over a dozen small pieces one by one would cost more than sweeping them.
-        shares = _shares(pieces, -(-num_rows // pool.num_threads))
-        done = pool.executor.map(lambda share: [sweep_slices(rows, narrow) for rows in share], shares)
+        shares = _shares(bundle_small(pieces), -(-num_rows // pool.num_threads))
+        done = pool.executor.map(
+            lambda share: [sweep_slices(_concatenate(bundle), narrow) for bundle in share], shares
+        )
         swept = [slices for share in done for slices in share]
     by_slice = [sums for slices in swept for sums in slices]
     if not by_slice:
@@ -167,16 +171,47 @@ def sweep(pieces: Sequence[Rows], plane: Hyperplane, pool: SweepPool | None) -> 
     return SweepSums(sum(rows.weight for rows in pieces), loss_K, squared_K, grad_DK, grad_K)
 
 
-def _shares(pieces: Sequence[Rows], num_rows: int) -> list[list[Rows]]:
-    """Deal pieces into consecutive shares of about ``num_rows`` rows."""
-    shares: list[list[Rows]] = [[]]
-    filled = 0
+def bundle_small(pieces: Sequence[Rows]) -> list[list[Rows]]:
+    """Put neighbouring small pieces together, to be copied into one; a larger piece stays by itself.
+
+    A piece costs some 20 µs however few rows it has, so a step of many, as with small row groups or small
+    batches, is two to four times faster for being copied first. What is put together depends on the pieces
+    alone, not on the threads that sweep them.
+    """
+    bundles: list[list[Rows]] = []
+    room = -1  # beside a large piece there is none, for an empty one neither
     for rows in pieces:
+        size = rows.x_ND.numel()
+        is_small = size < _SMALL_ELEMENTS
+        if is_small and size <= room:
+            bundles[-1].append(rows)
+            room -= size
+        else:
+            bundles.append([rows])
+            room = _BUNDLE_ELEMENTS - size if is_small else -1
+    return bundles
+
+
+def _concatenate(pieces: Sequence[Rows]) -> Rows:
+    if len(pieces) == 1:
+        return pieces[0]
+    # Transposed, as a block is: each column's rows lie next to each other.
+    x_DN = torch.cat([rows.x_ND.t() for rows in pieces], dim=1)
+    y_KN = torch.cat([rows.y_NK.t() for rows in pieces], dim=1)
+    weights = [rows.w_N for rows in pieces if rows.w_N is not None]
+    return Rows(x_DN.t(), y_KN.t(), torch.cat(weights) if weights else None)
+
+
+def _shares(bundles: Sequence[list[Rows]], num_rows: int) -> list[list[list[Rows]]]:
+    """Deal bundles into consecutive shares of about ``num_rows`` rows."""
+    shares: list[list[list[Rows]]] = [[]]
+    filled = 0
+    for bundle in bundles:
         if filled >= num_rows:
             shares.append([])
             filled = 0
-        shares[-1].append(rows)
-        filled += rows.x_ND.shape[0]
+        shares[-1].append(bundle)
+        filled += sum(rows.x_ND.shape[0] for rows in bundle)
     return shares
 
 

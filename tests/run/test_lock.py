@@ -9,6 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,10 +79,11 @@ def test_this_process_cannot_hold_a_run_twice_and_frees_it_at_the_end(tmp_path: 
         pass
 
 
-def test_a_dead_process_of_this_host_frees_its_run_at_once(tmp_path: Path) -> None:
+def test_a_dead_process_of_this_host_frees_its_run_at_once(tmp_path: Path, caplog) -> None:
     taken(tmp_path / "job", a_dead_process(), age_s=0.0)
     with hold_run(tmp_path / "job") as lock:
         lock.check()
+    assert "which has ended without releasing it: taking over" in caplog.text
 
 
 def test_a_pid_that_was_given_to_another_process_is_no_owner(tmp_path: Path) -> None:
@@ -89,10 +93,12 @@ def test_a_pid_that_was_given_to_another_process_is_no_owner(tmp_path: Path) -> 
         lock.check()
 
 
-def test_an_owner_elsewhere_is_given_until_its_lock_is_stale(tmp_path: Path) -> None:
+def test_an_owner_elsewhere_is_given_until_its_lock_is_stale(tmp_path: Path, caplog) -> None:
     taken(tmp_path / "old", elsewhere(), age_s=STALE_S + 1)
     with hold_run(tmp_path / "old") as lock:
         lock.check()
+    assert "of ada on node-7" in caplog.text
+    assert "which gave no heartbeat for 61 s: taking over" in caplog.text
     taken(tmp_path / "late", elsewhere(), age_s=STALE_S - 2)
     started = time.monotonic()
     with hold_run(tmp_path / "late") as lock:
@@ -154,6 +160,24 @@ def long_job(tmp_path: Path) -> Path:
     return file
 
 
+@contextmanager
+def beating(lock: Path) -> Iterator[None]:
+    """Give the heartbeats of a stopped owner, however long a busy machine takes to start another driver."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(0.5):
+            os.utime(lock)
+
+    with ThreadPoolExecutor(1) as pool:
+        beats = pool.submit(beat)
+        try:
+            yield
+        finally:
+            done.set()
+            beats.result()
+
+
 @pytest.mark.slow
 def test_a_second_driver_is_refused_and_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
     job = long_job(tmp_path)
@@ -168,11 +192,13 @@ def test_a_second_driver_is_refused_and_goes_on_where_a_killed_one_was(tmp_path:
             time.sleep(0.05)
         first.send_signal(signal.SIGSTOP)  # so that it is alive for as long as this test looks
         before = sorted(path.name for path in checkpoints.iterdir())
-        for fresh in ([], ["--fresh"]):
-            second = subprocess.run([*command, *fresh, "--json"], capture_output=True, text=True, check=False)
-            assert second.returncode == 1
-            assert f"is in use by process {first.pid} " in second.stderr
-            assert json.loads(second.stdout)["error"]["type"] == "RunInUseError"
+        with beating(tmp_path / "runs/job/lock.json"):
+            for fresh in ([], ["--fresh"]):
+                again = [*command, *fresh, "--json"]
+                second = subprocess.run(again, capture_output=True, text=True, check=False)
+                assert second.returncode == 1
+                assert f"is in use by process {first.pid} " in second.stderr
+                assert json.loads(second.stdout)["error"]["type"] == "RunInUseError"
         assert sorted(path.name for path in checkpoints.iterdir()) == before, "--fresh clears no living run"
         assert not (tmp_path / "runs/job/result.json").exists()
     finally:

@@ -6,10 +6,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from linreg_dist.training import sweep as sweep_module
-from linreg_dist.training.sweep import Hyperplane, Rows, SweepPool, SweptLinear, sweep
+from linreg_dist.training.sweep import Hyperplane, Rows, SweepPool, SweptLinear, bundle_small, sweep
 from tests.training.problems import random_rows, random_scale, unit_scale
 
 
@@ -140,6 +142,36 @@ def test_threads_give_the_same_bits_as_one_thread():
     assert torch.equal(*values)
     for a, b in zip(gradients(inline), gradients(threaded), strict=True):
         assert torch.equal(a, b)
+
+
+@given(
+    sizes=st.lists(st.integers(0, 40), min_size=1, max_size=30),
+    weighted=st.booleans(),
+    width=st.integers(1, 4),
+)
+@settings(max_examples=50, deadline=None)
+def test_small_pieces_are_copied_together_in_order_and_large_ones_stay(sizes, weighted, width):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep_module, "_SMALL_ELEMENTS", 60)
+        patch.setattr(sweep_module, "_BUNDLE_ELEMENTS", 200)
+        rows = random_rows(sum(sizes), width, 2, weighted=weighted)
+        pieces = split_rows(rows, *np.cumsum(sizes)[:-1].tolist())
+        bundles = bundle_small(pieces)
+        sums = sweep(
+            pieces, Hyperplane(torch.ones(width, 2).double(), torch.ones(2).double(), "squared"), None
+        )
+    assert [piece for bundle in bundles for piece in bundle] == pieces, "each once, in order"
+    for bundle in bundles:
+        assert len(bundle) == 1 or all(piece.x_ND.numel() < 60 for piece in bundle)
+        assert sum(piece.x_ND.numel() for piece in bundle) <= 200
+    for left, right in pairwise(bundles):  # none that would still have fitted stays by itself
+        fits = sum(piece.x_ND.numel() for piece in left) + right[0].x_ND.numel() <= 200
+        assert not fits or left[-1].x_ND.numel() >= 60 or right[0].x_ND.numel() >= 60
+    residual = rows.x_ND.sum(1, keepdim=True) + 1.0 - rows.y_NK
+    weighted_residual = residual if rows.w_N is None else residual * rows.w_N[:, None]
+    torch.testing.assert_close(sums.grad_DK, rows.x_ND.t() @ weighted_residual, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(sums.squared_K, (weighted_residual * residual).sum(0), rtol=1e-10, atol=1e-10)
+    assert sums.weight == pytest.approx(sum(sizes) if rows.w_N is None else float(rows.w_N.sum()))
 
 
 @pytest.mark.parametrize(("n", "d"), [(1_000_000, 1), (300_000, 8), (3000, 1000)])
