@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from unittest import mock
 from ray.cluster_utils import Cluster  # noqa: TID253 (Ray's own class for this)
 
 from tests.cluster.heads import free_ports
+from tests.processes import descendants, kill, train_workers
 
 _OBJECT_STORE_BYTES = 80_000_000
 
@@ -78,7 +78,7 @@ class Nodes:
     def kill_node(self) -> None:
         """Kill a worker node with everything on it, as a power cut would."""
         node = next(iter(self._running.worker_nodes))
-        children = _descendants(self._pids(node))
+        children = descendants(self._pids(node))
         self._running.remove_node(node, allow_graceful=False)
         kill(children)
 
@@ -86,7 +86,7 @@ class Nodes:
         """Kill the head and all nodes; nothing of the cluster is left."""
         cluster = self._running
         for node in cluster.list_all_nodes():
-            children = _descendants(self._pids(node))
+            children = descendants(self._pids(node))
             cluster.remove_node(node, allow_graceful=False)
             kill(children)
         self._cluster = None
@@ -101,7 +101,7 @@ class Nodes:
     def worker_pids(self) -> list[int]:
         """Return the process ids of the train workers on all nodes."""
         pids = [pid for node in self._running.list_all_nodes() for pid in self._pids(node)]
-        return [pid for pid in _descendants(pids) if "RayTrainWorker" in _title(pid)]
+        return train_workers(pids)
 
     @property
     def _running(self) -> Cluster:
@@ -126,32 +126,3 @@ def running_nodes(cpus: tuple[int, ...] = (1, 1), *, dashboard: bool = False) ->
         yield nodes
     finally:
         nodes.stop()
-
-
-def _descendants(pids: list[int]) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError):  # it may have ended meanwhile
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
-    found: list[int] = []
-    todo = list(pids)
-    while todo:
-        more = children.get(todo.pop(), [])
-        found += more
-        todo += more
-    return found
-
-
-def _title(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def kill(pids: list[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)

@@ -3,7 +3,7 @@
 ``nn.Linear`` followed by a loss reads the rows twice from memory and keeps an activation for each; a step of
 a linear model costs little more than reading its rows, so here each cache-sized slice is read once for the
 prediction and, still in cache, for the gradient. Sums over a slice run in the type of the rows, slices add up
-in float64.
+in float64. Pieces too small to be worth an operation each are copied together first, into float64.
 
 Shape suffixes: N rows, D encoded columns, K targets.
 """
@@ -25,7 +25,7 @@ Loss = Literal["squared", "huber"]
 SLICE_ELEMENTS = 1 << 20  # 4 MiB of float32: between its two uses a slice stays in a cache, if a shared one
 _SLICE_ROWS = 1 << 16  # a float32 dot product loses about half a digit for every tenfold in rows
 _INLINE_ELEMENTS = 1 << 19  # below this a step costs less than handing it to other threads
-_SMALL_ELEMENTS = 1 << 15  # below this a piece costs more to handle than to copy
+_SMALL_ELEMENTS = 1 << 14  # below this a piece costs more to handle than to copy
 _BUNDLE_ELEMENTS = 1 << 18  # small pieces copied together, few enough that threads can still share a step
 
 
@@ -89,7 +89,7 @@ class Hyperplane:
         return Hyperplane(self.coef_DK.to(dtype), self.intercept_K.to(dtype), self.loss, epsilon)
 
 
-# Sums over one slice in the type of the rows: loss (K,), squared error (K,), Σ w x ψ (D, K), Σ w ψ (K,).
+# Sums over one slice in the type of its rows: loss (K,), squared error (K,), Σ w x ψ (D, K), Σ w ψ (K,).
 _SliceSums = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
@@ -153,12 +153,12 @@ def sweep(pieces: Sequence[Rows], plane: Hyperplane, pool: SweepPool | None) -> 
     narrow = plane.to(pieces[0].x_ND.dtype)
     num_rows = sum(rows.x_ND.shape[0] for rows in pieces)
     if pool is None or num_rows * width < _INLINE_ELEMENTS:
-        swept = [sweep_slices(_concatenate(bundle), narrow) for bundle in bundle_small(pieces)]
+        swept = [_sweep_bundle(bundle, plane, narrow) for bundle in bundle_small(pieces)]
     else:
         # One task a thread: handing over a dozen small pieces one by one would cost more than sweeping them.
         shares = _shares(bundle_small(pieces), -(-num_rows // pool.num_threads))
         done = pool.executor.map(
-            lambda share: [sweep_slices(_concatenate(bundle), narrow) for bundle in share], shares
+            lambda share: [_sweep_bundle(bundle, plane, narrow) for bundle in share], shares
         )
         swept = [slices for share in done for slices in share]
     by_slice = [sums for slices in swept for sums in slices]
@@ -175,7 +175,7 @@ def bundle_small(pieces: Sequence[Rows]) -> list[list[Rows]]:
     """Put neighbouring small pieces together, to be copied into one; a larger piece stays by itself.
 
     A piece costs some 20 µs however few rows it has, so a step of many, as with small row groups or small
-    batches, is two to four times faster for being copied first. What is put together depends on the pieces
+    batches, is up to four times faster for being copied first. What is put together depends on the pieces
     alone, not on the threads that sweep them.
     """
     bundles: list[list[Rows]] = []
@@ -192,14 +192,23 @@ def bundle_small(pieces: Sequence[Rows]) -> list[list[Rows]]:
     return bundles
 
 
-def _concatenate(pieces: Sequence[Rows]) -> Rows:
-    if len(pieces) == 1:
-        return pieces[0]
-    # Transposed, as a block is: each column's rows lie next to each other.
-    x_DN = torch.cat([rows.x_ND.t() for rows in pieces], dim=1)
-    y_KN = torch.cat([rows.y_NK.t() for rows in pieces], dim=1)
-    weights = [rows.w_N for rows in pieces if rows.w_N is not None]
-    return Rows(x_DN.t(), y_KN.t(), torch.cat(weights) if weights else None)
+def _sweep_bundle(bundle: Sequence[Rows], plane: Hyperplane, narrow: Hyperplane) -> list[_SliceSums]:
+    """Sweep a large piece with ``narrow``, in its own type, or small ones with ``plane``, in float64.
+
+    A worker bundles the pieces of its own lanes. In float64 the sums do not depend on which those are, so
+    the answer stays that of any other number of workers to the last few bits.
+    """
+    first = bundle[0]
+    if first.x_ND.numel() >= _SMALL_ELEMENTS:
+        return sweep_slices(first, narrow)
+    weights = [rows.w_N for rows in bundle if rows.w_N is not None]
+    together = Rows(
+        # Transposed, as a block is: each column's rows lie next to each other.
+        torch.cat([rows.x_ND.t() for rows in bundle], dim=1).double().t(),
+        torch.cat([rows.y_NK.t() for rows in bundle], dim=1).double().t(),
+        torch.cat(weights).double() if weights else None,
+    )
+    return sweep_slices(together, plane)
 
 
 def _shares(bundles: Sequence[list[Rows]], num_rows: int) -> list[list[list[Rows]]]:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tests.faults.driver import Driver
 from tests.faults.jobs import Job
-from tests.nodes import Nodes, kill
+from tests.nodes import Nodes
+from tests.processes import kill
 
 _SECONDS_WITHOUT_A_NODE = 1.0
 

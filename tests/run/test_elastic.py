@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import linreg_dist as lr
+from tests.processes import braked, train_workers
 from tests.run.conftest import wait_for, write_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # it starts three nodes and three groups
@@ -41,7 +42,7 @@ def spec_for(tmp_path: Path) -> dict[str, Any]:
     return {
         "name": "job",
         "data": {"path": str(tmp_path / "data"), "target": "y", "validation": {"method": "none"}},
-        "solver": {"name": "sgd", "epochs": 2000, "global_batch_size": 1500, "early_stop": None},
+        "solver": {"name": "sgd", "epochs": 500, "global_batch_size": 1500, "early_stop": None},
         "scaling": {"num_workers": [1, 2], "elastic_resize_monitor_interval_s": 2.0},
         "run": {"storage_path": str(tmp_path / "runs"), "checkpoint_every_s": 0.5, "max_failures": 3},
     }
@@ -57,16 +58,25 @@ def test_workers_come_and_go_and_the_answer_stays(tmp_path: Path, cluster: Any, 
     def newest() -> str:
         return max((path.name for path in checkpoints.glob("epoch*")), default="")
 
+    held: list[int] = []  # each group of workers, so that it still works when the test is ready for the next
     cluster.add_node(num_cpus=1)
-    with caplog.at_level(logging.INFO, "linreg_dist"), ThreadPoolExecutor(1) as pool:
+    with (
+        caplog.at_level(logging.INFO, "linreg_dist"),
+        ThreadPoolExecutor(1) as pool,
+        braked(lambda: held),
+    ):
         training = pool.submit(lr.train, spec_for(tmp_path))
         wait_for(lambda: "a group of 1 workers" in caplog.text)
+        held[:] = train_workers()
         second = cluster.add_node(num_cpus=1)  # needs the main thread
         wait_for(lambda: "a group of 2 workers" in caplog.text or training.done())
+        held[:] = train_workers()
         seen = newest()
         wait_for(lambda: newest() > seen or training.done())  # two workers have got somewhere
         cluster.remove_node(second, allow_graceful=False)
-        run = training.result(180)
+        wait_for(lambda: caplog.text.count("a group of 1 workers") == 2 or training.done())
+        held.clear()
+        run = training.result(240)
     assert run.result["worker_groups"][:2] == [1, 2], "it grew when there was room"
     assert run.result["num_workers"] == 1, "and went on alone when the node was lost"
     assert run.result["rows"] == undisturbed.result["rows"]

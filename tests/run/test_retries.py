@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import linreg_dist as lr
+from tests.processes import train_workers
 from tests.run.conftest import write_parts
-from tests.run.test_stuck_workers import train_workers, wait_for
+from tests.run.test_stuck_workers import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 

@@ -18,6 +18,7 @@ import pytest
 
 import linreg_dist as lr
 from linreg_dist.liveness import process_start, process_state
+from tests.processes import train_workers
 from tests.run.conftest import wait_for, write_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
@@ -99,35 +100,6 @@ def test_a_job_that_is_stuck_again_and_again_fails_with_the_stack(tmp_path: Path
 def lr_result(tmp_path: Path) -> dict[str, Any]:
     document: dict[str, Any] = json.loads((tmp_path / "runs/job/result.json").read_text())
     return document
-
-
-def descendants() -> list[int]:
-    """The processes below this one; Ray's workers are children of its raylet, which is a child of ours."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents[int(entry.name)] = int(fields[1])
-    found, new = [], [os.getpid()]
-    while new:
-        new = [pid for pid, parent in parents.items() if parent in new]
-        found += new
-    return found
-
-
-def train_workers() -> list[int]:
-    """Our Ray Train workers."""
-
-    def command(pid: int) -> str:
-        try:
-            return Path(f"/proc/{pid}/cmdline").read_text()
-        except OSError:
-            return ""
-
-    return [pid for pid in descendants() if command(pid).startswith("ray::RayTrainWorker")]
 
 
 def test_a_worker_that_is_stopped_is_named_by_the_driver_and_the_job_goes_on(tmp_path: Path) -> None:

@@ -174,6 +174,18 @@ def test_small_pieces_are_copied_together_in_order_and_large_ones_stay(sizes, we
     assert sums.weight == pytest.approx(sum(sizes) if rows.w_N is None else float(rows.w_N.sum()))
 
 
+def test_small_pieces_give_the_same_sums_however_workers_share_them():
+    rows = random_rows(12 * 80, 5, dtype=torch.float32, weighted=True)
+    pieces = split_rows(rows, *range(80, 12 * 80, 80))
+    plane = Hyperplane(torch.ones(5, 1).double(), torch.ones(1).double(), "huber", torch.ones(1).double())
+    alone = sweep(pieces, plane, None)
+    for num_workers in (2, 3, 12):
+        shared = [sweep(pieces[rank::num_workers], plane, None) for rank in range(num_workers)]
+        for part in ("loss_K", "squared_K", "grad_DK", "grad_K"):
+            total = torch.stack([getattr(sums, part) for sums in shared]).sum(0)
+            torch.testing.assert_close(total, getattr(alone, part), rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize(("n", "d"), [(1_000_000, 1), (300_000, 8), (3000, 1000)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_float32_rows_give_sums_good_to_six_digits(n, d, weighted):
