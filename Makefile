@@ -58,7 +58,7 @@ lint: $(VENV)/.stamp-test
 	$(call stage,import layers,$(VENV)/bin/lint-imports --no-logo)
 
 test: lint
-	$(call stage,pytest,$(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder)
+	$(call stage,pytest,$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder)
 
 ROUNDS ?= 100
 SEED ?= 0

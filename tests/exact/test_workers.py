@@ -42,22 +42,22 @@ def _both(problem: Problem, **sections: Any) -> list[Any]:
     ]
 
 
-def test_cluster_errors_and_statistics_are_the_same(tmp_path: Path) -> None:
+def test_cluster_errors_statistics_and_the_curve_of_a_tuned_fit_are_the_same(tmp_path: Path) -> None:
     problem = make_problem(tmp_path / "d")
-    here, there = _both(problem, model={"covariance": "cluster"}, data={"cluster": "firm", "weight": "w"})
+    here, there = _both(
+        problem,
+        model={"covariance": "cluster"},
+        data={"cluster": "firm", "weight": "w"},
+        tune={"l2": [0.0, 0.01, 0.1], "folds": 4},
+    )
     np.testing.assert_allclose(there.model.coef_, here.model.coef_, rtol=1e-12)
-    found, expected = (run.model.details["inference"]["targets"]["y"]["tests"] for run in (there, here))
-    for name in expected:
-        assert found[name]["std_err"] == pytest.approx(expected[name]["std_err"], rel=1e-11)
     assert open_statistics(there.path).consumed == open_statistics(here.path).consumed
-
-
-def test_the_curve_of_a_tuned_fit_is_the_same(tmp_path: Path) -> None:
-    problem = make_problem(tmp_path / "d")
-    here, there = _both(problem, tune={"l2": [0.01, 0.1, 1.0], "l1_ratio": [0.0, 1.0], "folds": 4})
     for mine, theirs in zip(here.result["tune"]["points"], there.result["tune"]["points"], strict=True):
         assert theirs["mse"] == pytest.approx(mine["mse"], rel=1e-12)
     assert there.result["tune"]["chosen"] == here.result["tune"]["chosen"]
+    found, expected = (run.model.details["inference"]["targets"]["y"]["tests"] for run in (there, here))
+    for name in expected:
+        assert found[name]["std_err"] == pytest.approx(expected[name]["std_err"], rel=1e-11)
 
 
 def test_huber_by_lbfgs_has_the_same_bits(tmp_path: Path) -> None:

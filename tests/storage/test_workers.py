@@ -83,10 +83,11 @@ def test_a_store_that_fails_the_workers_is_tried_by_new_ones(
     local = lr.train(spec_of(tmp_path / "data", tmp_path / "runs", solver=SGD))
     spec = spec_of(data, f"{store.uri}/runs", solver=SGD)
     # The driver has read the footers before the run's folder is made; what comes then is the workers'.
-    fault = Fault("GET /lab/data/.*parquet", status=503, code="SlowDown", times=12)
+    fault = Fault("GET /lab/data/.*parquet", status=503, code="SlowDown", times=7)
     with _once_begun(monkeypatch, store, fault):
         run = lr.train(spec, {"scaling.num_workers": 2, "run.max_failures": 5})
-    assert fault.hits == 12
+    assert fault.hits == 7
+    assert len(run.result["worker_groups"]) > 1
     np.testing.assert_allclose(run.model.coef_, local.model.coef_, rtol=1e-12)
 
     forever = Fault("GET /lab/data/.*parquet", status=503, code="SlowDown")
