@@ -57,7 +57,8 @@ def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) 
     if not verbose:
         quiet_ray()
     spec = job.spec
-    with _ray_train_settings(), watch_group(spec) as watch:
+    elastic = isinstance(spec.scaling.num_workers, tuple)
+    with _ray_train_settings(elastic=elastic), watch_group(spec) as watch:
         trainer = _our_trainer(TorchTrainer)(
             train_loop_per_worker,
             train_loop_config={"job": job, "board": watch.board if watch else None},
@@ -115,7 +116,7 @@ def _scaling_config(spec: JobSpec) -> Any:
 
 
 @contextmanager
-def _ray_train_settings() -> Iterator[None]:
+def _ray_train_settings(*, elastic: bool = False) -> Iterator[None]:
     """Set what Ray Train takes from environment variables, where the user has not, for one fit."""
     import ray
 
@@ -126,6 +127,10 @@ def _ray_train_settings() -> Iterator[None]:
         # The watcher for notices that a node will go is a process, which starts on the workers' cores when
         # they begin to read. Nobody gives notice of a machine that is all there is.
         ours["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
+    if elastic:
+        # Ray plans the next group before it has noticed that a node is lost, and would wait a minute for
+        # places on it before it plans again.
+        ours["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = "10"
     added = {name: value for name, value in ours.items() if name not in os.environ}
     os.environ.update(added)
     try:

@@ -48,9 +48,7 @@ def spec_for(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_workers_come_and_go_and_the_answer_stays(tmp_path: Path, cluster: Any, caplog, monkeypatch) -> None:
-    # Ray has not yet noticed the loss when it starts the next group, and waits a minute for the node.
-    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "15")
+def test_workers_come_and_go_and_the_answer_stays(tmp_path: Path, cluster: Any, caplog) -> None:
     write_parts(tmp_path / "data", [3000, 3000])
     undisturbed = lr.train(spec_for(tmp_path), {"name": "undisturbed", "scaling.num_workers": 0})
     checkpoints = tmp_path / "runs" / "job" / "checkpoints"

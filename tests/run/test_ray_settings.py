@@ -9,6 +9,7 @@ import pytest
 from linreg_dist.run.trainer import _ray_train_settings
 
 INTERVAL = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
+PATIENCE = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 
 
@@ -17,6 +18,14 @@ def test_settings_are_gone_after_the_fit(monkeypatch: pytest.MonkeyPatch) -> Non
     with _ray_train_settings():
         assert os.environ[INTERVAL] == "0.5"
     assert INTERVAL not in os.environ
+
+
+def test_an_elastic_job_does_not_wait_a_minute_for_a_node_that_is_lost(monkeypatch) -> None:
+    monkeypatch.delenv(PATIENCE, raising=False)
+    with _ray_train_settings(elastic=True):
+        assert os.environ[PATIENCE] == "10"
+    with _ray_train_settings():
+        assert PATIENCE not in os.environ
 
 
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
