@@ -167,8 +167,8 @@ class RunFolder:
         write_whole(self.job_yaml, resolved_yaml(spec))
 
     def fail_early(self, result: dict[str, Any]) -> None:
-        """Record a failure from before `begin`, unless the folder holds a run already, which is left "
-        "alone.
+        """Record a failure from before `begin`, unless the folder holds a run already, which is left
+        alone.
         """
         if not self.job_yaml.exists():
             self.path.mkdir(parents=True, exist_ok=True)
