@@ -23,6 +23,8 @@ import linreg_dist as lr
 from linreg_dist.errors import InterruptedRunError, RunFailedError, RunInUseError
 from linreg_dist.liveness import process_start
 from linreg_dist.run import lock as lock_module
+from linreg_dist.run.finish import Finished
+from linreg_dist.run.folder import RunFolder
 from linreg_dist.run.lock import STALE_S, hold_run
 from linreg_dist.run.lock_file import LockFile
 from linreg_dist.run.owner import Owner
@@ -84,6 +86,13 @@ def test_a_dead_process_of_this_host_frees_its_run_at_once(tmp_path: Path, caplo
     with hold_run(tmp_path / "job") as lock:
         lock.check()
     assert "which has ended without releasing it: taking over" in caplog.text
+
+
+def test_a_dead_process_is_not_waited_for_however_late_its_heartbeat(tmp_path: Path, caplog) -> None:
+    taken(tmp_path / "job", a_dead_process(), age_s=STALE_S / 2)
+    with hold_run(tmp_path / "job") as lock:
+        lock.check()
+    assert "waiting" not in caplog.text
 
 
 def test_a_pid_that_was_given_to_another_process_is_no_owner(tmp_path: Path) -> None:
@@ -232,3 +241,20 @@ def test_a_driver_that_lost_its_run_stops_and_writes_no_result(tmp_path, monkeyp
     assert not isinstance(raised.value, InterruptedRunError)
     assert not (folder / "result.json").exists()
     assert not (folder / "model").exists()
+
+
+def test_a_driver_that_lost_its_run_while_it_wrote_the_model_says_nothing_of_success(
+    tmp_path: Path, monkeypatch
+) -> None:
+    job = long_job(tmp_path)
+    folder = tmp_path / "runs" / "job"
+    write = Finished.write
+
+    def write_and_lose(finished: Finished, where: RunFolder) -> None:
+        write(finished, where)
+        LockFile(folder / "lock.json", elsewhere()).replace()
+
+    monkeypatch.setattr(Finished, "write", write_and_lose)
+    with pytest.raises(RunFailedError, match="lost its run"):
+        lr.train(job, {"solver.epochs": 1})
+    assert not (folder / "result.json").exists()

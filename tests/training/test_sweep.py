@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -144,6 +144,7 @@ def test_threads_give_the_same_bits_as_one_thread():
         assert torch.equal(a, b)
 
 
+@example(sizes=[25, 20, 25, 25, 3], weighted=False, width=1)
 @given(
     sizes=st.lists(st.integers(0, 40), min_size=1, max_size=30),
     weighted=st.booleans(),
@@ -152,8 +153,8 @@ def test_threads_give_the_same_bits_as_one_thread():
 @settings(max_examples=50, deadline=None)
 def test_small_pieces_are_copied_together_in_order_and_large_ones_stay(sizes, weighted, width):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep_module, "_SMALL_ELEMENTS", 60)
-        patch.setattr(sweep_module, "_BUNDLE_ELEMENTS", 200)
+        patch.setattr(sweep_module, "_SMALL_ELEMENTS", 30)
+        patch.setattr(sweep_module, "_BUNDLE_ELEMENTS", 50)
         rows = random_rows(sum(sizes), width, 2, weighted=weighted)
         pieces = split_rows(rows, *np.cumsum(sizes)[:-1].tolist())
         bundles = bundle_small(pieces)
@@ -162,11 +163,11 @@ def test_small_pieces_are_copied_together_in_order_and_large_ones_stay(sizes, we
         )
     assert [piece for bundle in bundles for piece in bundle] == pieces, "each once, in order"
     for bundle in bundles:
-        assert len(bundle) == 1 or all(piece.x_ND.numel() < 60 for piece in bundle)
-        assert sum(piece.x_ND.numel() for piece in bundle) <= 200
+        numels = [piece.x_ND.numel() for piece in bundle]
+        assert len(bundle) == 1 or (max(numels) < 30 and sum(numels) <= 50)
     for left, right in pairwise(bundles):  # none that would still have fitted stays by itself
-        fits = sum(piece.x_ND.numel() for piece in left) + right[0].x_ND.numel() <= 200
-        assert not fits or left[-1].x_ND.numel() >= 60 or right[0].x_ND.numel() >= 60
+        fits = sum(piece.x_ND.numel() for piece in left) + right[0].x_ND.numel() <= 50
+        assert not fits or left[-1].x_ND.numel() >= 30 or right[0].x_ND.numel() >= 30
     residual = rows.x_ND.sum(1, keepdim=True) + 1.0 - rows.y_NK
     weighted_residual = residual if rows.w_N is None else residual * rows.w_N[:, None]
     torch.testing.assert_close(sums.grad_DK, rows.x_ND.t() @ weighted_residual, rtol=1e-10, atol=1e-10)
