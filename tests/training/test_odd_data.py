@@ -55,6 +55,29 @@ def test_rows_with_missing_values_are_dropped_and_counted(tmp_path, train_here, 
     assert run.result["missing_values"] == {"x0": 10, "x1": 15, "y": 3}
 
 
+def test_a_step_without_rows_moves_nothing(tmp_path, train_here):
+    """Neither momentum nor the penalty goes on where no row is left of a step."""
+    columns = linear_columns(100, 2)
+    hole = {**columns, "x0": np.full(100, np.nan)}
+    write_parquet(tmp_path / "alone" / "0.parquet", columns)
+    write_parquet(tmp_path / "both" / "0.parquet", columns)
+    write_parquet(tmp_path / "both" / "1.parquet", hole)
+    solver = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9, "shuffle": False, "epochs": 1}
+    shared = {"model": {"l2": 0.1}, "scaling": {"virtual_shards": 1}, "data": {"missing": "drop"}}
+    # Of ten steps over both files the last five have no row; the first five are those of the one file.
+    both, alone = (
+        train_here(
+            tmp_path / name,
+            solver={**solver, "global_batch_size": batch},
+            **shared,
+            run={"storage_path": str(tmp_path / "runs" / name)},
+        )
+        for name, batch in (("both", 10), ("alone", 20))
+    )
+    assert both.result["rows"]["dropped"]["missing"] == 100
+    np.testing.assert_allclose(both.model.coef_, alone.model.coef_, rtol=1e-12)
+
+
 def test_missing_features_take_their_training_mean_in_fit_and_prediction(tmp_path, train_here, solver):
     columns = linear_columns(200, 2)
     holed = {name: values.copy() for name, values in columns.items()}
