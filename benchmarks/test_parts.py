@@ -17,6 +17,7 @@ from linreg_dist.data.rows import hash_split
 from linreg_dist.stats.crossval import cross_validate
 from linreg_dist.stats.moments import Moments, merge_all
 from linreg_dist.stats.penalised import penalty_grid
+from linreg_dist.training import sweep as sweep_module
 from linreg_dist.training.sweep import Hyperplane, Rows, sweep
 
 
@@ -46,8 +47,13 @@ def test_sweep_over_a_block_in_memory(benchmark: Any, features: int) -> None:
     torch.testing.assert_close(sums.grad_DK, expected, rtol=1e-3, atol=1.0)
 
 
-def test_sweep_over_a_step_of_many_small_pieces(benchmark: Any) -> None:
+@pytest.mark.parametrize("together", [True, False], ids=["together", "one_by_one"])
+def test_sweep_over_a_step_of_many_small_pieces(
+    benchmark: Any, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
     """What mini-batches of a thousand rows bring: a few dozen rows of each lane."""
+    if not together:
+        monkeypatch.setattr(sweep_module, "_SMALL_ELEMENTS", 0)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(19, 48_000, generator=generator).t()
     y = torch.randn(1, 48_000, generator=generator).t()

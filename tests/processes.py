@@ -53,22 +53,38 @@ def kill(pids: Sequence[int]) -> None:
 
 
 @contextlib.contextmanager
-def braked(pids: Callable[[], Sequence[int]]) -> Iterator[None]:
-    """Let processes run a tenth of the time, so that they last as long as a test needs anywhere."""
+def meanwhile(act: Callable[[threading.Event], object]) -> Iterator[None]:
+    """Do something again and again in a thread while the block runs.
+
+    Args:
+        act: does it once; is given what is set at the end, to wait for between two times.
+
+    """
     done = threading.Event()
 
-    def brake() -> None:
+    def repeat() -> None:
         while not done.is_set():
-            held = list(pids())
-            send(held, signal.SIGSTOP)
-            done.wait(0.45)
-            send(held, signal.SIGCONT)
-            done.wait(0.05)
+            act(done)
 
     with ThreadPoolExecutor(1) as pool:
-        braking = pool.submit(brake)
+        repeating = pool.submit(repeat)
         try:
             yield
         finally:
             done.set()
-            braking.result()
+            repeating.result()
+
+
+@contextlib.contextmanager
+def braked(pids: Callable[[], Sequence[int]]) -> Iterator[None]:
+    """Let processes run a tenth of the time, so that they last as long as a test needs anywhere."""
+
+    def brake(done: threading.Event) -> None:
+        held = list(pids())
+        send(held, signal.SIGSTOP)
+        done.wait(0.45)
+        send(held, signal.SIGCONT)
+        done.wait(0.05)
+
+    with meanwhile(brake):
+        yield

@@ -18,7 +18,7 @@ from linreg_dist.errors import (
     SpecError,
 )
 
-_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_BETWEEN_LOOKS = 1.0  # Ray's job server tells a job's state only to those who ask
 _RECONNECTS = 5
 _BY_EXIT_CODE = {cls.exit_code: cls for cls in (SpecError, DataError, ClusterError, InterruptedRunError)}
 

@@ -24,6 +24,7 @@ from linreg_dist.wording.numbers import format_number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
+    from matplotlib.ticker import Locator
 
 _WIDTH_IN, _CURVES_HEIGHT_IN = 5.0, 2.7  # 360 units: text of 9 units is legible on a phone
 _FONT_SIZE = 9.0
@@ -218,9 +219,9 @@ def _draw_curves(drawing: Drawing, plot: Curves) -> None:
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2)
 
 
-def _mark_x(axes: Axes, plot: Curves, whole_numbers: object) -> None:
+def _mark_x(axes: Axes, plot: Curves, whole_numbers: Locator) -> None:
     if not plot.x_ticks:
-        axes.xaxis.set_major_locator(whole_numbers)  # type: ignore[arg-type]
+        axes.xaxis.set_major_locator(whole_numbers)
         return
     every = -(-len(plot.x_ticks) // _MOST_TICKS)
     kept = plot.x_ticks[::every]

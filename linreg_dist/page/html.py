@@ -38,7 +38,7 @@ def render_page(page: Page) -> str:
         page=page,
         drawings=drawings,
         bodies={name: Markup(drawing.body) for name, drawing in drawings.items()},  # noqa: S704 (see above)
-        style=Markup(_read(_STYLE)),  # noqa: S704
+        style=Markup(_read(_STYLE)),  # noqa: S704 (the package's own file)
     )
 
 

@@ -170,7 +170,7 @@ def _acquire(lock: LockFile | LockObject) -> None:
                     *(run, other, age, STALE_S),
                 )
                 waiting = True
-            time.sleep(min(1.0, STALE_S - age))
+            time.sleep(min(1.0, STALE_S - age))  # a dead owner announces nothing; only time tells
             continue
         why = "has ended without releasing it" if other.is_gone else f"gave no heartbeat for {age:.0f} s"
         logger.warning("%s was held by %s, which %s: taking over", run, other, why)

@@ -41,7 +41,7 @@ class LockFile:
         found = self.holder()
         if found is None or found.nonce == dead.nonce:
             self.replace()
-            time.sleep(_SETTLE_S)
+            time.sleep(_SETTLE_S)  # a rename tells nobody that it was overwritten: look again when all have
 
     def holder(self) -> Owner | None:
         """Return who has the lock, None if nobody has."""

@@ -174,9 +174,9 @@ def sweep(pieces: Sequence[Rows], plane: Hyperplane, pool: SweepPool | None) -> 
 def bundle_small(pieces: Sequence[Rows]) -> list[list[Rows]]:
     """Put neighbouring small pieces together, to be copied into one; a larger piece stays by itself.
 
-    A piece costs some 20 µs however few rows it has, so a step of many, as with small row groups or small
-    batches, is up to four times faster for being copied first. What is put together depends on the pieces
-    alone, not on the threads that sweep them.
+    A piece has a fixed cost however few rows it has, so a step of many, as with small row groups or small
+    batches, is faster for being copied first (`benchmarks/test_parts.py`). What is put together depends on
+    the pieces alone, not on the threads that sweep them.
     """
     bundles: list[list[Rows]] = []
     room = -1  # beside a large piece there is none, for an empty one neither

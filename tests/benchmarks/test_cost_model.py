@@ -150,4 +150,4 @@ def test_the_parts_can_be_timed_by_pytest_benchmark() -> None:
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "10 passed" in result.stdout
+    assert "11 passed" in result.stdout

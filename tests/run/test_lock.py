@@ -9,9 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +25,7 @@ from linreg_dist.run.folder import RunFolder
 from linreg_dist.run.lock import STALE_S, hold_run
 from linreg_dist.run.lock_file import LockFile
 from linreg_dist.run.owner import Owner
+from tests.processes import meanwhile
 from tests.run.conftest import write_parts
 
 
@@ -169,24 +167,6 @@ def long_job(tmp_path: Path) -> Path:
     return file
 
 
-@contextmanager
-def beating(lock: Path) -> Iterator[None]:
-    """Give the heartbeats of a stopped owner, however long a busy machine takes to start another driver."""
-    done = threading.Event()
-
-    def beat() -> None:
-        while not done.wait(0.5):
-            os.utime(lock)
-
-    with ThreadPoolExecutor(1) as pool:
-        beats = pool.submit(beat)
-        try:
-            yield
-        finally:
-            done.set()
-            beats.result()
-
-
 @pytest.mark.slow
 def test_a_second_driver_is_refused_and_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
     job = long_job(tmp_path)
@@ -201,7 +181,12 @@ def test_a_second_driver_is_refused_and_goes_on_where_a_killed_one_was(tmp_path:
             time.sleep(0.05)
         first.send_signal(signal.SIGSTOP)  # so that it is alive for as long as this test looks
         before = sorted(path.name for path in checkpoints.iterdir())
-        with beating(tmp_path / "runs/job/lock.json"):
+
+        def beat(done: threading.Event) -> None:
+            os.utime(tmp_path / "runs/job/lock.json")
+            done.wait(0.5)
+
+        with meanwhile(beat):  # the stopped owner's, however long a busy machine takes to start another
             for fresh in ([], ["--fresh"]):
                 again = [*command, *fresh, "--json"]
                 second = subprocess.run(again, capture_output=True, text=True, check=False)
