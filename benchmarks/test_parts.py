@@ -15,7 +15,7 @@ from benchmarks.parts import Parts
 from linreg_dist.data.plan import deal_lanes, plan_epoch
 from linreg_dist.data.rows import hash_split
 from linreg_dist.stats.crossval import cross_validate
-from linreg_dist.stats.moments import Moments, merge_all
+from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.stats.penalised import penalty_grid
 from linreg_dist.training import sweep as sweep_module
 from linreg_dist.training.sweep import Hyperplane, Rows, sweep
@@ -100,6 +100,6 @@ def test_a_hundred_penalties_in_five_folds_from_their_moments(benchmark: Any) ->
         x = torch.randn(32, 5_000, generator=generator, dtype=torch.float64).t()
         y = x[:, :1] + torch.randn(5_000, 1, generator=generator, dtype=torch.float64)
         folds.append(Moments.from_block(x, y, None, feature_names=names, target_names=("y",)))
-    grid = penalty_grid(merge_all(folds), l1_ratio=0.9, num=100)
+    grid = penalty_grid(merged_moments(folds), l1_ratio=0.9, num=100)
     result = benchmark(cross_validate, folds, grid)
     assert result.fold_mse.size == 500

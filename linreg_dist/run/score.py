@@ -72,7 +72,7 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
 
     total, used = ErrorSums.zeros(len(fitted.targets)), 0
     for _, (sums, count) in _scan(manifest, fitted, (*fitted.columns, *fitted.targets), measure):
-        total.add(sums)
+        total.merge(sums)
         used += count
     metrics = total.metrics(fitted.targets)
     if metrics is None:

@@ -22,11 +22,11 @@ from linreg_dist.stats.inference import (
     infer,
     variance_inflation,
 )
-from linreg_dist.stats.moments import Moments, merge_all
+from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.stats.penalised import Path, Penalty, penalised_path, penalty_grid, solve_penalised
 from linreg_dist.stats.robust import RobustMeat, robust_tests
 from linreg_dist.stats.solve import Solution, solve
-from linreg_dist.stats.tsqr import RFactor, merge_factors
+from linreg_dist.stats.tsqr import RFactor, merged_factors
 
 __all__ = [
     "Artefact",
@@ -45,9 +45,9 @@ __all__ = [
     "infer",
     "load_artefact",
     "mean_squared_error",
-    "merge_all",
     "merge_artefacts",
-    "merge_factors",
+    "merged_factors",
+    "merged_moments",
     "penalised_path",
     "penalties_of",
     "penalty_grid",

@@ -156,11 +156,11 @@ def merge_artefacts(left: Artefact, right: Artefact) -> Artefact:
         )
     return replace(
         left,
-        moments=left.moments.merge(right.moments),
-        folds=tuple(a.merge(b) for a, b in zip(left.folds, right.folds, strict=True)),
+        moments=left.moments.merged(right.moments),
+        folds=tuple(a.merged(b) for a, b in zip(left.folds, right.folds, strict=True)),
         validation=None
         if left.validation is None or right.validation is None
-        else left.validation.merge(right.validation),
+        else left.validation.merged(right.validation),
         consumed=(*left.consumed, *right.consumed),
     )
 

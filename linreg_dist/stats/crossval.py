@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from linreg_dist.errors import DataError, SpecError
-from linreg_dist.stats.moments import Moments, merge_all
+from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.stats.penalised import Penalty, penalised_path
 from linreg_dist.stats.systems import Array
 
@@ -112,7 +112,7 @@ def cross_validate(
     mse_LF = np.empty((len(penalties), len(folds)))
     for i, fold in enumerate(folds):
         # Merging the others keeps every digit; subtracting the fold from the total would not.
-        training = merge_all([*folds[:i], *folds[i + 1 :]])
+        training = merged_moments([*folds[:i], *folds[i + 1 :]])
         path = penalised_path(training, penalties, fit_intercept=fit_intercept, standardize=standardize)
         mse_LF[:, i] = mean_squared_error(fold, path.coef, path.intercept).mean(axis=1)
     mean_L = mse_LF @ weight_F / weight_F.sum()

@@ -140,13 +140,13 @@ class Moments:
 
     def accumulate(self, x_ND: torch.Tensor, y_NK: torch.Tensor, w_N: torch.Tensor | None = None) -> None:
         """Add the rows of one block in place; raises as `from_block` does and is then unchanged."""
-        self.merge_(
+        self.merge(
             Moments.from_block(
                 x_ND, y_NK, w_N, feature_names=self.feature_names, target_names=self.target_names
             )
         )
 
-    def merge_(self, other: Moments) -> None:
+    def merge(self, other: Moments) -> None:
         """Add the rows of ``other`` in place; the shift of ``self`` is kept unless ``self`` is empty.
 
         Raises:
@@ -172,10 +172,10 @@ class Moments:
         self.sum_w2 += other.sum_w2
         self.sum_log_w += other.sum_log_w
 
-    def merge(self, other: Moments) -> Moments:
-        """Return the moments of the rows of both; neither is changed. Raises as `merge_` does."""
+    def merged(self, other: Moments) -> Moments:
+        """Return the moments of the rows of both; neither is changed. Raises as `merge` does."""
         result = self.clone()
-        result.merge_(other)
+        result.merge(other)
         return result
 
     def subtract(self, other: Moments) -> Moments:
@@ -310,7 +310,7 @@ class Moments:
         )
 
 
-def merge_all(parts: Iterable[Moments]) -> Moments:
+def merged_moments(parts: Iterable[Moments]) -> Moments:
     """Merge in a fixed pairwise tree: the same parts in the same order give the same bits.
 
     A tree of depth log2(P) also bounds rounding better than a running sum. Raises DataError for no parts.
@@ -319,7 +319,7 @@ def merge_all(parts: Iterable[Moments]) -> Moments:
     if not level:
         raise DataError("no statistics to merge: at least one part is needed")
     while len(level) > 1:
-        paired = [level[i].merge(level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        paired = [level[i].merged(level[i + 1]) for i in range(0, len(level) - 1, 2)]
         level = paired + level[len(paired) * 2 :]
     return level[0].clone()
 

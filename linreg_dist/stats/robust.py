@@ -170,7 +170,7 @@ class RobustMeat:
         self._add_cluster_scores(keys, scores_GKR.cpu().numpy())
         self.n += num_rows
 
-    def merge_(self, other: RobustMeat) -> None:
+    def merge(self, other: RobustMeat) -> None:
         """Add the rows of ``other``, which must have been made from the same solution with the same kinds.
 
         Raises:

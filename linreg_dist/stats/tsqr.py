@@ -88,7 +88,7 @@ class RFactor:
             self.r = _triangle(stacked_QS.T)
         self._add_sums(sums)
 
-    def merge_(self, other: RFactor) -> None:
+    def merge(self, other: RFactor) -> None:
         """Add the rows of ``other`` in place; raises DataError when the columns differ.
 
         A different shift s' is no obstacle: z - s = (z - s') + (s' - s)·1, which adds a multiple of the
@@ -145,7 +145,7 @@ class RFactor:
         self.sum_log_w += other.sum_log_w
 
 
-def merge_factors(parts: Iterable[RFactor]) -> RFactor:
+def merged_factors(parts: Iterable[RFactor]) -> RFactor:
     """Merge in a fixed pairwise tree: the same parts in the same order give the same bits.
 
     Raises:
@@ -157,7 +157,7 @@ def merge_factors(parts: Iterable[RFactor]) -> RFactor:
         raise DataError("no QR factors to merge: at least one part is needed")
     while len(level) > 1:
         for i in range(0, len(level) - 1, 2):
-            level[i].merge_(level[i + 1])
+            level[i].merge(level[i + 1])
         level = level[::2]
     return level[0]
 

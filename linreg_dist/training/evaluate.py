@@ -80,7 +80,7 @@ class Evaluator:
         sums = [ErrorSums.zeros(len(targets)) for _ in splits]
         for parts in store.map(measure_one, self._order):
             for total, part in zip(sums, parts, strict=True):
-                total.add(part)
+                total.merge(part)
         return {
             split: ErrorSums(self._worker.sum(total.values)).metrics(targets)
             for split, total in zip(splits, sums, strict=True)

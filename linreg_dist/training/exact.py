@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from linreg_dist.stats.moments import Moments
 from linreg_dist.stats.penalised import Penalty, solve_penalised
 from linreg_dist.stats.robust import robust_tests
 from linreg_dist.stats.solve import Solution, solve
-from linreg_dist.stats.tsqr import RFactor, merge_factors
+from linreg_dist.stats.tsqr import RFactor, merged_factors
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.inference import (
     NO_ROWS,
@@ -145,16 +145,6 @@ def _solve_smooth(spec: JobSpec, factor: RFactor, l2: float, *, standardize: boo
     return solve(factor, l2=l2, fit_intercept=spec.model.fit_intercept, standardize=standardize)
 
 
-@dataclass
-class _FactorPart:
-    """An R factor that merges like the other parts of a pass."""
-
-    factor: RFactor
-
-    def merge(self, other: _FactorPart) -> None:
-        self.factor.merge_(other.factor)
-
-
 def _gather_factor(
     worker: Worker, job: TrainJob, data: OpenData, moments: Moments, log: MetricsLog
 ) -> RFactor:
@@ -162,18 +152,18 @@ def _gather_factor(
     shift = torch.from_numpy(np.concatenate([data.shift.x_D, data.shift.y_K]))
     like = replace(moments, shift=moments.shift - shift)
 
-    def factor_one(index: int) -> _FactorPart:
+    def factor_one(index: int) -> RFactor:
         block = data.store.load(index)
         part = RFactor.empty(like)
         w_N = None if block.w_N is None else block.w_N[: block.num_train]
         part.accumulate(block.x_ND[: block.num_train], block.y_NK[: block.num_train], w_N)
-        return _FactorPart(part)
+        return part
 
-    def empty() -> _FactorPart:
-        return _FactorPart(RFactor.empty(like))
+    def empty() -> RFactor:
+        return RFactor.empty(like)
 
     lanes = collect_by_lane(worker, job, lambda order: data.store.map(factor_one, order), empty, log, "solve")
-    factor = merge_factors([lane.factor for lane in lanes])
+    factor = merged_factors(lanes)
     factor.shift = factor.shift + shift
     return factor
 

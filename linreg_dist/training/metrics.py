@@ -50,7 +50,7 @@ class ErrorSums:
             sums[1:] += (w @ columns).double()
         return cls(sums.cpu())
 
-    def add(self, other: ErrorSums) -> None:
+    def merge(self, other: ErrorSums) -> None:
         """Add another part's sums to these."""
         self.values += other.values
 

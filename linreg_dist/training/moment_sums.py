@@ -16,7 +16,7 @@ import torch
 from linreg_dist.data.block import Block, Shift
 from linreg_dist.data.rows import RowSelection
 from linreg_dist.data.summary import RowCounts
-from linreg_dist.stats.moments import Moments, merge_all
+from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.training.checks import check_counts, check_weight
 from linreg_dist.training.folds import fold_of_rows, rows_per_run, spans_of_folds
 from linreg_dist.training.job import TrainJob
@@ -101,7 +101,7 @@ def gather_moments(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLo
     shift = torch.from_numpy(np.concatenate([data.shift.x_D, data.shift.y_K]))
 
     def merged(parts: list[Moments]) -> Moments:
-        moments = merge_all(parts)
+        moments = merged_moments(parts)
         # From block units to the files': a shift is all that differs.
         return replace(moments, shift=moments.shift + shift)
 
@@ -109,7 +109,7 @@ def gather_moments(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLo
     return ExactSums(
         groups=groups,
         counts=total_counts(groups.values()),
-        train=merge_all(folds),
+        train=merged_moments(folds),
         validation=merged([lane.validation for lane in lanes]),
         folds=folds if num_folds else (),
     )

@@ -45,9 +45,9 @@ class MomentPart:
     def merge(self, other: MomentPart) -> None:
         """Add another part's rows to these."""
         self.counts |= other.counts
-        self.validation.merge_(other.validation)
+        self.validation.merge(other.validation)
         for mine, theirs in zip(self.folds, other.folds, strict=True):
-            mine.merge_(theirs)
+            mine.merge(theirs)
 
 
 class PartialMoments:

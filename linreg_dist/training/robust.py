@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,20 +14,10 @@ from linreg_dist.errors import DataError
 from linreg_dist.stats.robust import RobustMeat, RobustType
 from linreg_dist.stats.solve import Solution
 from linreg_dist.training.job import TrainJob
-from linreg_dist.training.lanes import collect_by_lane
+from linreg_dist.training.lanes import collect_by_lane, merge_lanes
 from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.worker import Worker
-
-
-@dataclass
-class _MeatPart:
-    """A `RobustMeat` that merges like the other parts of a pass."""
-
-    meat: RobustMeat
-
-    def merge(self, other: _MeatPart) -> None:
-        self.meat.merge_(other.meat)
 
 
 def gather_meat(
@@ -46,7 +35,7 @@ def gather_meat(
     shift_x, shift_y = torch.from_numpy(data.shift.x_D), torch.from_numpy(data.shift.y_K)
     is_shifted = bool(shift_x.any() or shift_y.any())
 
-    def sum_one(index: int) -> _MeatPart:
+    def sum_one(index: int) -> RobustMeat:
         cluster_N = None
         if clusters is None:
             block = data.store.load(index)
@@ -60,16 +49,13 @@ def gather_meat(
         w = None if block.w_N is None else block.w_N[:n].to(worker.device)
         part = like.fresh()
         part.accumulate(x.to(worker.device), y.to(worker.device), w, cluster_N)
-        return _MeatPart(part.to("cpu"))
+        return part.to("cpu")
 
-    def empty() -> _MeatPart:
-        return _MeatPart(like.fresh().to("cpu"))
+    def empty() -> RobustMeat:
+        return like.fresh().to("cpu")
 
     lanes = collect_by_lane(worker, job, lambda order: data.store.map(sum_one, order), empty, log, "robust")
-    total = empty()
-    for lane in lanes:
-        total.merge(lane)
-    return total.meat
+    return merge_lanes(lanes, empty())
 
 
 class _Clusters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from linreg_dist.stats.moments import Moments, merge_all
+from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.stats.tsqr import RFactor
 
 
@@ -24,7 +24,7 @@ def blocks_of(x, y, w=None, rows=None):
 
 
 def moments_of(x, y, w=None, rows=None, **names) -> Moments:
-    return merge_all([Moments.from_block(*block, **names) for block in blocks_of(x, y, w, rows)])
+    return merged_moments([Moments.from_block(*block, **names) for block in blocks_of(x, y, w, rows)])
 
 
 def factor_of(x, y, w=None, rows=None, **names) -> RFactor:

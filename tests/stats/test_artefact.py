@@ -95,7 +95,7 @@ def test_merging_days_equals_one_pass_over_all(tmp_path):
     assert len(merged.consumed) == 9
     assert_same_moments(
         merged.moments,
-        artefact(1).moments.merge(artefact(2).moments.merge(artefact(3).moments)),
+        artefact(1).moments.merged(artefact(2).moments.merged(artefact(3).moments)),
         rtol=1e-12,
     )
     assert merged.folds[0].n == 60

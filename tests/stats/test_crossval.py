@@ -10,7 +10,7 @@ from stats_blocks import moments_of
 
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.stats.crossval import cross_validate, mean_squared_error, penalties_of
-from linreg_dist.stats.moments import Moments, merge_all
+from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.stats.penalised import Penalty, penalty_grid
 
 
@@ -72,7 +72,7 @@ def test_mean_and_standard_error_follow_glmnet():
 def test_the_one_standard_error_choice_is_the_strongest_within_reach_of_the_best(l1_ratio):
     x, y, fold = problem()
     folds = folds_of(x, y, fold)
-    grid = penalty_grid(merge_all(folds), l1_ratio=l1_ratio, num=60)
+    grid = penalty_grid(merged_moments(folds), l1_ratio=l1_ratio, num=60)
     result = cross_validate(folds, grid)
     limit = result.mean[result.best] + result.std_err[result.best]
     assert result.mean[result.best] == result.mean.min()

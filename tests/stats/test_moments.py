@@ -11,7 +11,7 @@ from stats_blocks import column_major
 
 from linreg_dist.errors import DataError
 from linreg_dist.stats.kernel import SLICE_BYTES, pilot_shift, shifted_sums, slice_rows
-from linreg_dist.stats.moments import Moments, merge_all
+from linreg_dist.stats.moments import Moments, merged_moments
 
 
 def make_block(rng, n, d, k=1, dtype=np.float64, weighted=False, loc=0.0):
@@ -69,7 +69,7 @@ def test_row_major_input_gives_the_same_bits_as_column_major():
 def test_a_mean_far_from_zero_costs_no_digits(loc):
     rng = np.random.default_rng(3)
     blocks = [make_block(rng, 4000, 4, loc=loc) for _ in range(5)]
-    total = merge_all([Moments.from_block(*b) for b in blocks])
+    total = merged_moments([Moments.from_block(*b) for b in blocks])
     x, y = torch.cat([b[0] for b in blocks]), torch.cat([b[1] for b in blocks])
     assert_close(total, *reference(x, y, None), rtol=1e-12)
 
@@ -77,7 +77,7 @@ def test_a_mean_far_from_zero_costs_no_digits(loc):
 def test_sorted_data_whose_blocks_lie_far_apart_merge_exactly():
     rng = np.random.default_rng(4)
     blocks = [make_block(rng, 2000, 3, loc=1e5 * i) for i in range(8)]
-    total = merge_all([Moments.from_block(*b) for b in blocks])
+    total = merged_moments([Moments.from_block(*b) for b in blocks])
     x, y = torch.cat([b[0] for b in blocks]), torch.cat([b[1] for b in blocks])
     assert_close(total, *reference(x, y, None), rtol=1e-12)
 
@@ -103,7 +103,7 @@ def test_merging_is_associative_and_equals_one_block(seed, sizes, locs, weighted
     rng = np.random.default_rng(seed)
     blocks = [make_block(rng, n, 3, weighted=weighted, loc=loc) for n, loc in zip(sizes, locs, strict=True)]
     a, b, c = (Moments.from_block(*block) for block in blocks)
-    left, right = a.merge(b).merge(c), a.merge(b.merge(c))
+    left, right = a.merged(b).merged(c), a.merged(b.merged(c))
     x, y = torch.cat([blk[0] for blk in blocks]), torch.cat([blk[1] for blk in blocks])
     w = torch.cat([blk[2] for blk in blocks]) if weighted else None
     whole = Moments.from_block(x, y, w)
@@ -126,7 +126,7 @@ def test_subtracting_a_part_gives_the_rest(seed, kept, dropped, weighted):
     rng = np.random.default_rng(seed)
     rest = Moments.from_block(*make_block(rng, kept, 3, weighted=weighted))
     part = Moments.from_block(*make_block(rng, dropped, 3, weighted=weighted, loc=2.0))
-    got = rest.merge(part).subtract(part)
+    got = rest.merged(part).subtract(part)
     assert got.n == kept
     assert got.sum_w2 == pytest.approx(rest.sum_w2, abs=1e-10)
     assert got.sum_log_w == pytest.approx(rest.sum_log_w, abs=1e-10)
@@ -151,10 +151,10 @@ def test_merge_changes_neither_side_and_in_place_merge_equals_it():
     rng = np.random.default_rng(8)
     a, b = (Moments.from_block(*make_block(rng, 10, 2)) for _ in range(2))
     before = a.cross.clone(), b.cross.clone()
-    merged = a.merge(b)
+    merged = a.merged(b)
     assert torch.equal(a.cross, before[0])
     assert torch.equal(b.cross, before[1])
-    a.merge_(b)
+    a.merge(b)
     assert torch.equal(a.cross, merged.cross)
     assert torch.equal(b.cross, before[1])
 
@@ -162,9 +162,9 @@ def test_merge_changes_neither_side_and_in_place_merge_equals_it():
 def test_merge_all_gives_the_same_bits_for_the_same_order():
     rng = np.random.default_rng(9)
     parts = [Moments.from_block(*make_block(rng, 30, 4)) for _ in range(7)]
-    assert torch.equal(merge_all(parts).cross, merge_all(parts).cross)
+    assert torch.equal(merged_moments(parts).cross, merged_moments(parts).cross)
     with pytest.raises(DataError, match="at least one part"):
-        merge_all([])
+        merged_moments([])
 
 
 def test_integer_weights_equal_repeated_rows():
@@ -229,7 +229,7 @@ def test_shapes_that_do_not_fit_are_refused(x_shape, y_shape, w_shape):
 def test_different_columns_do_not_merge():
     a, b = Moments.empty(["a"], ["y"]), Moments.empty(["b"], ["y"])
     with pytest.raises(DataError, match="not in both: a, b"):
-        a.merge(b)
+        a.merged(b)
 
 
 def test_a_block_without_rows_changes_nothing():
@@ -258,7 +258,7 @@ def test_parts_of_a_block_where_they_lie_have_the_moments_of_their_rows(weighted
         assert_close(moments, *reference(*block), rtol=1e-12)
         alone = Moments.from_block(*block)
         assert (moments.sum_w, moments.sum_w2) == pytest.approx((alone.sum_w, alone.sum_w2))
-    assert_close(merge_all(found), *reference(x, y, w), rtol=1e-12)
+    assert_close(merged_moments(found), *reference(x, y, w), rtol=1e-12)
 
 
 def test_without_large_means_nothing_is_subtracted_and_a_constant_is_still_exact():

@@ -92,7 +92,7 @@ def test_parts_of_several_workers_merge_through_their_states():
         worker = meat_of(solution, kinds, x[rows], y[rows], w[rows], names[rows])
         received = RobustMeat(solution, kinds)
         received.load_state(worker.state())
-        total.merge_(received)
+        total.merge(received)
     assert total.num_clusters == 20
     for kind in kinds:
         a, b = (robust_tests(solution, m, kind)[0].std_err for m in (total, whole))
@@ -153,7 +153,7 @@ def test_misuse_is_refused_with_what_to_do():
     with pytest.raises(DataError, match="second pass saw 100 rows, the first 300"):
         robust_tests(solution, meat_of(solution, ["HC0"], x[:100], y[:100]), "HC0")
     with pytest.raises(DataError, match="cannot be merged"):
-        RobustMeat(solution, ["HC0"]).merge_(RobustMeat(solution, ["HC2"]))
+        RobustMeat(solution, ["HC0"]).merge(RobustMeat(solution, ["HC2"]))
 
 
 def test_fresh_sums_share_nothing_with_those_they_were_made_from():
@@ -165,7 +165,7 @@ def test_fresh_sums_share_nothing_with_those_they_were_made_from():
     for i, block in enumerate(blocks_of(x, y, None, 70)):
         part = whole.fresh()
         part.accumulate(*block, clusters[i * 70 : (i + 1) * 70])
-        merged.merge_(part.to("cpu"))
+        merged.merge(part.to("cpu"))
     assert whole.n == merged.n == len(x)
     for kind in kinds:
         np.testing.assert_allclose(merged.meat(kind), whole.meat(kind), rtol=1e-12, atol=1e-12)

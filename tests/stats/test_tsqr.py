@@ -10,7 +10,7 @@ from stats_blocks import blocks_of, factor_of, moments_of
 from linreg_dist.errors import DataError
 from linreg_dist.stats.moments import Moments
 from linreg_dist.stats.solve import solve
-from linreg_dist.stats.tsqr import RFactor, merge_factors
+from linreg_dist.stats.tsqr import RFactor, merged_factors
 
 
 def problem(seed=0, n=200, p=4, k=2):
@@ -41,7 +41,7 @@ def test_factors_with_different_shifts_merge():
             part.accumulate(*block)
         parts.append(part)
     whole = solve(factor_of(x, y, w))
-    merged = solve(merge_factors(parts))
+    merged = solve(merged_factors(parts))
     np.testing.assert_allclose(merged.coef, whole.coef, rtol=1e-11)
     np.testing.assert_allclose(merged.intercept, whole.intercept, rtol=1e-11)
     np.testing.assert_allclose(merged.residual_sum, whole.residual_sum, rtol=1e-11)
@@ -51,7 +51,7 @@ def test_the_same_parts_in_the_same_order_give_the_same_bits_and_stay_unchanged(
     x, y, _ = problem()
     parts = [factor_of(x[i::3], y[i::3]) for i in range(3)]
     before = [part.r.clone() for part in parts]
-    assert torch.equal(merge_factors(parts).r, merge_factors(parts).r)
+    assert torch.equal(merged_factors(parts).r, merged_factors(parts).r)
     for part, r in zip(parts, before, strict=True):
         assert torch.equal(part.r, r)
 
@@ -86,8 +86,8 @@ def test_what_moments_refuse_a_factor_refuses_and_stays_unchanged():
 def test_different_columns_and_no_parts_do_not_merge():
     a, b = (RFactor.empty(Moments.empty([name], ["y"])) for name in "ab")
     with pytest.raises(DataError, match="QR factors of different columns"):
-        a.merge_(b)
+        a.merge(b)
     with pytest.raises(DataError, match="at least one part"):
-        merge_factors([])
+        merged_factors([])
     with pytest.raises(DataError, match="0 rows"):
         solve(a)

@@ -51,7 +51,7 @@ def test_parts_add_up_to_the_whole():
     total = ErrorSums.zeros(2)
     for a, b in ((0, 0), (0, 10), (10, 700), (700, 1000)):
         part = Rows(rows.x_ND[a:b], rows.y_NK[a:b], rows.w_N[a:b])
-        total.add(sums_of(part, coef, intercept, center))
+        total.merge(sums_of(part, coef, intercept, center))
     torch.testing.assert_close(total.values, whole.values, rtol=1e-12, atol=1e-12)
 
 
