@@ -91,10 +91,11 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
             categorical[name] = tuple(given)
         elif given is not None or name in strings:
             categorical[name] = None
-    unused = [name for name in data.categorical if name not in features]
+    usable = {*features}
+    unused = [name for name in data.categorical if name not in usable]
     if unused:
         raise DataError(
-            f"data.categorical names {', '.join(unused)}, which is no feature of this job; "
+            f"data.categorical names {_some(unused)}, which is no feature of this job; "
             f"features are {_some(features)}"
         )
     columns = Columns(
@@ -134,7 +135,8 @@ def _feature_names(
     data: DataSpec, schema: pa.Schema, reserved: set[str | None]
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     if data.features is not None:
-        return tuple(name for name in data.features if name not in data.exclude), {}
+        excluded = {*data.exclude}
+        return tuple(name for name in data.features if name not in excluded), {}
     skipped: dict[str, str] = {}
     names = []
     for name, kind in zip(schema.names, schema.types, strict=True):

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from linreg_dist.spec.models import JobSpec
 
 
+_MOST_LOOKS = 100_000
+_MOST_CANDIDATES = 10_000
+
+
 @dataclass(frozen=True)
 class Conflict:
     """One disagreement between fields."""
@@ -51,7 +55,12 @@ def _uris(spec: JobSpec) -> Iterator[Conflict]:
 
 def _columns(spec: JobSpec) -> Iterator[Conflict]:
     data = spec.data
-    roles = {"target": data.targets, "weight": (data.weight,), "validation.column": (data.validation.column,)}
+    roles: dict[str, set[str | None]] = {
+        "target": {*data.targets},
+        "weight": {data.weight},
+        "validation.column": {data.validation.column},
+    }
+    excluded = {*data.exclude}
     for position, column in enumerate(data.features or ()):
         at = ("data", "features", position)
         for role, columns in roles.items():
@@ -60,11 +69,11 @@ def _columns(spec: JobSpec) -> Iterator[Conflict]:
                 yield Conflict(
                     at, f'"{column}" is both a feature and data.{role}; remove it from one', involves
                 )
-        if column in data.exclude:
+        if column in excluded:
             involves = (("data", "features"), ("data", "exclude"))
             yield Conflict(at, f'"{column}" is both in features and in exclude; remove it from one', involves)
     for position, column in enumerate(data.exclude):
-        if column in data.targets:
+        if column in roles["target"]:
             yield Conflict(
                 ("data", "exclude", position),
                 f'"{column}" is the target, which is never a feature; remove it here',
@@ -89,15 +98,18 @@ def _columns(spec: JobSpec) -> Iterator[Conflict]:
             "frequency weights need data.weight, the column that holds them",
             (("data", "weight_type"), ("data", "weight")),
         )
+    features = None if data.features is None else dict.fromkeys(data.features)
+    looks = 0
     for column in data.categorical:
         at_column = ("data", "categorical", column)
-        if column in data.targets:
+        if column in roles["target"]:
             involves = (("data", "categorical"), ("data", "target"))
             yield Conflict(
                 at_column, f'"{column}" is the target, which must be numeric; remove it here', involves
             )
-        elif data.features is not None and column not in data.features:
-            close = difflib.get_close_matches(column, data.features, n=1)
+        elif features is not None and column not in features:
+            looks += len(features)  # a look takes its time, and there may be thousands of names on both sides
+            close = difflib.get_close_matches(column, features, n=1) if looks <= _MOST_LOOKS else []
             hint = f'did you mean "{close[0]}"?' if close else "add it there or remove it here"
             involves = (("data", "categorical"), ("data", "features"))
             yield Conflict(at_column, f'"{column}" is not among data.features; {hint}', involves)
@@ -177,6 +189,13 @@ def _tune(spec: JobSpec) -> Iterator[Conflict]:
             "use auto or exact",
             (("tune",), ("solver", "name")),
         )
+    candidates = len(spec.tune.l2) * len(spec.tune.l1_ratio)
+    if candidates > _MOST_CANDIDATES:
+        message = (
+            f"l2 and l1_ratio together stand for {candidates:,} penalties, expected at most "
+            f"{_MOST_CANDIDATES:,}; give fewer values"
+        )
+        yield Conflict(("tune",), message, (("tune",),))
     if spec.model.loss != "squared":
         message = f"tune works for squared loss only, and model.loss is {spec.model.loss}; remove one"
         yield Conflict(("tune",), message, (("tune",), ("model", "loss")))

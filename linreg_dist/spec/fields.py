@@ -69,7 +69,10 @@ def parse_byte_size(text: str) -> int:
     match = _BYTE_SIZE.fullmatch(text.strip())
     if match is None or match[2].upper() not in _BYTE_UNITS:
         raise ValueError(f'found "{text}", expected a size such as 4GiB or 500MB')
-    return int(float(match[1]) * _BYTE_UNITS[match[2].upper()])
+    try:
+        return int(float(match[1]) * _BYTE_UNITS[match[2].upper()])
+    except OverflowError:
+        raise ValueError(f"found a size of {len(text)} digits, expected one such as 4GiB or 500MB") from None
 
 
 def _check_byte_size(text: str) -> str:
@@ -78,6 +81,12 @@ def _check_byte_size(text: str) -> str:
     except ValueError:
         raise refuse("expected a size") from None
     return text
+
+
+def _check_path(path: str) -> str:
+    if "\0" in path:
+        raise refuse("expected a path without the character U+0000")
+    return path
 
 
 def _check_run_name(name: str) -> str:
@@ -99,6 +108,12 @@ def _check_no_duplicates(values: tuple[Any, ...]) -> tuple[Any, ...]:
 Number = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 NotNegative = Annotated[StrictFloat, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[StrictFloat, Field(gt=0, le=1e9, allow_inf_nan=False)]
+"""A time to wait: at most thirty years, which is less than what a wait of the system can be given."""
+LARGEST_INT = 2**63 - 1
+"""The largest whole number that PyTorch, NumPy and Arrow all take."""
+Seed = Annotated[StrictInt, Field(ge=0, le=LARGEST_INT)]
+Count = Annotated[StrictInt, Field(ge=1, le=LARGEST_INT)]
 Auto = Literal["auto"]
 
 RunName = Annotated[
@@ -116,7 +131,7 @@ UniqueColumns = Annotated[tuple[ColumnName, ...], _UNIQUE, AfterValidator(_check
 SomeColumns = Annotated[
     tuple[ColumnName, ...], Field(min_length=1), _UNIQUE, AfterValidator(_check_no_duplicates)
 ]
-PathText = Annotated[StrictStr, StringConstraints(min_length=1)]
+PathText = Annotated[StrictStr, StringConstraints(min_length=1), AfterValidator(_check_path)]
 
 OneOrMoreColumns = Annotated[
     ColumnName | SomeColumns,
@@ -128,22 +143,28 @@ OneOrMorePaths = Annotated[
 ]
 AutoOrBool = Annotated[Auto | StrictBool, expected("auto, true or false")]
 AutoOrPositive = Annotated[Auto | Positive, expected("auto or a number above 0")]
-AutoOrCount = Annotated[
-    Auto | Annotated[StrictInt, Field(ge=1)], expected("auto or a whole number of at least 1")
-]
+AutoOrCount = Annotated[Auto | Count, expected("auto or a whole number of at least 1")]
 ByteSize = Annotated[
     Auto | Annotated[StrictInt, Field(ge=0)] | Annotated[StrictStr, AfterValidator(_check_byte_size)],
     expected("auto, a whole number of bytes, or a size such as 4GiB or 500MB"),
 ]
+MOST_WORKERS = 10_000
 NumWorkers = Annotated[
-    Annotated[StrictInt, Field(ge=0)]
-    | tuple[Annotated[StrictInt, Field(ge=1)], Annotated[StrictInt, Field(ge=1)]],
-    expected("a whole number of at least 0, or [min, max] with 1 <= min <= max"),
+    Annotated[StrictInt, Field(ge=0, le=MOST_WORKERS)]
+    | tuple[
+        Annotated[StrictInt, Field(ge=1, le=MOST_WORKERS)], Annotated[StrictInt, Field(ge=1, le=MOST_WORKERS)]
+    ],
+    expected(f"a whole number from 0 to {MOST_WORKERS:,}, or [min, max] with 1 <= min <= max"),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "integer", "minimum": 0},
-                {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 2, "maxItems": 2},
+                {"type": "integer", "minimum": 0, "maximum": MOST_WORKERS},
+                {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 1, "maximum": MOST_WORKERS},
+                    "minItems": 2,
+                    "maxItems": 2,
+                },
             ]
         }
     ),

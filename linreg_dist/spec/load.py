@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +16,15 @@ from pydantic_core import ErrorDetails
 from linreg_dist.spec.checks import Conflict
 from linreg_dist.spec.interpolation import Interpolated, escape, interpolate
 from linreg_dist.spec.models import JobSpec
-from linreg_dist.spec.problems import Problem, spec_error
+from linreg_dist.spec.problems import PathSet, Problem, spec_error
 from linreg_dist.spec.sections import RunSpec
 from linreg_dist.spec.sources import Layers, apply_overrides, fault_in_part, from_file, from_mapping, get_at
 from linreg_dist.spec.uris import URI
 from linreg_dist.spec.wording import reword, unknown_path
 from linreg_dist.spec.yaml_reader import Path
+
+MOST_JOBS = 10_000
+"""How many jobs one matrix may stand for."""
 
 _STORAGE: Path = ("run", "storage_path")
 _PATHS: tuple[Path, ...] = (("data", "path"), ("data", "validation", "path"), _STORAGE)
@@ -139,18 +143,18 @@ def _validate(
 ) -> tuple[JobSpec | None, list[Problem]]:
     """Return the spec, or what is wrong with it; nothing is said again about the values at `failed`."""
     sound = copy.deepcopy(layers.data)
-    bad: list[Path] = []
+    bad = PathSet()
     _take_all_out(sound, failed, bad)
     spec, errors, conflicts = _try(sound)
     problems: list[Problem] = []
     if errors:
         templates = {path: item.template for path, item in interpolated.items()}
-        problems = [item for item in reword(errors, layers, templates) if not _touches(item.path, bad)]
+        problems = [item for item in reword(errors, layers, templates) if not bad.touches(item.path)]
         # Conflicts are found on whole specs only, so look at what remains without the faulty values.
         _take_all_out(sound, [problem.path for problem in problems], bad)
         spec, _, conflicts = _try(_with_required(sound))
     for conflict in conflicts:
-        if not any(_touches(path, bad) for path in conflict.involves):
+        if not any(bad.touches(path) for path in conflict.involves):
             message = conflict.message
             for item in interpolated.values():  # what came from the environment is not for others to read
                 message = message.replace(f'"{item.value}"', f'"{item.template}"')
@@ -170,10 +174,10 @@ def _try(data: Any) -> tuple[JobSpec | None, list[ErrorDetails], list[Conflict]]
     return None, errors, []
 
 
-def _take_all_out(data: dict[str, Any], paths: Sequence[Path], gone: list[Path]) -> None:
+def _take_all_out(data: dict[str, Any], paths: Sequence[Path], gone: PathSet) -> None:
     for path in paths:
-        if path and not any(path[: len(other)] == other for other in gone):
-            gone.append(_take_out(data, path))
+        if path and not gone.holds(path):
+            gone.add(_take_out(data, path))
 
 
 def _take_out(data: dict[str, Any], path: Path) -> Path:
@@ -191,15 +195,23 @@ def _with_required(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "data": {"path": "?", "target": "?", **data.get("data", {})}}
 
 
-def _touches(path: Path, bad: Sequence[Path]) -> bool:
-    return any(path[: len(other)] == other or other[: len(path)] == path for other in bad)
+def fault_in_size(matrix: Mapping[str, Sequence[Any]]) -> str | None:
+    """Return what is wrong with the number of jobs that ``matrix`` stands for; None if it is right."""
+    jobs = math.prod(len(values) for values in matrix.values())
+    if jobs <= MOST_JOBS:
+        return None
+    return f"this matrix stands for {jobs:,} jobs, expected at most {MOST_JOBS:,}; give fewer values"
 
 
 def _check_matrix(
     matrix: Mapping[str, Sequence[Any]], layers: Layers, interpolated: Mapping[Path, Interpolated]
 ) -> list[Problem]:
     """Return what is wrong with each value of `matrix` alone; combinations are checked when they are made."""
+    too_many = fault_in_size(matrix)
+    if too_many is not None:
+        return [Problem(layers.origin(("matrix",)), too_many, ("matrix",))]
     problems = []
+    alone = {key: value for key, value in layers.data.items() if key != "matrix"}
     for dotted, values in matrix.items():
         path = tuple(dotted.split("."))
         at_key = ("matrix", dotted)
@@ -210,7 +222,7 @@ def _check_matrix(
             problems.append(Problem(layers.origin(at_key), message, at_key, at_key=True))
             continue
         for index, value in enumerate(values):
-            trial = Layers(layers.root, copy.deepcopy(layers.data))
+            trial = Layers(layers.root, copy.deepcopy(alone))
             trial.put(path, value)
             _, errors, _ = _try(trial.data)
             at = (*at_key, index)
@@ -218,5 +230,5 @@ def _check_matrix(
                 (*path, *place[3:]): item.template for place, item in interpolated.items() if place[:3] == at
             }
             found = reword(errors, trial, templates)
-            problems += [Problem(layers.origin(at), item.message, at) for item in found]
+            problems += [Problem(layers.origin(at), item.message, at) for item in found if item.message]
     return problems

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from linreg_dist.errors import SpecError
 from linreg_dist.spec.yaml_reader import Mark, Path
+
+MOST_SHOWN = 50
+"""How many problems one message lists; the rest is counted."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,52 @@ def show_path(path: Iterable[Any]) -> str:
 
 
 def spec_error(problems: Iterable[Problem]) -> SpecError:
-    """Return one error that lists every problem, a line each, in the order of the text."""
-    ordered = sorted(
-        set(problems), key=lambda item: (item.origin.rank, item.position, item.path, item.message)
-    )
-    return SpecError("\n".join(map(str, ordered)))
+    """Return one error that lists the problems, a line each, in the order of the text.
+
+    The first `MOST_SHOWN` are shown and the others counted.
+    """
+    ordered = sorted(set(problems), key=in_order)
+    return SpecError("\n".join(shown_lines([str(problem) for problem in ordered[:MOST_SHOWN]], len(ordered))))
+
+
+def in_order(problem: Problem) -> tuple[Any, ...]:
+    """Return what problems are sorted by: where they stand in the text."""
+    steps = tuple((isinstance(step, str), step) for step in problem.path)  # a number never meets a text
+    return (problem.origin.rank, problem.position, steps, problem.message)
+
+
+def shown_lines(lines: Sequence[str], count: int | None = None) -> list[str]:
+    """Return the first `MOST_SHOWN` of ``lines``, and one that says how many of ``count`` are left out."""
+    total = len(lines) if count is None else count
+    shown = list(lines[:MOST_SHOWN])
+    return [*shown, f"and {total - len(shown):,} more problems"] if total > len(shown) else shown
+
+
+class PathSet:
+    """Places in a document, of which it is known at once whether one is in or around another."""
+
+    def __init__(self, paths: Iterable[Path] = ()) -> None:
+        self._paths: set[Path] = set()
+        self._around: set[Path] = set()
+        for path in paths:
+            self.add(path)
+
+    def __bool__(self) -> bool:
+        return bool(self._paths)
+
+    def add(self, path: Path) -> None:
+        """Add a place."""
+        self._paths.add(path)
+        self._around.update(path[:length] for length in range(len(path)))
+
+    def holds(self, path: Path) -> bool:
+        """Return whether ``path`` is one of these places, or in one."""
+        return any(path[:length] in self._paths for length in range(len(path) + 1))
+
+    def is_around(self, path: Path) -> bool:
+        """Return whether one of these places is in ``path``, and is not ``path`` itself."""
+        return path in self._around
+
+    def touches(self, path: Path) -> bool:
+        """Return whether ``path`` is one of these places, in one, or around one."""
+        return self.holds(path) or self.is_around(path)

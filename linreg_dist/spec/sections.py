@@ -11,11 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from linreg_dist.spec.fields import (
+    LARGEST_INT,
     AutoOrBool,
     AutoOrCount,
     AutoOrPositive,
     ByteSize,
     ColumnName,
+    Count,
     Levels,
     NotNegative,
     NumWorkers,
@@ -23,6 +25,8 @@ from linreg_dist.spec.fields import (
     OneOrMorePaths,
     PathText,
     Positive,
+    Seconds,
+    Seed,
     SomeColumns,
     UniqueColumns,
     parse_byte_size,
@@ -48,9 +52,7 @@ class ValidationSpec(Section):
     fraction: Annotated[float, Field(strict=True, gt=0, lt=1)] = Field(
         default=0.2, description="Share of the rows to hold out, above 0 and below 1; used by method hash."
     )
-    seed: Annotated[StrictInt, Field(ge=0)] = Field(
-        default=0, description="Another seed holds out other rows; used by method hash."
-    )
+    seed: Seed = Field(default=0, description="Another seed holds out other rows; used by method hash.")
     column: ColumnName | None = Field(
         default=None,
         description="Boolean or 0/1 column whose true rows are held out; it is never a feature. Required "
@@ -120,7 +122,7 @@ class DataSpec(Section):
         description="What to do with a level that was not there in training: error, or zero (all its 0/1 "
         "columns are 0, which makes it the base level).",
     )
-    max_levels: Annotated[StrictInt, Field(ge=2)] = Field(
+    max_levels: Annotated[StrictInt, Field(ge=2, le=LARGEST_INT)] = Field(
         default=1000,
         description="A column with more levels than this is refused where levels are auto (an identifier?).",
     )
@@ -183,7 +185,7 @@ class ModelSpec(Section):
 class EarlyStopSpec(Section):
     """When to stop before the last epoch; watched is the validation loss, or without it the training loss."""
 
-    patience: Annotated[StrictInt, Field(ge=1)] = Field(
+    patience: Count = Field(
         default=3, description="Epochs in a row without enough progress after which training stops."
     )
     min_rel_progress: NotNegative = Field(
@@ -200,7 +202,7 @@ class SolverSpec(Section):
         "lbfgs; auto: exact for squared loss with up to 4,096 columns after encoding, else "
         "lbfgs.",
     )
-    epochs: Annotated[StrictInt, Field(ge=1)] = Field(
+    epochs: Count = Field(
         default=10,
         description="Passes over the training rows, at most; lbfgs: steps of up to 20 iterations each. "
         "Unused by exact.",
@@ -223,7 +225,7 @@ class SolverSpec(Section):
         description="Rows per optimizer step over ALL workers; auto measures step and synchronisation, "
         "picks a size where communication is under 10 % of a step, and reports it.",
     )
-    sync_every: Annotated[StrictInt, Field(ge=1)] = Field(
+    sync_every: Count = Field(
         default=1,
         description="Optimizer steps between synchronisations: 1 averages gradients each step, k lets "
         "workers take k steps alone and averages their weights (local SGD).",
@@ -234,9 +236,7 @@ class SolverSpec(Section):
     early_stop: EarlyStopSpec | None = Field(
         default=EarlyStopSpec(), description="When to stop before the last epoch; null never does."
     )
-    seed: Annotated[StrictInt, Field(ge=0)] = Field(
-        default=0, description="Seed of shuffling and of the first weights."
-    )
+    seed: Seed = Field(default=0, description="Seed of shuffling and of the first weights.")
 
 
 class TuneSpec(Section):
@@ -249,8 +249,8 @@ class TuneSpec(Section):
     l1_ratio: Annotated[tuple[Annotated[float, Field(strict=True, ge=0, le=1)], ...], Field(min_length=1)] = (
         Field((0.0,), description="Shares of the strength to give to l1, each from 0 (ridge) to 1 (lasso).")
     )
-    folds: Annotated[StrictInt, Field(ge=2)] = Field(
-        default=5, description="Number of cross-validation folds, at least 2."
+    folds: Annotated[StrictInt, Field(ge=2, le=1000)] = Field(
+        default=5, description="Number of cross-validation folds, 2 to 1,000."
     )
 
 
@@ -284,7 +284,7 @@ class ScalingSpec(Section):
         "what is free where TMPDIR points.",
     )
 
-    elastic_resize_monitor_interval_s: Positive = Field(
+    elastic_resize_monitor_interval_s: Seconds = Field(
         default=60.0,
         description="Seconds between looks whether an elastic job could have more workers, above 0; a "
         "change restarts the workers from the last checkpoint.",
@@ -324,24 +324,22 @@ class RunSpec(Section):
         "is made; relative to the current directory, not to this file. On a cluster every node must reach "
         "it.",
     )
-    checkpoint_every_s: Positive = Field(default=30.0, description="Seconds between checkpoints, above 0.")
-    num_to_keep: Annotated[StrictInt, Field(ge=1)] = Field(
-        default=2, description="Newest checkpoints to keep, at least 1."
-    )
-    max_failures: Annotated[StrictInt, Field(ge=-1)] = Field(
+    checkpoint_every_s: Seconds = Field(default=30.0, description="Seconds between checkpoints, above 0.")
+    num_to_keep: Count = Field(default=2, description="Newest checkpoints to keep, at least 1.")
+    max_failures: Annotated[StrictInt, Field(ge=-1, le=LARGEST_INT)] = Field(
         default=3, description="Worker or node losses to survive before the run fails; -1 is no limit."
     )
-    stuck_after_s: Positive | None = Field(
+    stuck_after_s: Seconds | None = Field(
         default=105.0,
         description="Seconds without progress after which a worker is stuck: it is named with its node and "
         "stack, ended, and retried as a lost one; in local mode the run fails so. It must be longer than the "
         "slowest row group takes to read; waiting for other workers and computing do not count. null watches "
         "nothing.",
     )
-    timeout_s: Positive | None = Field(
+    timeout_s: Seconds | None = Field(
         default=None, description="Seconds after which the run is stopped and fails; null is no limit."
     )
-    wait_for_nodes_s: Positive | None = Field(
+    wait_for_nodes_s: Seconds | None = Field(
         default=300.0,
         description="Seconds to wait for other nodes when some were lost and the cluster is too small for "
         "the job; null is no limit. A cluster that is only busy is waited for in any case.",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import difflib
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from linreg_dist.spec.problems import Origin, Problem, show_path, spec_error
+from linreg_dist.spec.problems import Origin, PathSet, Problem, show_path, spec_error
 from linreg_dist.spec.yaml_reader import Mark, Path, YamlError, read_yaml
 
+_MAX_BYTES = 4 << 20  # a list of 100,000 levels has less
 _FILE, _BASE, _SET = 0, 1, 2  # the order in which the problems of the sources are listed
 
 
@@ -33,19 +35,31 @@ class Layers:
 
     def overlay(self, other: Layers) -> None:
         """Merge `other` over this one: maps are merged, everything else is replaced."""
-        self._overlay(other, other.data, ())
+        replaced = PathSet()
+        merged: dict[Path, Origin] = {}
+        self._overlay(other, self.data, other.data, (), replaced, merged)
+        kept = {at: origin for at, origin in self.origins.items() if not replaced.holds(at)}
+        new = {at: origin for at, origin in other.origins.items() if replaced.holds(at)}
+        self.origins = {**kept, **merged, **new}
         self.root = other.root
 
-    def _overlay(self, other: Layers, data: Mapping[str, Any], path: Path) -> None:
-        for key, value in data.items():
+    def _overlay(
+        self,
+        other: Layers,
+        mine: dict[str, Any],
+        theirs: Mapping[str, Any],
+        path: Path,
+        replaced: PathSet,
+        merged: dict[Path, Origin],
+    ) -> None:
+        for key, value in theirs.items():
             here = (*path, key)
-            if isinstance(value, dict) and isinstance(self.get(here), dict):
-                self.origins[here] = other.origin(here)
-                self._overlay(other, value, here)
+            if isinstance(value, dict) and isinstance(mine.get(key), dict):
+                merged[here] = other.origin(here)
+                self._overlay(other, mine[key], value, here, replaced, merged)
             else:
-                self.put(here, value)
-                inside = {at: origin for at, origin in other.origins.items() if at[: len(here)] == here}
-                self.origins.update(inside)
+                mine[key] = value
+                replaced.add(here)
 
     def get(self, path: Path) -> Any:
         """Return the value at `path`, or None where there is none."""
@@ -192,7 +206,7 @@ def _without_position(mark: Mark) -> Mark:
 def _read(file: FilePath, shown: str, rank: int) -> Layers:
     root = Origin(shown, rank, os.path.abspath(file.parent))
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = _read_text(file)
     except FileNotFoundError:
         raise spec_error([Problem(root, f"there is no such file{_similar_file(file)}")]) from None
     except UnicodeDecodeError as error:
@@ -216,6 +230,21 @@ def _read(file: FilePath, shown: str, rank: int) -> Layers:
         raise spec_error([Problem(root, message)])
     origins = {at: Origin(shown, rank, root.folder, mark) for at, mark in document.marks.items() if at}
     return Layers(root, document.data, origins)
+
+
+def _read_text(file: FilePath) -> str:
+    """Return the text of a spec file.
+
+    Raises:
+        OSError: it cannot be read, or is too long to be a spec.
+        UnicodeDecodeError: it is not UTF-8.
+
+    """
+    with file.open("rb") as source:
+        content = source.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {_MAX_BYTES >> 20} MiB; is this the spec?")
+    return content.decode("utf-8-sig")
 
 
 def _similar_file(file: FilePath) -> str:

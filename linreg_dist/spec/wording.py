@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from linreg_dist.spec.models import JobSpec
-from linreg_dist.spec.problems import Problem, show_path
+from linreg_dist.spec.problems import MOST_SHOWN, PathSet, Problem, in_order, show_path
 from linreg_dist.spec.sources import Layers, has
 from linreg_dist.spec.yaml_reader import Path, plain_scalar
 
@@ -48,14 +48,17 @@ def reword(errors: Iterable[ErrorDetails], layers: Layers, templates: Mapping[Pa
     for error in errors:
         path, through_union = _real_path(error, layers.data)
         found.setdefault(path, (through_union, error))
-    problems = []
+    places = PathSet(found)
+    drafts = []
     for path, (through_union, error) in found.items():
-        deeper = any(len(other) > len(path) and other[: len(path)] == path for other in found)
-        if not (
-            through_union and deeper
-        ):  # an element's own error says more than "not a text" for the whole list
-            problems.append(_problem(path, error, layers, templates))
-    return problems
+        # An element's own error says more than "not a text" or "too short" for the whole list.
+        if not ((through_union or error["type"] == "too_short") and places.is_around(path)):
+            at_key = error["type"] in ("missing", "extra_forbidden")
+            drafts.append((Problem(layers.origin(path), "", path, at_key=at_key), error))
+    drafts.sort(key=lambda draft: in_order(draft[0]))
+    # The nearest names are looked up for those that will be shown.
+    shown = [_problem(draft.path, error, layers, templates) for draft, error in drafts[:MOST_SHOWN]]
+    return [*shown, *(draft for draft, _ in drafts[MOST_SHOWN:])]
 
 
 def _real_path(error: ErrorDetails, data: Any) -> tuple[Path, bool]:

@@ -25,7 +25,9 @@ Path = tuple[str | int, ...]
 """Where a value stands in a document: ``("data", "features", 0)``."""
 
 _MAX_DIGITS = 1000  # Python refuses to convert much longer ones; as a float they become infinite
-_MAX_NODES = 100_000  # a few lines of nested aliases can stand for billions of values
+_MAX_NODES = 100_000  # a few lines of nested aliases or merge keys can stand for billions of values
+_MAX_DEPTH = 100
+_TOO_DEEP = "lists or maps are nested too deeply in this file"
 
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _OCTAL = re.compile(r"0o[0-7]+")
@@ -103,7 +105,7 @@ def read_yaml(text: str) -> Document:
         builder = _Builder()
         data = builder.build(node, (), None)
     except RecursionError:
-        raise YamlError([(1, 1, "lists or maps are nested too deeply in this file")]) from None
+        raise YamlError([(1, 1, _TOO_DEEP)]) from None
     except yaml.MarkedYAMLError as error:
         raise YamlError([_describe_syntax(error)]) from None
     except yaml.reader.ReaderError as error:
@@ -118,7 +120,27 @@ def read_yaml(text: str) -> Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes; plain scalars are left to `plain_scalar`, so no rule of YAML 1.1 applies."""
+    """Composes nodes; plain scalars are left to `plain_scalar`, so no rule of YAML 1.1 applies.
+
+    It stops at `_MAX_NODES` values and `_MAX_DEPTH` levels, so that a long file is refused as soon as it is
+    known to be too long.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._count = self._depth = 0
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        """Compose one node and what is in it."""
+        self._count += 1
+        self._depth += 1
+        if self._count > _MAX_NODES or self._depth > _MAX_DEPTH:
+            too_many = f"this file holds over {_MAX_NODES} values; is this the spec?"
+            message = _TOO_DEEP if self._depth > _MAX_DEPTH else too_many
+            raise YamlError([(self.line + 1, self.column + 1, message)])
+        node: Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 _SCALAR_TAG = "tag:yaml.org,2002:scalar"  # apart from an explicit !!str, which keeps a scalar text
@@ -153,10 +175,9 @@ class _Builder:
         key_line, key_column = _position(key) if key is not None else (line, column)
         plain = isinstance(node, ScalarNode) and node.style is None
         self.marks[path] = Mark(line, column, key_line, key_column, plain)
-        self._count += 1
-        if self._count > _MAX_NODES:
-            fault = (line, column, f"the aliases in this file stand for over {_MAX_NODES} values; write less")
-            raise YamlError([fault])
+        self._count_one(node)
+        if len(path) > _MAX_DEPTH:
+            raise YamlError([(line, column, _TOO_DEEP)])
         if id(node) in self._open:
             raise YamlError([(line, column, "an alias must not contain itself")])
         if isinstance(node, ScalarNode):
@@ -171,6 +192,12 @@ class _Builder:
             raise TypeError(f"PyYAML composed an unknown node: {node!r}")
         finally:
             self._open.discard(id(node))
+
+    def _count_one(self, node: Node) -> None:
+        self._count += 1
+        if self._count > _MAX_NODES:
+            message = f"the aliases in this file stand for over {_MAX_NODES} values; write less"
+            raise YamlError([(*_position(node), message)])
 
     def _scalar(self, node: ScalarNode) -> Any:
         self._check_tag(node, "scalar", "str")
@@ -198,6 +225,7 @@ class _Builder:
             else:
                 yield key, value
         for source in sources:
+            self._count_one(source)  # what is merged counts also where it brings no new key
             if id(source) in self._open:
                 raise YamlError([(*_position(source), "an alias must not contain itself")])
             if isinstance(source, MappingNode):

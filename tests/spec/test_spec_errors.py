@@ -134,7 +134,7 @@ def test_all_errors_come_at_once_in_the_order_of_the_file(write: Write, errors_o
         ),
         (
             {"scaling": {"num_workers": [1, 2, 3]}},
-            "found a list, expected a whole number of at least 0, or [min, max] with 1 <= min <= max "
+            "found a list, expected a whole number from 0 to 10,000, or [min, max] with 1 <= min <= max "
             "@ scaling.num_workers",
         ),
         (
