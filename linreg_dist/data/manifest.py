@@ -13,11 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linreg_dist import liveness
-from linreg_dist.data.source import FoundFile, find_files, open_filesystem
+from linreg_dist.data.source import FoundFile, open_filesystem
+from linreg_dist.data.tables.resolve import TableInfo, find_data
+from linreg_dist.data.tables.snapshot import Positions, content_digest, count_between, stored_columns
 from linreg_dist.errors import DataError
 from linreg_dist.storage import retried
 
@@ -28,7 +31,19 @@ _FOOTER_THREADS = 16  # footers are latency, not work: object stores answer many
 
 @dataclass(frozen=True)
 class ParquetFileInfo:
-    """One file of the data set: where it is, its hive keys, its schema and the sha256 of its footer."""
+    """One file of the data set.
+
+    Attributes:
+        uri, key, size: as in `FoundFile`.
+        num_rows: rows, deleted ones not counted.
+        partition: the values of hive keys or of a table's partition columns.
+        schema: its columns, by the names that the data set has for them.
+        role: whether its rows are split by the spec's rule or all validate.
+        footer_sha256: of its footer; of a table's file also of its column names and deleted rows.
+        stored: its own name of each column that is called otherwise in the file.
+        deleted: deleted rows of the file, ascending.
+
+    """
 
     uri: str
     key: str
@@ -38,12 +53,14 @@ class ParquetFileInfo:
     schema: pa.Schema
     role: Role
     footer_sha256: str
+    stored: dict[str, str] = field(default_factory=dict)
+    deleted: Positions = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
 
 
 @dataclass(frozen=True)
 class RowGroup:
     """The unit of reading: ``ordinal`` of file number ``file``, whose first row is ``first_row`` of that
-    file.
+    file; deleted rows are not counted.
     """
 
     index: int
@@ -61,6 +78,7 @@ class Manifest:
     files: tuple[ParquetFileInfo, ...]
     row_groups: tuple[RowGroup, ...]
     partition_types: dict[str, pa.DataType] = field(default_factory=dict)
+    tables: tuple[TableInfo, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -87,7 +105,8 @@ class Manifest:
         It covers the footers, which hold each column chunk's length and usually its extremes; a rewrite that
         leaves all of these as they were is not noticed.
         """
-        lines = [[file.key, file.size, file.role, file.footer_sha256] for file in self.files]
+        lines: list[list[Any]] = [[file.key, file.size, file.role, file.footer_sha256] for file in self.files]
+        lines += [[table.format, table.version] for table in self.tables]
         return hashlib.sha256(json.dumps(lines, separators=(",", ":")).encode()).hexdigest()
 
     def where(self, group: RowGroup) -> str:
@@ -95,24 +114,32 @@ class Manifest:
         return f"{self.files[group.file].uri} (row group {group.ordinal})"
 
 
-def read_manifest(paths: Sequence[str], validation_paths: Sequence[str] = ()) -> Manifest:
+def read_manifest(
+    paths: Sequence[str],
+    validation_paths: Sequence[str] = (),
+    *,
+    table_format: str = "auto",
+    version: int | str | None = None,
+) -> Manifest:
     """Read the footers of every file.
 
     Args:
         paths: files, folders, globs or URIs to train on.
         validation_paths: the same for data that only validates (``validation: {method: path}``).
+        table_format: of ``paths``: auto, parquet, delta or iceberg.
+        version: which version of the table to read; None is the current one.
 
     Raises:
         DataError: nothing found, a file is no Parquet or has two columns of one name, or the files hold no
             row at all.
 
     """
-    found, types = find_files(paths)
+    found, types, tables = find_data(paths, table_format, version)
     roles: list[Role] = ["train"] * len(found)
     if validation_paths:
-        extra, extra_types = find_files(validation_paths)
+        extra, extra_types, extra_tables = find_data(validation_paths, "auto", None)
         _check_apart(found, types, extra, extra_types)
-        found, types = found + extra, types | extra_types
+        found, types, tables = found + extra, types | extra_types, tables + extra_tables
         roles += ["validation"] * len(extra)
     with ThreadPoolExecutor(min(_FOOTER_THREADS, len(found))) as pool:
         footers = list(pool.map(_read_footer, found))
@@ -126,27 +153,33 @@ def read_manifest(paths: Sequence[str], validation_paths: Sequence[str] = ()) ->
                 f"{item.uri} has {schema.names.count(doubled[0])} columns named {doubled[0]!r}; expected "
                 "different names: rename them when writing the Parquet"
             )
+        stored: dict[str, str] = {}
+        if item.columns is not None:
+            stored = stored_columns(item.columns, schema)
+            schema = pa.schema([pa.field(name, schema.field(own).type) for name, own in stored.items()])
+            digest = content_digest(digest, stored, item.deleted)
         files.append(
             ParquetFileInfo(
                 uri=item.uri,
                 key=item.key,
                 size=item.size,
-                num_rows=footer.num_rows,
+                num_rows=footer.num_rows - len(item.deleted),
                 partition=item.partition,
                 schema=schema,
                 role=role,
                 footer_sha256=digest,
+                stored={name: own for name, own in stored.items() if own != name},
+                deleted=item.deleted,
             )
         )
-        first_row = 0
+        first_row, place = 0, 0
         for ordinal in range(footer.num_row_groups):
             group = footer.row_group(ordinal)
-            if group.num_rows:
-                groups.append(
-                    RowGroup(len(groups), number, ordinal, first_row, group.num_rows, group.total_byte_size)
-                )
-            first_row += group.num_rows
-    manifest = Manifest(tuple(files), tuple(groups), types)
+            rows = group.num_rows - count_between(item.deleted, place, place + group.num_rows)
+            if rows:
+                groups.append(RowGroup(len(groups), number, ordinal, first_row, rows, group.total_byte_size))
+            first_row, place = first_row + rows, place + group.num_rows
+    manifest = Manifest(tuple(files), tuple(groups), types, tables)
     if not any(manifest.role(group) == "train" for group in groups):
         raise DataError(
             f"{', '.join(paths)} holds no rows ({len(files)} file(s), all empty); expected at least one "

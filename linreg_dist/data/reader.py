@@ -19,6 +19,7 @@ from pyarrow import fs
 from linreg_dist import liveness
 from linreg_dist.data.manifest import Manifest, RowGroup
 from linreg_dist.data.source import open_filesystem
+from linreg_dist.data.tables.snapshot import Positions
 from linreg_dist.errors import DataError
 from linreg_dist.storage import retried
 
@@ -78,7 +79,8 @@ class RowGroupReader:
         in_file = set(file.schema.names)
         filesystem, path = open_filesystem(file.uri)
         # Hive columns are not in the file.
-        dictionary = [name for name in self._dictionary if name in in_file]
+        dictionary = [file.stored.get(name, name) for name in self._dictionary if name in in_file]
+        shown = {own: name for name, own in file.stored.items()}
         local = isinstance(filesystem, fs.LocalFileSystem)
 
         where = self._manifest.where(group)
@@ -89,10 +91,15 @@ class RowGroupReader:
                 reader = pq.ParquetFile(
                     source, metadata=footer, read_dictionary=dictionary, pre_buffer=not local
                 )
+                live = _live_rows(file.deleted, footer, group.ordinal)
                 for names in pieces:
-                    stored = [name for name in names if name in in_file]
+                    stored = [file.stored.get(name, name) for name in names if name in in_file]
                     table = reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
                     liveness.process.mark(f"reading {where}")
+                    if shown:
+                        table = table.rename_columns([shown.get(own, own) for own in table.column_names])
+                    if live is not None:
+                        table = table.filter(live)
                     yield self._completed(table, names, group)
 
         try:
@@ -132,6 +139,18 @@ class RowGroupReader:
             indices = pa.array(np.zeros(num_rows, dtype=np.int32), mask=np.full(num_rows, value is None))
             return pa.DictionaryArray.from_arrays(indices, pa.array([value], kind))
         return pa.repeat(pa.scalar(value, kind), num_rows)
+
+
+def _live_rows(deleted: Positions, footer: pq.FileMetaData, ordinal: int) -> pa.Array | None:
+    """Return a mask of a row group's rows that the table has not deleted; None where it has deleted none."""
+    if not len(deleted):
+        return None
+    start = sum(footer.row_group(before).num_rows for before in range(ordinal))
+    num_rows = footer.row_group(ordinal).num_rows
+    first, last = np.searchsorted(deleted, (start, start + num_rows))
+    live = np.ones(num_rows, dtype=bool)
+    live[deleted[first:last] - start] = False
+    return pa.array(live)
 
 
 def numeric_values(column: pa.ChunkedArray | pa.Array) -> np.ndarray[Any, np.dtype[Any]]:

@@ -9,14 +9,17 @@ import fnmatch
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
 from linreg_dist import liveness
+from linreg_dist.data.tables.find import refuse_tables_below
+from linreg_dist.data.tables.snapshot import Positions, TableColumn
 from linreg_dist.errors import DataError
 from linreg_dist.spec import is_uri
 from linreg_dist.storage import open_filesystem as open_any
@@ -35,7 +38,10 @@ class FoundFile:
         uri: absolute path or URI that `open_input` takes.
         key: path below the root it was found under; the file's identity when the data set moves.
         size: bytes.
-        partition: hive keys read from its folders (``month=1`` gives ``{"month": 1}``).
+        partition: hive keys read from its folders (``month=1`` gives ``{"month": 1}``), or the partition
+            values of a table.
+        columns: the columns of the table that the file is part of; None is a file that speaks for itself.
+        deleted: rows of the file that the table has deleted, ascending.
 
     """
 
@@ -43,6 +49,8 @@ class FoundFile:
     key: str
     size: int
     partition: dict[str, Any]
+    columns: tuple[TableColumn, ...] | None = None
+    deleted: Positions = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
 
 
 def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
@@ -62,13 +70,16 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
         ) from error
 
 
-def find_files(paths: Sequence[str]) -> tuple[list[FoundFile], dict[str, pa.DataType]]:
+def find_files(
+    paths: Sequence[str], *, tables_as_files: bool = False
+) -> tuple[list[FoundFile], dict[str, pa.DataType]]:
     """Resolve files, directories and globs to Parquet files in a stable order.
 
     In a glob ``*``, ``?`` and ``[…]`` stay within one folder and ``**`` stands for any number of folders, as
     in a shell; a folder that matches is read as a folder. A path that exists is taken as it is, whatever
     characters it has. Hidden files and those starting with ``_`` are skipped, as Spark and pyarrow do. Hive
-    keys become columns: integers where every value is one, strings otherwise.
+    keys become columns: integers where every value is one, strings otherwise. A folder that holds a Delta,
+    Iceberg or Hudi table is refused unless ``tables_as_files``.
 
     Returns:
         The files ordered as given and by key within one path, and the types of the hive columns.
@@ -79,7 +90,7 @@ def find_files(paths: Sequence[str]) -> tuple[list[FoundFile], dict[str, pa.Data
     """
     listed: list[tuple[str, str, int]] = []
     for path in paths:
-        found = _list_one(path)
+        found = _list_one(path, tables_as_files=tables_as_files)
         if not found:
             raise DataError(
                 f"no Parquet files at {path}: expected a .parquet file, a folder that holds some, or a "
@@ -104,7 +115,7 @@ def find_files(paths: Sequence[str]) -> tuple[list[FoundFile], dict[str, pa.Data
     return files, types
 
 
-def _list_one(path: str) -> list[tuple[str, str, int]]:
+def _list_one(path: str, *, tables_as_files: bool) -> list[tuple[str, str, int]]:
     """List ``(uri, key, size)`` below one path of the spec, sorted by key."""
     filesystem, root = open_filesystem(path)
     # What precedes the path inside the file system, so that listed paths become URIs again (query included).
@@ -130,6 +141,8 @@ def _list_one(path: str) -> list[tuple[str, str, int]]:
             children = retried(lambda: filesystem.get_file_info(selector), "list", path)
     except OSError as error:
         raise DataError(f"cannot list {path}: {error}") from error
+    if not tables_as_files:
+        refuse_tables_below(path, (posixpath.relpath(child.path, base) for child in children))
     found = []
     for child in children:
         key = posixpath.relpath(child.path, base)

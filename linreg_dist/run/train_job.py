@@ -204,7 +204,12 @@ def read_data(spec: JobSpec) -> tuple[Manifest, Columns]:
         DataError: nothing there, not Parquet, a missing column or a wrong type.
 
     """
-    manifest = read_manifest(spec.data.paths, spec.data.validation.paths)
+    manifest = read_manifest(
+        spec.data.paths,
+        spec.data.validation.paths,
+        table_format=spec.data.format,
+        version=spec.data.version,
+    )
     columns = bind_columns(spec.data, manifest)
     if spec.data.cluster is not None:
         check_columns([(spec.data.cluster, "cluster")], manifest)

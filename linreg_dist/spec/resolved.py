@@ -19,6 +19,9 @@ _RESULT_FIELDS: dict[str, Any] = {
     **dict.fromkeys(("version", "data", "model", "solver", "tune"), True),
     "scaling": {"virtual_shards": True},
 }
+# Fields that came after the first release count only where they are used: what a run of before wrote, its
+# checkpoints and statistics, stays valid.
+_ADDED_LATER: dict[str, dict[str, Any]] = {"data": {"format": "auto", "version": None}}
 _ABSENT = object()
 
 
@@ -88,7 +91,12 @@ def _whole(spec: JobSpec) -> dict[str, Any]:
 
 
 def _result_part(spec: JobSpec) -> dict[str, Any]:
-    return spec.model_dump(mode="json", include=_RESULT_FIELDS)
+    dump = spec.model_dump(mode="json", include=_RESULT_FIELDS)
+    for section, fields in _ADDED_LATER.items():
+        for name, default in fields.items():
+            if dump[section][name] == default:
+                del dump[section][name]
+    return dump
 
 
 def _leaves(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:

@@ -87,6 +87,17 @@ class DataSpec(Section):
         "weight, cluster and split column.",
     )
     exclude: UniqueColumns = Field(default=(), description="Columns not to use when `features` is null.")
+    format: Literal["auto", "parquet", "delta", "iceberg"] = Field(
+        default="auto",
+        description="What `path` is: auto (the folder of a Delta or Iceberg table is read as one, anything "
+        "else as Parquet); parquet (every Parquet file, whatever a table's log says); delta; iceberg.",
+    )
+    version: StrictInt | StrictStr | None = Field(
+        default=None,
+        description="Which version of a Delta or Iceberg table: a version number, a snapshot id, or a time "
+        "such as 2026-11-27T06:00:00Z (the version of that time, UTC unless it names a zone); null is the "
+        "current one.",
+    )
     weight: ColumnName | None = Field(
         default=None, description="Column of row weights, none negative; null weighs every row 1."
     )

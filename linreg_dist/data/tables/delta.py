@@ -1,0 +1,161 @@
+"""Delta tables, resolved by delta-rs (``deltalake``)."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import numpy as np
+import pyarrow as pa
+
+from linreg_dist.data.tables.snapshot import (
+    Positions,
+    Snapshot,
+    TableColumn,
+    TableFile,
+    as_number,
+    latest_before,
+)
+from linreg_dist.errors import DataError, SpecError
+from linreg_dist.spec import is_uri
+from linreg_dist.storage import split_query
+
+# What a reader must understand, and does here: whatever else a table asks for is refused by name.
+_READABLE = frozenset(
+    {"deletionVectors", "columnMapping", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"}
+)
+
+
+class Delta:
+    """A Delta table: a folder with a ``_delta_log``."""
+
+    name = "delta"
+    extra = "delta"
+
+    def snapshot(self, path: str, version: int | str | None) -> Snapshot:
+        """Resolve a version of a Delta table; see `TableFormat`."""
+        table = self._open(path, version)
+        with _errors_of(path):
+            self._check_protocol(path, table)
+            columns = _columns(table)
+            logical = {column.stored_name: column.name for column in columns}
+            keys = table.metadata().partition_columns
+            schema = pa.schema(table.schema().to_arrow())
+            actions = pa.table(table.get_add_actions())
+            deleted = _deleted_rows(table)
+        files = []
+        base, query = split_query(path)
+        for action in actions.to_pylist():
+            name = unquote(action["path"])
+            uri = name if is_uri(name) or name.startswith("/") else f"{base.rstrip('/')}/{name}{query}"
+            values = action.get("partition") or {}
+            files.append(
+                TableFile(
+                    uri=uri,
+                    key=name,
+                    size=int(action["size_bytes"]),
+                    partition={logical.get(key, key): value for key, value in values.items()},
+                    deleted=deleted.get(posixpath.basename(name), np.empty(0, np.int64)),
+                )
+            )
+        return Snapshot(
+            format=self.name,
+            path=path,
+            version=int(table.version()),
+            files=tuple(sorted(files, key=lambda file: file.key)),
+            columns=tuple(column for column in columns if column.name not in keys),
+            partition_types={key: schema.field(key).type for key in keys},
+        )
+
+    def _open(self, path: str, version: int | str | None) -> Any:
+        try:
+            from deltalake import DeltaTable
+        except ModuleNotFoundError as error:
+            raise SpecError(
+                f"{path} is a Delta table, and reading one needs deltalake: pip install 'linreg-dist[delta]' "
+                "(or say data.format: parquet to read every Parquet file in the folder, live or not)"
+            ) from error
+        location, options = split_query(path)[0], _storage_options(path)
+        number = as_number(version)
+        with _errors_of(path):
+            table = DeltaTable(location, storage_options=options)
+            if version is None or number == table.version():
+                return table
+            if number is None:
+                history = [(int(entry["timestamp"]), int(entry["version"])) for entry in table.history()]
+                number = latest_before(path, str(version), history)
+            elif number > table.version():
+                raise DataError(
+                    f"{path} has no version {number}: its newest is {table.version()}; correct data.version"
+                )
+            return DeltaTable(location, version=number, storage_options=options)
+
+    def _check_protocol(self, path: str, table: Any) -> None:
+        protocol = table.protocol()
+        unknown = sorted(set(protocol.reader_features or ()) - _READABLE)
+        if protocol.min_reader_version > 3 or unknown:
+            what = f"features {', '.join(unknown)}" if unknown else f"version {protocol.min_reader_version}"
+            raise DataError(
+                f"{path} asks its readers for {what}, which is not supported; expected a Delta table of "
+                f"reader version up to 3 with at most {', '.join(sorted(_READABLE))}: write a copy without it"
+            )
+
+
+def _columns(table: Any) -> list[TableColumn]:
+    mode = table.metadata().configuration.get("delta.columnMapping.mode", "none")
+    columns = []
+    for item in table.schema().fields:
+        known = item.metadata or {}
+        columns.append(
+            TableColumn(
+                name=item.name,
+                stored_name=known.get("delta.columnMapping.physicalName", item.name)
+                if mode != "none"
+                else item.name,
+                field_id=int(known["delta.columnMapping.id"]) if mode == "id" else None,
+            )
+        )
+    return columns
+
+
+def _deleted_rows(table: Any) -> dict[str, Positions]:
+    """Return the deleted rows of each file that has some, by the file's name (a UUID, so unique)."""
+    if "deletionVectors" not in (table.protocol().reader_features or ()):
+        return {}
+    vectors = pa.RecordBatchReader.from_stream(table.deletion_vectors()).read_all()
+    found = {}
+    for uri, keep in zip(vectors["filepath"], vectors["selection_vector"], strict=True):
+        kept = keep.values.to_numpy(zero_copy_only=False)
+        found[posixpath.basename(unquote(uri.as_py()))] = np.flatnonzero(~kept).astype(np.int64)
+    return found
+
+
+def _storage_options(path: str) -> dict[str, str]:
+    """Return what delta-rs has to know besides the usual environment, in the names of its object store."""
+    if not path.startswith("s3://"):
+        return {}
+    given = dict(parse_qsl(split_query(path)[1].removeprefix("?")))
+    endpoint = given.get("endpoint_override") or os.environ.get("AWS_ENDPOINT_URL_S3")
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL", "")
+    if endpoint and "://" not in endpoint:
+        endpoint = f"{given.get('scheme', 'https')}://{endpoint}"
+    options = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": given.get("region", "")}
+    if endpoint.startswith("http://"):
+        options["AWS_ALLOW_HTTP"] = "true"
+    return {name: value for name, value in options.items() if value}
+
+
+@contextmanager
+def _errors_of(path: str) -> Iterator[None]:
+    """Turn the library's errors into one of ours."""
+    from deltalake.exceptions import DeltaError
+
+    try:
+        yield
+    except (DeltaError, OSError, ValueError) as error:
+        text = " ".join(str(error).split())
+        raise DataError(f"cannot read the Delta table {path}: {text}") from error

@@ -1,0 +1,87 @@
+"""The files behind the data paths of a job: tables by their snapshot, everything else by listing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from linreg_dist.data.source import FoundFile, find_files
+from linreg_dist.data.tables.find import find_snapshot
+from linreg_dist.data.tables.snapshot import Snapshot
+from linreg_dist.errors import DataError, SpecError
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """A table that was read: its format, its folder as the user named it, and its version."""
+
+    format: str
+    path: str
+    version: int
+
+
+def find_data(
+    paths: Sequence[str], table_format: str, version: int | str | None
+) -> tuple[list[FoundFile], dict[str, pa.DataType], tuple[TableInfo, ...]]:
+    """Resolve the data paths of a job.
+
+    Returns:
+        The files, the types of hive and partition columns, and the tables among the paths.
+
+    Raises:
+        DataError: nothing is there; see also `find_files` and `find_snapshot`.
+        SpecError: a version is asked of several paths, or a format's library is not installed.
+
+    """
+    if version is not None and len(paths) > 1:
+        raise SpecError(
+            f"data.version {version} was given with {len(paths)} paths; expected one table in data.path: a "
+            "version is one table's"
+        )
+    snapshots = {path: find_snapshot(path, table_format, version) for path in paths}
+    tables = [snapshot for snapshot in snapshots.values() if snapshot is not None]
+    plain = [path for path in paths if snapshots[path] is None]
+    if not tables:
+        return *find_files(plain, tables_as_files=table_format == "parquet"), ()
+    types: dict[str, pa.DataType] = {}
+    found: list[FoundFile] = []
+    if plain:
+        found, types = find_files(plain)
+    for snapshot in tables:
+        for name, kind in snapshot.partition_types.items():
+            if types.setdefault(name, kind) != kind:
+                raise DataError(
+                    f"column {name!r} is {kind} in {snapshot.path} and {types[name]} in another part of "
+                    "data.path; expected the same type"
+                )
+    empty: dict[str, Any] = dict.fromkeys(types)
+    by_path = {path: snapshot for path, snapshot in snapshots.items() if snapshot is not None}
+    for snapshot in by_path.values():
+        found += _files_of(snapshot, empty)
+    return (
+        found,
+        types,
+        tuple(TableInfo(table.format, table.path, table.version) for table in by_path.values()),
+    )
+
+
+def _files_of(snapshot: Snapshot, empty: dict[str, Any]) -> list[FoundFile]:
+    if not snapshot.files:
+        raise DataError(
+            f"version {snapshot.version} of the {snapshot.format} table {snapshot.path} holds no rows; "
+            "expected at least one"
+        )
+    return [
+        FoundFile(
+            uri=file.uri,
+            key=file.key,
+            size=file.size,
+            partition=empty | dict(file.partition),
+            columns=snapshot.columns,
+            deleted=file.deleted,
+        )
+        for file in snapshot.files
+    ]
