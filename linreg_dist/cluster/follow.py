@@ -124,8 +124,10 @@ def job_error(ending: Ending) -> LinregDistError | None:
     if job.state == "STOPPED":
         return InterruptedRunError(f"{job.id} was stopped; submit it again to continue from its checkpoints")
     record = (result or {}).get("error")
-    if record:
-        code, message = int(record.get("exit_code", 1)), str(record["message"])
+    if isinstance(record, dict):
+        code, message = record.get("exit_code", 1), str(record.get("message") or "the job failed")
+    elif record:
+        code, message = RunFailedError.exit_code, str(record)
     else:
         code, message = job.exit_code or 1, job.message or "the job failed"
         if ending.last_text:
@@ -135,7 +137,8 @@ def job_error(ending: Ending) -> LinregDistError | None:
             message = "the cluster does not have linreg_dist; install it there, or use --ship-package"
         elif code == SpecError.exit_code:
             code = RunFailedError.exit_code  # a shell's or interpreter's own 2 says nothing about the spec
-    return _BY_EXIT_CODE.get(code, RunFailedError)(f"{job.id} failed: {message}")
+    kind = _BY_EXIT_CODE.get(code, RunFailedError) if isinstance(code, int) else RunFailedError
+    return kind(f"{job.id} failed: {message}")
 
 
 def _read_while_running(server: JobServer, job_id: str, take: Callable[[str], None], pause_s: float) -> int:

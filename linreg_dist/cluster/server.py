@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from linreg_dist.cluster.shipment import METADATA_NAME
 from linreg_dist.errors import ClusterError, SpecError
@@ -20,6 +20,7 @@ DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 _CONNECT_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUT_S = 60.0
 _SECONDS_BETWEEN_SIGNS = 5.0
+_YEAR_9000_MS = 221_845_392_000_000
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _CHATTY_LOGGERS = (  # they set their own levels, and tell of every upload and connection
     "ray.dashboard.modules.dashboard_sdk",
@@ -85,11 +86,28 @@ def job_server_address(given: str | None, environ: Mapping[str, str] | None = No
                 f"{given} is not the address of a job server; expected http://host:8265, which `ray start "
                 "--head` prints as the dashboard's (host:port and ray:// addresses are for `train`)"
             )
-        return given.rstrip("/")
+        return _checked(given, "the address")
     for variable in _ADDRESS_VARIABLES:
         if _is_url(environ.get(variable, "")):
-            return environ[variable].rstrip("/")
+            return _checked(environ[variable], variable)
     return DEFAULT_ADDRESS
+
+
+def _checked(url: str, what: str) -> str:
+    """Return a URL without the slashes at its end.
+
+    Raises:
+        SpecError: it names no host, or a port that there is not.
+
+    """
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 (raises ValueError where there is no such port)
+        if not parts.hostname:
+            raise ValueError("it names no host")
+    except ValueError as error:
+        raise SpecError(f"{what} of the job server is no URL: {error}; expected http://host:8265") from error
+    return url.rstrip("/")
 
 
 class JobServer:
@@ -139,7 +157,7 @@ class JobServer:
 
         """
         with self._errors():
-            return _job(self._client.get_job_info(job_id))
+            return _job(self._client.get_job_info(_in_url(job_id)))
 
     def jobs(self) -> list[Job]:
         """Return all jobs that were submitted by us, newest first."""
@@ -166,7 +184,7 @@ class JobServer:
     def logs(self, job_id: str) -> str:
         """Return what the job has printed so far."""
         with self._errors():
-            return str(self._client.get_job_logs(job_id))
+            return str(self._client.get_job_logs(_in_url(job_id)))
 
     def tail(self, job_id: str) -> Iterator[str]:
         """Yield the job's log from its beginning, as it grows, until the job ends.
@@ -178,7 +196,7 @@ class JobServer:
 
         """
         loop = asyncio.new_event_loop()
-        stream = self._client.tail_job_logs(job_id)
+        stream = self._client.tail_job_logs(_in_url(job_id))
         try:
             with self._errors():
                 while True:
@@ -205,7 +223,7 @@ class JobServer:
     def stop(self, job_id: str) -> bool:
         """Ask the job to stop, and return whether it was running."""
         with self._errors():
-            return bool(self._client.stop_job(job_id))
+            return bool(self._client.stop_job(_in_url(job_id)))
 
     def _check_reachable(self) -> None:
         """Fail in seconds where the client would try for minutes."""
@@ -240,6 +258,11 @@ class JobServer:
                     "those there are"
                 ) from error
             raise ClusterError(f"the job server at {self.address} failed: {_last_line(error)}") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ClusterError(
+                f"what answers at {self.address} is no job server of a Ray that this version knows: "
+                f"{_first_line(error)}. Expected the address of a running head's dashboard, http://host:8265"
+            ) from error
 
 
 @contextmanager
@@ -255,14 +278,30 @@ def _no_other_address() -> Iterator[None]:
 def _job(details: Any) -> Job:
     state = str(getattr(details.status, "value", details.status))
     return Job(
-        id=details.submission_id or details.job_id or "",
+        id=str(details.submission_id or details.job_id or ""),
         state=state,
-        message=(details.message or "").partition(", last available logs")[0].strip(),
-        started_ms=details.start_time,
-        ended_ms=details.end_time,
-        exit_code=details.driver_exit_code,
-        metadata=details.metadata or {},
+        message=str(details.message or "").partition(", last available logs")[0].strip(),
+        started_ms=_time_ms(details.start_time),
+        ended_ms=_time_ms(details.end_time),
+        exit_code=details.driver_exit_code if isinstance(details.driver_exit_code, int) else None,
+        metadata={str(key): str(value) for key, value in dict(details.metadata or {}).items()},
     )
+
+
+def _time_ms(value: Any) -> int | None:
+    return value if isinstance(value, int) and 0 <= value < _YEAR_9000_MS else None
+
+
+def _in_url(job_id: str) -> str:
+    """Return a job's id as a part of a path.
+
+    Raises:
+        SpecError: it cannot be one.
+
+    """
+    if job_id.strip(".") == "":
+        raise SpecError(f"{job_id!r} is no job's id; `linreg-dist list` shows those there are")
+    return quote(job_id, safe="")
 
 
 def _is_url(text: str) -> bool:

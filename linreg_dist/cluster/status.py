@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from linreg_dist.cluster.log_lines import LogLines
+from linreg_dist.cluster.log_lines import LogLines, as_result
 from linreg_dist.cluster.server import Job, JobServer
 from linreg_dist.cluster.shipment import METADATA_FOLDER
+from linreg_dist.wording.json_text import parse_object
 
 
 def job_document(job: Job) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def status_document(server: JobServer, job: Job) -> dict[str, Any]:
     lines = _folder_lines(job) or _log_lines(server, job)
     tick = lines.events.get("progress", {})
     progress = tick.get("progress")
-    percentage = None if progress is None else round(100.0 * float(progress), 2)
+    percentage = None if progress is None else round(100.0 * min(float(progress), 1.0), 2)
     remaining = None if job.is_over else tick.get("eta_s")
     if job.state == "SUCCEEDED":
         percentage, remaining = 100.0, 0.0
@@ -72,7 +72,7 @@ def _folder_lines(job: Job) -> LogLines | None:
         for _ in lines.feed(metrics.read_text()):
             pass
         if job.is_over:
-            lines.result = json.loads((folder / "result.json").read_text())
+            lines.result = as_result(parse_object((folder / "result.json").read_text(), finite=True))
     except (OSError, ValueError):
         return None
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from linreg_dist.cluster.shipment import METADATA_FOLDER, METADATA_SPEC, SPEC_FI
 from linreg_dist.errors import ClusterError, SpecError
 
 _TRIES = 3
+_ATTEMPT = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def _attempts(server: JobServer, shipment: Shipment) -> dict[int, Job]:
     found: dict[int, Job] = {}
     for job in server.jobs():
         name, _, attempt = job.id.rpartition("-")
-        if name == shipment.name and attempt.isdecimal():
+        if name == shipment.name and _ATTEMPT.fullmatch(attempt):
             found[int(attempt)] = job
     return found
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from linreg_dist.model import LinearModel
+from linreg_dist.wording.events import parse_event
 
 _OPTIONS_OF_URI = re.compile(r"(\w+://[^\s?'\",\]]+)\?[^\s'\",\]]*")
 _MOST_CHARACTERS = 80
@@ -53,14 +53,13 @@ class Source:
 
 
 def epoch_lines(metrics_jsonl: str) -> list[dict[str, Any]]:
-    """Return the epoch lines of metrics.jsonl in order; a line that is no whole JSON object is left out."""
+    """Return the epoch lines of metrics.jsonl in order; a line that is none, as a full disk leaves one, is
+    left out.
+    """
     epochs: dict[int, dict[str, Any]] = {}
     for line in metrics_jsonl.splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:  # a full disk cut it
-            continue
-        if isinstance(event, dict) and "epoch" in event:
+        event = parse_event(line)
+        if event is not None and "progress" not in event:
             epochs[event["epoch"]] = event
     return [epochs[epoch] for epoch in sorted(epochs)]
 

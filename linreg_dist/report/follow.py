@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 
 from linreg_dist.errors import LinregDistError
 from linreg_dist.storage import ObjectPath, no_patience
+from linreg_dist.wording.events import parse_event
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def follow_metrics(
     """Feed `display` the lines of the file at `path` while the ``with`` block runs, the last one after it.
 
     The file need not exist yet. A line counts once its newline is there. A file that is replaced or cut short
-    is read from its beginning. A line that is not a JSON object is logged and skipped: it is not worth a run.
+    is read from its beginning. A line that holds no event is logged and skipped: it is not worth a run.
     """
     stop = threading.Event()
     thread = threading.Thread(
@@ -81,15 +81,10 @@ class _Tail(ABC):
         """Return the complete lines that were added since the last call."""
 
     def _parse(self, line: bytes) -> dict[str, Any] | None:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            event = None
-        if isinstance(event, dict):
-            return event
-        if line.strip():
-            logger.warning("%s: skipped a line that is not a JSON object: %.80r", self._name, line)
-        return None
+        event = parse_event(line)
+        if event is None and line.strip():
+            logger.warning("%s: skipped a line that holds no event: %.80r", self._name, line[:80])
+        return event
 
 
 class _FileTail(_Tail):

@@ -6,7 +6,6 @@ a job held when it ends.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -27,6 +26,7 @@ from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedEr
 from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder
 from linreg_dist.run.interrupts import stop_notice_interrupts
 from linreg_dist.spec import JobSpec, resolved_yaml, spec_hash
+from linreg_dist.wording.json_text import parse_object
 
 NOT_STARTED = "not started"
 _SECONDS_TO_STOP = 30.0
@@ -264,10 +264,9 @@ def _is_run_of(folder: RunFolder, job: JobSpec) -> bool:
 
 def _document(out: str) -> dict[str, Any] | None:
     try:
-        document = json.loads(out)
+        return parse_object(out)
     except ValueError:
         return None
-    return document if isinstance(document, dict) else None
 
 
 def _why_died(code: int, err: str) -> str:

@@ -107,14 +107,14 @@ def test_a_file_that_is_replaced_is_read_from_its_beginning(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("line", ["not json", "[1, 2]", "\ufffd{"])
-def test_a_line_that_is_no_json_object_is_logged_and_skipped(
+def test_a_line_that_holds_no_event_is_logged_and_skipped(
     tmp_path: Path, line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, display = tmp_path / "metrics.jsonl", Recorder()
     with caplog.at_level(logging.WARNING), follow_metrics(path, display, poll_s=POLL_S):
         path.write_text(f'{{"epoch": 1}}\n{line}\n\n{{"epoch": 2}}\n')
     assert display.epochs == [1, 2]
-    assert [record.getMessage() for record in caplog.records if "not a JSON object" in record.getMessage()]
+    assert [record.getMessage() for record in caplog.records if "holds no event" in record.getMessage()]
 
 
 def test_the_thread_ends_with_the_block_even_when_the_block_fails(tmp_path: Path) -> None:
