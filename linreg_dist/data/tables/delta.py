@@ -144,6 +144,7 @@ def _storage_options(path: str) -> dict[str, str]:
     if endpoint and "://" not in endpoint:
         endpoint = f"{given.get('scheme', 'https')}://{endpoint}"
     options = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": given.get("region", "")}
+    options |= {"connect_timeout": "5s", "timeout": "30s"}  # of one request, which is made again
     if endpoint.startswith("http://"):
         options["AWS_ALLOW_HTTP"] = "true"
     return {name: value for name, value in options.items() if value}
