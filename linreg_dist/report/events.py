@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any, TextIO
+
+logger = logging.getLogger(__name__)
 
 
 class EventLines:
@@ -12,8 +15,15 @@ class EventLines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._gone = False
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """Write one line."""
-        self._stream.write(json.dumps(event) + "\n")
-        self._stream.flush()
+        """Write one line; none once the stream cannot be written to, which is not worth a run."""
+        if self._gone:
+            return
+        try:
+            self._stream.write(json.dumps(event) + "\n")
+            self._stream.flush()
+        except OSError as error:
+            self._gone = True
+            logger.info("progress is written no more: %s", error)

@@ -9,10 +9,12 @@ other kind are ignored.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TextIO
 
@@ -21,6 +23,8 @@ from rich.table import Column
 
 from linreg_dist.report.console import is_terminal, make_console
 from linreg_dist.wording.numbers import format_duration, format_number, format_rate
+
+logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -43,6 +47,7 @@ class ProgressDisplay:
         interval_s: float = SECONDS_BETWEEN_LINES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._stream = stream
         self._lock = threading.Lock()
         self._painter: _Bar | _Lines | None = None
         if not quiet:
@@ -54,9 +59,9 @@ class ProgressDisplay:
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Take one line of ``metrics.jsonl``."""
-        if self._painter is None:
-            return
-        with self._lock:
+        with self._lock, self._best_effort():
+            if self._painter is None:
+                return
             if "progress" in event:
                 self._painter.tick(event)
             elif "epoch" in event:
@@ -68,9 +73,23 @@ class ProgressDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._painter is not None:
-            with self._lock:
+        with self._lock, self._best_effort():
+            if self._painter is not None:
                 self._painter.close()
+
+    @contextmanager
+    def _best_effort(self) -> Iterator[None]:
+        """Show nothing more once the stream cannot be written to: a closed terminal, a full disk under a log.
+
+        A run must not fail over its progress.
+        """
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            if isinstance(error, ValueError) and not self._stream.closed:
+                raise
+            self._painter = None
+            logger.info("progress is shown no more: %s", error)
 
 
 class _Bar:

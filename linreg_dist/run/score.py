@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from linreg_dist import limits
 from linreg_dist.data.columns import check_columns, is_numeric
 from linreg_dist.data.encoding import CategoricalColumn
 from linreg_dist.data.manifest import Manifest, RowGroup, read_manifest
@@ -260,7 +261,7 @@ def _scan(
     """Yield ``(row group, function(row group, table))`` in file order, computed on all cores."""
     categorical = [column.name for column in model.encoding.columns if isinstance(column, CategoricalColumn)]
     reader = RowGroupReader(manifest, list(dict.fromkeys(columns)), categorical)
-    threads = len(os.sched_getaffinity(0))
+    threads = limits.available_cpus()
 
     def one(index: int) -> Any:
         group = manifest.row_groups[index]

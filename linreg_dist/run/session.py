@@ -6,15 +6,19 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from linreg_dist.errors import ClusterError, InterruptedRunError
+from linreg_dist import limits
+from linreg_dist.errors import ClusterError, InterruptedRunError, SpecError
 from linreg_dist.run.capacity import shortage
 from linreg_dist.run.head_watch import HeadWatch
 from linreg_dist.spec import JobSpec, is_uri
+
+logger = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_S = 5.0
 
@@ -76,6 +80,30 @@ def quiet_ray() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def use_train_v2() -> None:
+    """Have this process use the second version of Ray Train, the only one that we know.
+
+    Many environments set ``RAY_TRAIN_V2_ENABLED=0`` for older code. Ray reads it when ray.train is imported,
+    and again later.
+
+    Raises:
+        SpecError: ray.train was imported under that setting before.
+
+    """
+    name = "RAY_TRAIN_V2_ENABLED"
+    if os.environ.get(name, "1").lower() in ("1", "true"):
+        return
+    if "ray.train" in sys.modules:
+        raise SpecError(
+            f"{name} is {os.environ[name]}, and Ray Train was imported with it: linreg_dist needs its second "
+            f"version. Unset {name} before ray.train is imported"
+        )
+    logger.warning(
+        "%s=%s is ignored: linreg_dist needs the second version of Ray Train", name, os.environ[name]
+    )
+    os.environ[name] = "1"
+
+
 def first_line(error: BaseException) -> str:
     """Return the line of an error of Ray's that says what happened, which is its last."""
     lines = [line for line in str(error).splitlines() if line.strip()]
@@ -118,8 +146,8 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
         "log_to_driver": verbose,
         "include_dashboard": False,
     }
-    if address is None and "RAY_ADDRESS" not in os.environ:
-        cores = len(os.sched_getaffinity(0))
+    if address is None and not os.environ.get("RAY_ADDRESS"):
+        cores = limits.available_cpus()
         needed = spec.scaling.max_workers * spec.scaling.resources_per_worker.get("CPU", 1.0)
         # More workers than cores is slow but right, and lets a laptop try what a cluster will do.
         options |= {"address": "local", "num_cpus": max(cores, int(-(-needed // 1)))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import threading
@@ -22,13 +23,25 @@ from linreg_dist.run.capacity import watch_capacity
 from linreg_dist.run.head_watch import HeadWatch
 from linreg_dist.run.interrupts import Interruption, interruptible
 from linreg_dist.run.local_watch import watch_this_process
-from linreg_dist.run.session import first_line, quiet_ray
+from linreg_dist.run.session import first_line, quiet_ray, use_train_v2
 from linreg_dist.run.watch import GroupWatch, watch_group
 from linreg_dist.spec import JobSpec
 from linreg_dist.storage import ObjectPath
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.watch import describe_stuck
 
+logger = logging.getLogger(__name__)
+
+# What torchrun, Kubeflow and sbatch templates set for processes that form a group.
+_OF_PEERS = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
 _MEETING_TIMEOUT_S = 120  # for new workers to find each other; Ray's default is 30 minutes
 _ABORT_TIMEOUT_S = 30.0
 
@@ -48,6 +61,7 @@ def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) 
         ClusterError: the cluster itself was lost, or nodes that nothing replaced.
 
     """
+    use_train_v2()
     import ray.exceptions
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -57,8 +71,7 @@ def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) 
     if not verbose:
         quiet_ray()
     spec = job.spec
-    elastic = isinstance(spec.scaling.num_workers, tuple)
-    with _ray_train_settings(elastic=elastic), watch_group(spec) as watch:
+    with _ray_train_settings(spec), watch_group(spec) as watch:
         trainer = _our_trainer(TorchTrainer)(
             train_loop_per_worker,
             train_loop_config={"job": job, "board": watch.board if watch else None},
@@ -116,8 +129,12 @@ def _scaling_config(spec: JobSpec) -> Any:
 
 
 @contextmanager
-def _ray_train_settings(*, elastic: bool = False) -> Iterator[None]:
-    """Set what Ray Train takes from environment variables, where the user has not, for one fit."""
+def _ray_train_settings(spec: JobSpec) -> Iterator[None]:
+    """Set what Ray Train takes from environment variables, where the user has not, for one fit.
+
+    Local mode is one process: what torchrun and its like say of peers is hidden from Ray Train, which would
+    wait for them.
+    """
     import ray
 
     # Ray looks every 2 s whether the workers have finished; a short job would wait longer for that than it
@@ -127,17 +144,23 @@ def _ray_train_settings(*, elastic: bool = False) -> Iterator[None]:
         # The watcher for notices that a node will go is a process, which starts on the workers' cores when
         # they begin to read. Nobody gives notice of a machine that is all there is.
         ours["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
-    if elastic:
+    if isinstance(spec.scaling.num_workers, tuple):
         # Ray plans the next group before it has noticed that a node is lost, and would wait a minute for
         # places on it before it plans again.
         ours["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = "10"
     added = {name: value for name, value in ours.items() if name not in os.environ}
+    hidden = {}
+    if spec.scaling.max_workers == 0:
+        hidden = {name: os.environ.pop(name) for name in _OF_PEERS if name in os.environ}
+        if "WORLD_SIZE" in hidden:
+            logger.info("WORLD_SIZE=%s is ignored: scaling.num_workers is 0", hidden["WORLD_SIZE"])
     os.environ.update(added)
     try:
         yield
     finally:
         for name in added:
             os.environ.pop(name, None)
+        os.environ.update(hidden)
 
 
 # Each starts a process: for Ray Data, which we do not use, and see `_our_trainer`.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
+from linreg_dist import limits
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.worker import Worker
 
@@ -13,7 +13,7 @@ _SMALL_DATA_BYTES = 256 << 20
 
 
 def memory_budget(job: TrainJob, worker: Worker, row_nbytes: int) -> int:
-    """Return the bytes this worker may keep: the spec's, or a share of half of what the machine has free.
+    """Return the bytes this worker may keep: the spec's, or a share of half of what it can still take.
 
     The exact solver reads its rows once. It keeps small data alone, so that this gets a mean absolute error,
     which takes a second look; for large data the memory by itself would cost about as much as the reading.
@@ -25,10 +25,8 @@ def memory_budget(job: TrainJob, worker: Worker, row_nbytes: int) -> int:
         # A part of the blocks would be of no use: the second look is taken if every block is there.
         all_blocks = job.manifest.num_rows * row_nbytes // worker.world_size
         return _SMALL_DATA_BYTES if all_blocks <= _SMALL_DATA_BYTES else 0
-    free = _available_bytes()
-    cores = len(os.sched_getaffinity(0))
-    share = min(1.0, worker.num_threads / cores) if worker.world_size > 1 else 1.0
-    return int(free * 0.5 * share)
+    share = min(1.0, worker.num_threads / limits.machine_cpus()) if worker.world_size > 1 else 1.0
+    return int(limits.available_memory().free * 0.5 * share)
 
 
 def _reads_once(job: TrainJob) -> bool:
@@ -47,13 +45,3 @@ def disk_budget(job: TrainJob, folder: Path) -> int:
     if _reads_once(job):
         return 0
     return shutil.disk_usage(next(path for path in folder.parents if path.exists())).free // 2
-
-
-def _available_bytes() -> int:
-    """Return what could be allocated without swapping: Linux counts the page cache it would give up."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

@@ -5,7 +5,6 @@ The same code runs in the calling process (``num_workers: 0``) and in Ray Train'
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import pyarrow as pa
 import torch
 import torch.distributed as dist
 
-from linreg_dist import liveness
+from linreg_dist import limits, liveness
 from linreg_dist.errors import LinregDistError, from_record, to_record
 
 T = TypeVar("T")
@@ -103,11 +102,9 @@ def join_group(patience_s: float, num_local_threads: int | None = None) -> Worke
 
     context = ray.train.get_context()
     world_size = context.get_world_size() or 1
-    if world_size == 1 and not _inside_ray_worker():
-        threads = num_local_threads or len(os.sched_getaffinity(0))
-    else:
-        assigned = _assigned_cpus()
-        threads = max(1, int(assigned))
+    threads = limits.available_cpus()
+    if world_size == 1 and num_local_threads is not None:
+        threads = num_local_threads
     torch.set_num_threads(1)
     pa.set_cpu_count(threads)
     return Worker(
@@ -117,15 +114,3 @@ def join_group(patience_s: float, num_local_threads: int | None = None) -> Worke
         num_threads=threads,
         group=dist.new_group(timeout=timedelta(seconds=patience_s)) if world_size > 1 else None,
     )
-
-
-def _inside_ray_worker() -> bool:
-    import ray
-
-    return bool(ray.is_initialized() and ray.get_runtime_context().get_actor_id())
-
-
-def _assigned_cpus() -> float:
-    import ray
-
-    return float(ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0))

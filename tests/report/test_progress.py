@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -8,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from linreg_dist.report import ProgressDisplay
+from linreg_dist.report import EventLines, ProgressDisplay
 
 
 class Clock:
@@ -169,3 +171,42 @@ def test_events_from_many_threads_all_arrive() -> None:
     lines = stream.getvalue().splitlines()
     assert len(lines) == 400
     assert all(re.fullmatch(r"epoch \d+  0\.2 s  .* 312\.500", line) for line in lines)
+
+
+class BrokenStream(io.StringIO):
+    """A terminal that was closed, or a log on a full disk."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_stream_that_cannot_be_written_to_costs_no_run(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    with ProgressDisplay(BrokenStream(terminal=terminal), verbose=True) as display:
+        display.event(epoch_line(0))
+        display.event(tick(0.5))
+        display.event(epoch_line(1))
+
+
+def test_lines_for_programs_end_where_the_stream_does() -> None:
+    lines = EventLines(BrokenStream(terminal=False))
+    lines.event(epoch_line(0))
+    lines.event(epoch_line(1))
+
+
+def test_an_error_of_the_display_itself_is_not_hidden() -> None:
+    with (
+        ProgressDisplay(io.StringIO(), interval_s=0.0) as display,
+        pytest.raises(ValueError, match="could not convert"),
+    ):
+        display.event({"progress": "half"})

@@ -1,0 +1,128 @@
+"""The limits of a process, read from a copy of the files that the kernel shows."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from linreg_dist import limits
+
+_GIB = 1 << 30
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write(tmp_path, "proc/meminfo", f"MemTotal: 99\nMemAvailable: {24 * _GIB >> 10} kB\n")
+    return tmp_path
+
+
+def write(root: Path, name: str, text: object) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{text}\n")
+
+
+def in_group(root: Path, path: str, *, version: int) -> None:
+    line = f"0::{path}" if version == 2 else f"9:memory:{path}\n8:cpu,cpuacct:{path}"
+    write(root, "proc/self/cgroup", line)
+
+
+class TestMemory:
+    def test_without_a_limit_it_is_what_the_machine_has_free(self, root: Path) -> None:
+        found = limits.available_memory(root)
+        assert (found.free, found.source) == (24 * _GIB, "the memory of the machine")
+
+    def test_a_group_of_version_2_limits_it(self, root: Path) -> None:
+        in_group(root, "/", version=2)
+        write(root, "sys/fs/cgroup/memory.max", 512 << 20)
+        write(root, "sys/fs/cgroup/memory.current", 100 << 20)
+        found = limits.available_memory(root)
+        assert found.free == 412 << 20
+        assert "control group" in found.source
+
+    def test_file_pages_that_can_be_given_up_count_as_free(self, root: Path) -> None:
+        in_group(root, "/", version=2)
+        write(root, "sys/fs/cgroup/memory.max", 512 << 20)
+        write(root, "sys/fs/cgroup/memory.current", 500 << 20)
+        write(root, "sys/fs/cgroup/memory.stat", f"anon 1\ninactive_file {400 << 20}")
+        assert limits.available_memory(root).free == 412 << 20
+
+    @pytest.mark.parametrize("tight", ["pod", "pod/box"])
+    def test_every_level_above_the_process_counts(self, root: Path, tight: str) -> None:
+        in_group(root, "/pod/box", version=2)
+        for level in ("pod", "pod/box"):
+            limit: object = _GIB if level == tight else "max"
+            write(root, f"sys/fs/cgroup/{level}/memory.max", limit)
+            write(root, f"sys/fs/cgroup/{level}/memory.current", 0)
+        assert limits.available_memory(root).free == _GIB
+
+    def test_a_group_of_version_1_limits_it(self, root: Path) -> None:
+        in_group(root, "/docker/1234", version=1)
+        write(root, "sys/fs/cgroup/memory/memory.limit_in_bytes", _GIB)  # the container does not see the path
+        write(root, "sys/fs/cgroup/memory/memory.usage_in_bytes", _GIB // 4)
+        assert limits.available_memory(root).free == _GIB * 3 // 4
+
+    def test_no_limit_of_version_1_is_a_huge_number(self, root: Path) -> None:
+        in_group(root, "/", version=1)
+        write(root, "sys/fs/cgroup/memory/memory.limit_in_bytes", 9223372036854771712)
+        write(root, "sys/fs/cgroup/memory/memory.usage_in_bytes", 5)
+        assert limits.available_memory(root).free == 24 * _GIB
+
+    def test_slurm_says_what_the_job_may_take(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SLURM_JOB_ID", "1")
+        monkeypatch.setenv("SLURM_MEM_PER_NODE", "2048")
+        assert limits.available_memory(root).free == 2 * _GIB
+        monkeypatch.delenv("SLURM_MEM_PER_NODE")
+        monkeypatch.setenv("SLURM_MEM_PER_CPU", "1024")
+        monkeypatch.setenv("SLURM_CPUS_ON_NODE", "4")
+        found = limits.available_memory(root)
+        assert (found.free, found.source) == (4 * _GIB, "the memory that SLURM gave to the job")
+
+    def test_the_limit_of_the_shell_counts_from_what_is_taken(self) -> None:
+        code = "from linreg_dist import limits; m = limits.available_memory(); print(m.free, m.source)"
+
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_AS, (_GIB, _GIB))
+
+        run = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, preexec_fn=limit
+        )
+        free, _, source = run.stdout.partition(" ")
+        assert 0 < int(free) < _GIB
+        assert source.startswith("ulimit -v")
+
+
+class TestCpus:
+    def test_without_a_quota_it_is_the_affinity(self, root: Path) -> None:
+        assert limits.available_cpus(root) == len(os.sched_getaffinity(0))
+
+    @pytest.mark.parametrize(
+        ("quota", "expected"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None)]
+    )
+    def test_a_quota_of_version_2_limits_it(self, root: Path, quota: str, expected: int | None) -> None:
+        in_group(root, "/", version=2)
+        write(root, "sys/fs/cgroup/cpu.max", quota)
+        assert limits.available_cpus(root) == (expected or len(os.sched_getaffinity(0)))
+
+    def test_a_quota_of_version_1_limits_it(self, root: Path) -> None:
+        in_group(root, "/box", version=1)
+        write(root, "sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_quota_us", 100000)
+        write(root, "sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_period_us", 100000)
+        assert limits.available_cpus(root) == 1
+
+    def test_no_quota_of_version_1_is_minus_one(self, root: Path) -> None:
+        in_group(root, "/box", version=1)
+        write(root, "sys/fs/cgroup/cpu/box/cpu.cfs_quota_us", -1)
+        write(root, "sys/fs/cgroup/cpu/box/cpu.cfs_period_us", 100000)
+        assert limits.available_cpus(root) == len(os.sched_getaffinity(0))
+
+    def test_slurm_says_how_many_a_task_has(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+        assert limits.available_cpus(root) == len(os.sched_getaffinity(0))  # outside a job it is a left-over
+        monkeypatch.setenv("SLURM_JOB_ID", "1")
+        assert limits.available_cpus(root) == 1
