@@ -19,6 +19,7 @@ from safetensors.numpy import load, save
 
 from linreg_dist.errors import SpecError
 from linreg_dist.storage import ObjectPath, as_location, write_whole
+from linreg_dist.wording.names import some_names
 
 FILE_NAME = "covariance.safetensors"
 
@@ -30,7 +31,7 @@ class CoefficientCovariance:
     """Covariances of the coefficients of K targets.
 
     Attributes:
-        names: of the Q coefficients: ``(intercept)`` first where there is one, then the features.
+        names: of the Q coefficients: the intercept first where there is one, then the features.
         targets: names of the K targets.
         kind: nonrobust, HC0 … HC3 or cluster.
         matrix_MQQ: (M, Q, Q), M = K, or 1 where the targets share it; NaN for a constant feature.
@@ -52,7 +53,7 @@ class CoefficientCovariance:
 
         """
         if target not in self.targets:
-            raise SpecError(f"the model has no target {target!r}; there are {', '.join(self.targets)}")
+            raise SpecError(f"the model has no target {target!r}; there are {some_names(self.targets)}")
         k = self.targets.index(target)
         covariance: Array = self.matrix_MQQ[min(k, len(self.matrix_MQQ) - 1)] * self.scale_K[k]
         return covariance

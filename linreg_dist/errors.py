@@ -25,17 +25,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from linreg_dist.wording.secrets import shown
+
 
 class LinregDistError(Exception):
     """Base of all errors raised on purpose; ``exit_code`` is what the command line returns for it.
 
     ``alone`` says that one worker of a group raised it while the others went on: they do not know of it, and
     may be waiting for this one. ``stuck`` has a document for every worker that was found stuck before it.
+    The message is safe wherever it goes: it passes `linreg_dist.wording.secrets.shown` when it is made.
     """
 
     exit_code = 1
     alone = False
     stuck: tuple[dict[str, Any], ...] = ()
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(shown(message))
 
 
 class SpecError(LinregDistError):

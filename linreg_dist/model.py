@@ -25,6 +25,7 @@ from linreg_dist.data.encoding import Encoding, NumericColumn
 from linreg_dist.data.reader import category_codes, numeric_values
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.storage import ObjectPath, as_location, write_whole
+from linreg_dist.wording.names import intercept_name, some_names
 
 FORMAT_VERSION = 1
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
@@ -112,7 +113,8 @@ class LinearModel:
     def cov_names(self) -> tuple[str, ...]:
         """Names of the rows and columns of `cov_params`: the intercept, if one was fitted, then features."""
         fitted = self.details.get("fit_intercept", True)
-        return (("(intercept)",) if fitted else ()) + self.encoding.names
+        names = self.encoding.names
+        return ((intercept_name(names),) if fitted else ()) + names
 
     def predict(self, data: Any) -> Matrix:
         """Predict the target(s).
@@ -136,7 +138,7 @@ class LinearModel:
             if x_ND.shape[1] != self.encoding.num_encoded:
                 raise DataError(
                     f"the array has {x_ND.shape[1]} columns; expected {self.encoding.num_encoded}: "
-                    f"{_some(self.encoding.names)}"
+                    f"{some_names(self.encoding.names)}"
                 )
         else:
             x_ND = self.design_matrix(as_table(data))
@@ -151,7 +153,7 @@ class LinearModel:
         if absent:
             raise DataError(
                 f"{where} has no column {', '.join(map(repr, absent))}, which the model needs; it has "
-                f"{_some(table.column_names)}"
+                f"{some_names(table.column_names)}"
             )
         numeric, categorical = {}, {}
         for column in self.encoding.columns:
@@ -284,9 +286,3 @@ def as_table(data: Any) -> pa.Table:
         f"cannot predict from {type(data).__name__}; expected a pyarrow Table, a DataFrame, a mapping of "
         f"columns or a 2-D array"
     )
-
-
-def _some(names: Any, limit: int = 12) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return ", ".join(listed[:limit]) + more

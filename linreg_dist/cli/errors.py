@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Sequence
 
 import click
 
 from linreg_dist.errors import InterruptedRunError, LinregDistError, SpecError, to_record
+from linreg_dist.wording.secrets import shown
+from linreg_dist.wording.text import safe_json
 
 
 def report(error: BaseException, arguments: Sequence[str]) -> int:
@@ -22,7 +23,7 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     record = _record(error)
     if "--json" in arguments:
-        click.echo(json.dumps({"status": "failed", "error": record}, ensure_ascii=False))
+        click.echo(safe_json({"status": "failed", "error": record}))
     if isinstance(error, click.ClickException):
         error.show()
     elif isinstance(error, SpecError):
@@ -43,12 +44,12 @@ def _record(error: BaseException) -> dict[str, object]:
     if isinstance(error, click.ClickException):
         return {
             "type": type(error).__name__,
-            "message": error.format_message(),
+            "message": shown(error.format_message()),
             "exit_code": SpecError.exit_code,
         }
     if isinstance(error, click.Abort | KeyboardInterrupt):
         return to_record(InterruptedRunError("interrupted"))
-    message = " ".join(str(error).split()) or "an unexpected error"
+    message = " ".join(shown(error).split()) or "an unexpected error"
     return {"type": type(error).__name__, "message": message, "exit_code": 1}
 
 

@@ -28,6 +28,7 @@ def list_jobs(address: str | None, as_json: bool) -> None:
 
     from linreg_dist.report import print_renderable
     from linreg_dist.wording.numbers import format_duration
+    from linreg_dist.wording.text import safe_name
 
     table = Table("job", "state", "started", "took", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for job in jobs:
@@ -37,7 +38,7 @@ def list_jobs(address: str | None, as_json: bool) -> None:
             if job.ended_ms is None or job.started_ms is None
             else format_duration((job.ended_ms - job.started_ms) / 1000)
         )
-        table.add_row(job.id, job.state, started, took)
+        table.add_row(safe_name(job.id), safe_name(job.state), started, took)
     print_renderable(table, sys.stdout)
 
 

@@ -12,7 +12,9 @@ from linreg_dist.cli.options import job_argument, server_address_option
 @server_address_option
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on until the job ends.")
 def logs(job: str, address: str | None, follows: bool) -> int:
-    """Print what JOB has printed, as it is: text, the lines of metrics.jsonl, and the result document.
+    r"""Print what JOB has printed: text, the lines of metrics.jsonl, and the result document.
+
+    Colours are left out, and characters that would steer the terminal are printed as \x1b and the like.
 
     With -f the exit code is that of the job.
     """

@@ -19,6 +19,7 @@ import click
 
 from linreg_dist._version import __version__
 from linreg_dist.cli.errors import report
+from linreg_dist.wording.streams import safe_console
 
 _THREADS_END_WITHIN_S = 2.0
 
@@ -90,7 +91,15 @@ def cli() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line `arguments` and return the exit code; no exception leaves it."""
+    """Run the command line `arguments` and return the exit code; no exception leaves it.
+
+    What is printed meanwhile, by whom ever, passes `safe_console`.
+    """
+    with safe_console():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         result = cli.main(args=list(arguments), prog_name="linreg-dist", standalone_mode=False)
         sys.stdout.flush()

@@ -11,6 +11,7 @@ import click
 
 from linreg_dist.cli.options import json_option, model_argument
 from linreg_dist.cli.output import print_json
+from linreg_dist.wording.text import csv_cell, safe_name
 
 if TYPE_CHECKING:
     from linreg_dist.model import LinearModel
@@ -42,13 +43,17 @@ def show(model: str, with_covariance: bool, as_json: bool) -> None:
 
 
 def print_covariance(model: LinearModel) -> None:
-    """Print a line per coefficient: its name and its covariances; for several targets the target first."""
+    """Print a line per coefficient: its name and its covariances; for several targets the target first.
+
+    Names are written so that neither a terminal nor a spreadsheet acts on them; --json has the exact ones.
+    """
     several = len(model.targets) > 1
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*(["target"] if several else []), "", *model.cov_names])
+    names = [csv_cell(safe_name(name)) for name in model.cov_names]
+    writer.writerow([*(["target"] if several else []), "", *names])
     for target in model.targets:
-        for name, row in zip(model.cov_names, model.cov_params(target).tolist(), strict=True):
-            writer.writerow([*([target] if several else []), name, *row])
+        for name, row in zip(names, model.cov_params(target).tolist(), strict=True):
+            writer.writerow([*([csv_cell(safe_name(target))] if several else []), name, *row])
 
 
 def print_description(document: Mapping[str, Any]) -> None:
@@ -58,6 +63,6 @@ def print_description(document: Mapping[str, Any]) -> None:
     for each in document.get("targets", [document]):
         intercept = {"coef": each["intercept"], **each["intercept_inference"]}
         if "targets" in document:
-            click.echo(f"target {each['target']}")
+            click.echo(f"target {safe_name(each['target'])}")
         print_renderable(coefficient_table({**each, "intercept": intercept}), sys.stdout)
     print_renderable(provenance_table(document), sys.stdout)

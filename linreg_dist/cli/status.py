@@ -21,8 +21,10 @@ def status(job: str, address: str | None, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    click.echo(f"{document['job']}: {document['state']}")
     from linreg_dist.wording.numbers import format_duration, format_number
+    from linreg_dist.wording.text import safe_name
+
+    click.echo(f"{safe_name(document['job'])}: {safe_name(document['state'])}")
 
     if document["progressPercentage"] is not None:
         click.echo(f"progress   {document['progressPercentage']:.0f} %")
@@ -34,4 +36,4 @@ def status(job: str, address: str | None, as_json: bool) -> None:
     if document["state"] == "FAILED":
         error = (document["result"] or {}).get("error") or {"message": document["message"]}
         click.echo(f"error      {error['message']}")
-    click.echo(f"run        {document['run_folder']}")
+    click.echo(f"run        {safe_name(str(document['run_folder']))}")

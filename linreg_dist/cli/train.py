@@ -19,6 +19,7 @@ from linreg_dist.cli.options import (
     verbosity_options,
 )
 from linreg_dist.cli.output import print_json
+from linreg_dist.wording.names import some_names
 
 if TYPE_CHECKING:
     from linreg_dist.storage import Location
@@ -77,7 +78,7 @@ def train(
             click.echo(
                 f"would train {checked.name} with the {plan['solver']} solver on {plan['rows']:,} rows "
                 f"in {plan['row_groups']} row groups of {plan['files']} files; features: "
-                f"{', '.join(plan['features'])}"
+                f"{some_names(plan['features'], 1000)}"
             )
         return
 

@@ -8,7 +8,6 @@ other job does.
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import tempfile
@@ -20,8 +19,9 @@ import numpy as np
 import torch
 
 from linreg_dist.data.block import Block
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _SUFFIX = ".npy"
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from linreg_dist.data.manifest import Manifest
 from linreg_dist.errors import DataError
 from linreg_dist.spec import DataSpec
+from linreg_dist.wording.names import some_names
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
     unused = [name for name in data.categorical if name not in usable]
     if unused:
         raise DataError(
-            f"data.categorical names {_some(unused)}, which is no feature of this job; "
-            f"features are {_some(features)}"
+            f"data.categorical names {some_names(unused)}, which is no feature of this job; "
+            f"features are {some_names(features)}"
         )
     columns = Columns(
         features=features,
@@ -127,7 +128,7 @@ def check_columns(wanted: Iterable[tuple[str, str]], manifest: Manifest) -> None
         for name, purpose in pairs:
             if name not in have:
                 close = difflib.get_close_matches(name, have, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"it has {_some(list(have))}"
+                hint = f"did you mean {close[0]!r}?" if close else f"it has {some_names(list(have))}"
                 raise DataError(f"{file.uri} has no column {name!r} ({purpose}); {hint}")
 
 
@@ -148,9 +149,8 @@ def _feature_names(
             skipped[name] = f"type {kind} is neither a number nor a string"
     if not names:
         raise DataError(
-            f"no usable feature column: the data has {_some(schema.names)}, of which target, weight, split "
-            f"and excluded "
-            "columns are left out; numbers, booleans and strings can be used"
+            f"no usable feature column: the data has {some_names(schema.names)}, of which target, weight, "
+            "split and excluded columns are left out; numbers, booleans and strings can be used"
         )
     return tuple(names), skipped
 
@@ -233,9 +233,3 @@ def _check_feature(name: str, kind: pa.DataType, categorical: bool, uri: str) ->
         raise DataError(
             f"{uri}: the feature {name!r} has type {kind}; expected {expected}. To go on, {advice}"
         )
-
-
-def _some(names: Iterable[str], limit: int = 12) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return ", ".join(listed[:limit]) + more

@@ -21,6 +21,8 @@ from linreg_dist.data.gather import RowRuns
 from linreg_dist.data.manifest import Manifest, RowGroup
 from linreg_dist.data.reader import category_codes, numeric_values
 from linreg_dist.spec import DataSpec
+from linreg_dist.wording.names import free_name
+from linreg_dist.wording.text import safe_name
 
 Array = npt.NDArray[Any]
 
@@ -158,9 +160,11 @@ class RowSelector:
     def _filter(self, table: pa.Table) -> npt.NDArray[np.bool_] | None:
         if self._expression is None:
             return None
-        numbered = table.append_column(_ROW_NUMBER, pa.array(np.arange(table.num_rows)))
+        # Its place, not its name, tells the column of row numbers: the data may have one of any name.
+        number = table.num_columns
+        numbered = table.append_column(free_name("row", table.column_names), pa.array(np.arange(len(table))))
         kept = np.zeros(table.num_rows, dtype=bool)
-        kept[numbered.filter(self._expression).column(_ROW_NUMBER).to_numpy()] = True
+        kept[numbered.filter(self._expression).column(number).to_numpy()] = True
         return kept
 
     def _validation_mask(self, group: RowGroup, marks: Array | None) -> npt.NDArray[np.bool_] | bool:
@@ -210,7 +214,6 @@ _MIXING = (
     (np.uint64(27), np.uint64(0x94D049BB133111EB)),
 )
 _HASHED_AT_ONCE = 1 << 14  # rows; the hash goes over them nine times, in the core's cache
-_ROW_NUMBER = "__row_number__"
 
 
 def _stable_hash(text: str) -> int:
@@ -253,4 +256,4 @@ def _divide(
 def missing_report(missing: Mapping[str, int]) -> str:
     """List ``column: count`` pairs for a message, the most affected first."""
     ordered = sorted(missing.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{name} ({count:,} rows)" for name, count in ordered)
+    return ", ".join(f"{safe_name(name)} ({count:,} rows)" for name, count in ordered)

@@ -11,6 +11,7 @@ import numpy as np
 from linreg_dist.data.encoding import CategoricalColumn
 from linreg_dist.page.source import Source, shorten, some, without_options
 from linreg_dist.page.view import Block, Effect, Figure, Forest, Paragraph, Section, Table, section
+from linreg_dist.wording.names import intercept_name
 from linreg_dist.wording.numbers import align_decimals, format_number, format_p_value
 from linreg_dist.wording.results import COEFFICIENT_COLUMNS, fit_facts, inference_notes
 
@@ -88,7 +89,12 @@ def _table(source: Source, document: Mapping[str, Any], most: int) -> list[Block
     left_out = len(document["coefficients"]) - len(rows)
     if source.model.details.get("fit_intercept", True):
         rows.insert(
-            0, {**document["intercept_inference"], "feature": "(intercept)", "coef": document["intercept"]}
+            0,
+            {
+                **document["intercept_inference"],
+                "feature": intercept_name(source.model.encoding.names),
+                "coef": document["intercept"],
+            },
         )
     shown = [
         key for key in COEFFICIENT_COLUMNS if key == "coef" or any(row.get(key) is not None for row in rows)

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from linreg_dist.wording.numbers import align_decimals, format_count, format_duration, format_number
+from linreg_dist.wording.text import safe_name, safe_text
 
 _STYLES = {"succeeded": "green", "failed": "red"}
 
@@ -35,12 +36,17 @@ def batch_table(document: Mapping[str, Any]) -> RenderableType:
         status = str(job["status"])
         seconds = format_duration(job["seconds"]) if job["ran"] else "before"
         table.add_row(
-            str(job["name"]), Text(status, _STYLES.get(status, "")), format_count(rows), rmse, r2, seconds
+            safe_name(str(job["name"])),
+            Text(status, _STYLES.get(status, "")),
+            format_count(rows),
+            rmse,
+            r2,
+            seconds,
         )
     counts = ", ".join(f"{count} {status}" for status, count in document["counts"].items())
     parts: list[RenderableType] = [table, Text(""), Text(f"{len(jobs)} jobs: {counts}")]
     errors = [(job["name"], (job["result"] or {}).get("error")) for job in jobs]
-    return Group(*parts, *(Text(f"{name}: {error['message']}") for name, error in errors if error))
+    return Group(*parts, *(Text(safe_text(f"{name}: {error['message']}")) for name, error in errors if error))
 
 
 def _metrics(job: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,8 +11,10 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from linreg_dist.wording.names import intercept_name
 from linreg_dist.wording.numbers import align_decimals
 from linreg_dist.wording.results import COEFFICIENT_COLUMNS, INTERVAL, fit_facts, inference_notes
+from linreg_dist.wording.text import safe_document
 
 _GAP = 2  # blank characters between two columns: the padding and the box's own divider
 _MIN_FEATURE_WIDTH = 12  # what a feature's name keeps when the terminal is narrow
@@ -25,7 +27,7 @@ def coefficient_table(document: Mapping[str, Any]) -> RenderableType:
     any row has it; where none has, a note gives the document's ``inference_reason``. ``intercept`` is a
     number, or an object with the keys of a coefficient when it has a standard error of its own.
     """
-    return _CoefficientTable(document)
+    return _CoefficientTable(safe_document(document))
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class _CoefficientTable:
     document: Mapping[str, Any]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        rows = [_intercept_row(self.document["intercept"]), *self.document["coefficients"]]
+        coefficients = self.document["coefficients"]
+        name = intercept_name([str(row["feature"]) for row in coefficients])
+        rows = [_intercept_row(self.document["intercept"], name), *coefficients]
         shown = [
             key
             for key in COEFFICIENT_COLUMNS
@@ -68,9 +72,9 @@ class _CoefficientTable:
         return "\n".join(notes) or None
 
 
-def _intercept_row(intercept: float | Mapping[str, Any]) -> dict[str, Any]:
+def _intercept_row(intercept: float | Mapping[str, Any], name: str) -> dict[str, Any]:
     fields = intercept if isinstance(intercept, Mapping) else {"coef": intercept}
-    return {**fields, "feature": "(intercept)"}
+    return {**fields, "feature": name}
 
 
 def _min_width(features: Sequence[str], cells: Mapping[str, Sequence[str]]) -> int:

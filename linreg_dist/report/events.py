@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-logger = logging.getLogger(__name__)
+from linreg_dist.wording.streams import get_logger
+
+logger = get_logger(__name__)
 
 
 class EventLines:

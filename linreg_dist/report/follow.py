@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -14,8 +13,9 @@ from typing import Any, Protocol
 from linreg_dist.errors import LinregDistError
 from linreg_dist.storage import ObjectPath, no_patience
 from linreg_dist.wording.events import parse_event
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_BETWEEN_REQUESTS = 2.0  # where the file is an object, which is written anew every few seconds

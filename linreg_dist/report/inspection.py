@@ -11,12 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from linreg_dist.wording.numbers import format_count
+from linreg_dist.wording.text import safe_document
 
 _MEBIBYTE = 2**20
 
 
 def inspection_table(found: Mapping[str, Any]) -> RenderableType:
     """Return size, row groups, columns and advice, from what ``inspect --json`` prints."""
+    found = safe_document(found)
     groups = found["row_groups"]
     head = (
         f"{format_count(found['rows'])} rows in {format_count(found['files'])} files "

@@ -11,10 +11,12 @@ from rich.text import Text
 
 from linreg_dist.wording.numbers import format_count, format_number
 from linreg_dist.wording.results import METRICS, listed
+from linreg_dist.wording.text import safe_document
 
 
 def evaluation_table(result: Mapping[str, Any]) -> RenderableType:
     """Return the metrics of a model on some data, from what ``evaluate --json`` prints."""
+    result = safe_document(result)
     dropped = result["dropped"]
     lines = [
         ("rows", format_count(result["rows"]) + (f" ({format_count(dropped)} dropped)" if dropped else ""))
@@ -28,6 +30,7 @@ def evaluation_table(result: Mapping[str, Any]) -> RenderableType:
 
 def provenance_table(document: Mapping[str, Any]) -> RenderableType:
     """Return where a model came from, from what ``show --json`` prints."""
+    document = safe_document(document)
     solver, rows = document.get("solver") or {}, document.get("rows") or {}
     data, penalty = document.get("data") or {}, document.get("penalty") or {}
     lines = [("run", str(document.get("name")))]

@@ -9,7 +9,6 @@ other kind are ignored.
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import time
@@ -23,8 +22,10 @@ from rich.table import Column
 
 from linreg_dist.report.console import is_terminal, make_console
 from linreg_dist.wording.numbers import format_duration, format_number, format_rate
+from linreg_dist.wording.streams import get_logger, safe
+from linreg_dist.wording.text import safe_name, safe_text
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -100,15 +101,21 @@ class _Bar:
         self._total_epochs = total_epochs
         # stdout is left alone: it carries data. Messages on stderr appear above a bar that is drawn there.
         self._progress = Progress(
-            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            # Without markup: the phase of a remote job is text of others.
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=20),
             TaskProgressColumn("{task.percentage:>3.0f} %", markup=False),
-            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+            TextColumn(
+                "{task.fields[figures]}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis"),
+            ),
             console=make_console(stream),
             transient=True,
             redirect_stdout=False,
             redirect_stderr=stream is sys.stderr,
         )
+        self._redirects = stream is sys.stderr
         self._task = self._progress.add_task("starting", total=1.0, start=False, figures="")
         self._closed = False
 
@@ -131,8 +138,10 @@ class _Bar:
         self._progress.stop()
 
     def _show(self) -> None:
-        if not self._closed:
+        if not self._closed and not self._progress.live.is_started:
             self._progress.start()
+            if self._redirects:  # rich would take escape sequences in a message for styles and links
+                sys.stderr = safe(sys.stderr)
 
 
 class _Lines:
@@ -176,7 +185,7 @@ class _Lines:
         return self._clock() >= self._next_s
 
     def _write(self, line: str) -> None:
-        self._stream.write(line + "\n")
+        self._stream.write(safe_text(line) + "\n")
         self._stream.flush()
         self._kept = None
         self._next_s = self._clock() + self._interval_s
@@ -192,7 +201,7 @@ def _nth(epoch: int, total_epochs: int | None) -> str:
 
 def _stage(event: Mapping[str, Any], total_epochs: int | None) -> str:
     """Return ``train 3/10``, or only the phase where there are no epochs."""
-    phase = str(event.get("phase") or "train")
+    phase = safe_name(str(event.get("phase") or "train"))
     return phase if event.get("of_epoch") is None else f"{phase} {_nth(event['of_epoch'], total_epochs)}"
 
 

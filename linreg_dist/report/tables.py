@@ -12,6 +12,7 @@ from rich.text import Text
 
 from linreg_dist.wording.numbers import align_decimals, format_count, format_number, format_rate
 from linreg_dist.wording.results import METRICS, solver_text, spans_of
+from linreg_dist.wording.text import safe_document, safe_text
 
 _STATUS_STYLES = {"succeeded": "bold green", "failed": "bold red"}
 _LABEL_WIDTH = 10
@@ -22,11 +23,13 @@ def result_table(result: Mapping[str, Any]) -> RenderableType:
 
     A part that the document does not have, or has as null, is left out; a failed run has its error.
     """
+    error = result.get("error")
+    result = safe_document({key: value for key, value in result.items() if key != "error"})
     status = str(result["status"])
     headline = Text.assemble(str(result["name"]), ": ", (status, _STATUS_STYLES.get(status, "bold")))
     parts: list[RenderableType] = [headline]
-    if error := result.get("error"):
-        parts.append(Text(str(error["message"] if isinstance(error, Mapping) else error)))
+    if error:  # in as many lines as it has
+        parts.append(Text(safe_text(str(error["message"] if isinstance(error, Mapping) else error))))
     if result.get("metrics"):
         parts += [Text(""), _metrics_table(result["metrics"], result.get("rows") or {})]
     if facts := list(_facts(result)):

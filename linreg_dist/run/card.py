@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from linreg_dist.wording.text import markdown_code
+
 _SHOWN = 40
 
 
@@ -16,7 +18,7 @@ def model_card(name: str, config: dict[str, Any], coefficients: list[tuple[str, 
         coefficients: (encoded feature, coefficient) of the first target, intercept left out.
 
     """
-    targets = ", ".join(f"`{target}`" for target in config["targets"])
+    targets = ", ".join(map(markdown_code, config["targets"]))
     lines = [
         "---",
         "library_name: linreg_dist",
@@ -48,7 +50,7 @@ def model_card(name: str, config: dict[str, Any], coefficients: list[tuple[str, 
         "",
         "| feature | coefficient |",
         "|---|---|",
-        *(f"| `{feature}` | {value:.6g} |" for feature, value in coefficients[:_SHOWN]),
+        *(f"| {markdown_code(feature)} | {value:.6g} |" for feature, value in coefficients[:_SHOWN]),
     ]
     if len(coefficients) > _SHOWN:
         lines.append(f"| … {len(coefficients) - _SHOWN} more | in `model.safetensors` |")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from linreg_dist.model import LinearModel
+from linreg_dist.wording.names import intercept_name
 
 _TEST_KEYS = ("std_err", "t", "p", "ci_low", "ci_high", "vif")
 _FIT_KEYS = ("r2", "adj_r2", "sigma", "f", "f_p", "aic", "bic", "n", "df_resid", "condition_number")
@@ -63,7 +64,7 @@ def _describe_target(model: LinearModel, k: int) -> dict[str, Any]:
     return {
         "target": target,
         "intercept": float(model.intercept_K[k]),
-        "intercept_inference": _tests_of(tests, "(intercept)"),
+        "intercept_inference": _tests_of(tests, intercept_name(model.encoding.names)),
         "coefficients": coefficients,
         "fit": {
             **_metrics_as_fit(model, target),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -20,8 +19,9 @@ from linreg_dist.run.versions import versions_of
 from linreg_dist.spec import JobSpec
 from linreg_dist.storage import no_patience
 from linreg_dist.training.room import describe_room
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def failed_result(spec: JobSpec, error: BaseException) -> dict[str, Any]:

@@ -6,7 +6,6 @@ A driver whose head does not answer waits inside of Ray, where no signal reaches
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -17,8 +16,9 @@ from contextlib import contextmanager
 
 from linreg_dist.errors import ClusterError
 from linreg_dist.run.interrupts import Interruption
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _PATIENCE_VARIABLE = "RAY_gcs_rpc_server_reconnect_timeout_s"  # as Ray spells it
 _RAYS_PATIENCE_S = 60.0

@@ -14,6 +14,7 @@ from linreg_dist.data.columns import is_numeric, is_string
 from linreg_dist.data.manifest import Manifest, read_manifest
 from linreg_dist.data.source import open_filesystem
 from linreg_dist.storage import retried
+from linreg_dist.wording.names import some_names
 
 _SMALL_GROUP, _LARGE_GROUP = 4 << 20, 256 << 20
 _FEW_GROUPS = 8
@@ -116,15 +117,15 @@ def _advice(manifest: Manifest, columns: list[dict[str, Any]], sizes: list[int])
     if dictionaries:
         advice.append(
             f"{len(dictionaries)} column(s) of floating-point numbers are dictionary-encoded "
-            f"({_some(dictionaries)}): if their "
+            f"({some_names(dictionaries, 5)}): if their "
             "values seldom repeat, write them with use_dictionary=False; they decode in less than half the "
             "time"
         )
     unusable = [column["name"] for column in columns if column["use"] == "not usable"]
     if unusable:
         advice.append(
-            f"{_some(unusable)} cannot be used as features: numbers, booleans and strings can; convert "
-            f"them when writing"
+            f"{some_names(unusable, 5)} cannot be used as features: numbers, booleans and strings can; "
+            "convert them when writing"
         )
     median = sizes[len(sizes) // 2]
     if len(sizes) < _FEW_GROUPS and manifest.num_rows > 100_000:
@@ -157,7 +158,3 @@ def _advice(manifest: Manifest, columns: list[dict[str, Any]], sizes: list[int])
 
 
 _FLOATS = (pa.float32(), pa.float64())
-
-
-def _some(names: list[str], limit: int = 5) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -5,15 +5,15 @@ not go on.
 from __future__ import annotations
 
 import itertools
-import logging
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from linreg_dist.errors import LinregDistError
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _INSIST_EVERY_S = 5.0
 _TELL_AFTER = 3  # interrupts

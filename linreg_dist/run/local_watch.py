@@ -6,7 +6,6 @@ But nobody starts this process again: the run fails with the report, and the sam
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -18,8 +17,9 @@ from linreg_dist import liveness
 from linreg_dist.errors import RunFailedError
 from linreg_dist.run.interrupts import Interruption
 from linreg_dist.training.watch import BEAT_S, Beat, describe_stuck, stuck_report
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @contextmanager

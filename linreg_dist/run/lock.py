@@ -11,7 +11,6 @@ How the lock lies on a file system and on an object store is said in `lock_file`
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,8 +23,9 @@ from linreg_dist.run.lock_file import LockFile
 from linreg_dist.run.lock_object import LockObject
 from linreg_dist.run.owner import Owner
 from linreg_dist.storage import Location, no_patience
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 BEAT_S = 5.0
 STALE_S = 60.0

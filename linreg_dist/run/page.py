@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from linreg_dist.model import LinearModel
 from linreg_dist.run.describe import describe
 from linreg_dist.run.folder import RunFolder
 from linreg_dist.spec import JobSpec, resolved_yaml
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 NOT_ASKED = "outputs.report is false"
 

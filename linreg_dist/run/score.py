@@ -26,6 +26,7 @@ from linreg_dist.data.store import bounded_map
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model import LinearModel
 from linreg_dist.storage import Location, ObjectPath, as_location, upload_file
+from linreg_dist.wording.names import some_names
 
 _LOOKUP_THREADS = 16
 
@@ -78,7 +79,7 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
     metrics = total.metrics(fitted.targets)
     if metrics is None:
         raise DataError(
-            f"none of {manifest.num_rows:,} rows has a usable target {', '.join(fitted.targets)} and "
+            f"none of {manifest.num_rows:,} rows has a usable target {some_names(fitted.targets)} and "
             f"usable features; expected at least one"
         )
     return {

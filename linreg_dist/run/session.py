@@ -17,8 +17,9 @@ from linreg_dist.errors import ClusterError, InterruptedRunError, SpecError
 from linreg_dist.run.capacity import shortage
 from linreg_dist.run.head_watch import HeadWatch
 from linreg_dist.spec import JobSpec, is_uri
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _CONNECT_TIMEOUT_S = 5.0
 

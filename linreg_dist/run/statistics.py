@@ -32,6 +32,7 @@ from linreg_dist.training.moment_metrics import NOT_READ
 from linreg_dist.training.moment_sums import ExactSums
 from linreg_dist.training.penalised import choose_penalty
 from linreg_dist.training.statistics import sums_of
+from linreg_dist.wording.names import some_names
 
 FILE_NAME = "statistics.safetensors"
 
@@ -166,7 +167,7 @@ def _select(encoding: Encoding, features: Sequence[str] | None) -> Encoding:
     for name in features:
         if name not in columns:
             close = difflib.get_close_matches(name, columns, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(columns)}"
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {some_names(columns)}"
             raise DataError(f"the statistics have no feature {name!r}; {hint}")
     return Encoding(tuple(columns[name] for name in features))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,8 +37,9 @@ from linreg_dist.storage import (
 from linreg_dist.training.first_pass import FOLDER as FIRST_PASS
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.partials import FOLDER as MOMENT_CHECKPOINTS
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _MOMENTS_BYTES = 1 << 30  # of all lanes; at 4,096 columns one Gram matrix takes 128 MiB
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 import threading
@@ -29,8 +28,9 @@ from linreg_dist.spec import JobSpec
 from linreg_dist.storage import ObjectPath
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.watch import describe_stuck
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # What torchrun, Kubeflow and sbatch templates set for processes that form a group.
 _OF_PEERS = (

@@ -14,6 +14,7 @@ from linreg_dist.spec import JobSpec
 from linreg_dist.stats.artefact import Artefact, canonical, row_ranges
 from linreg_dist.storage import Location, ObjectPath, as_location
 from linreg_dist.training.statistics import contents_of, schema_of
+from linreg_dist.wording.names import some_names
 
 _SHOWN = 10
 
@@ -63,9 +64,9 @@ def plan_update(
     for files, what in ((gone, "are gone"), (changed, "have changed")):
         if files:
             raise DataError(
-                f"{len(files)} file(s) behind the statistics of {run} {what}: {_some(files)}. An update only "
-                "adds files: subtract their statistics (linreg-dist stats subtract), or train again without "
-                "--update"
+                f"{len(files)} file(s) behind the statistics of {run} {what}: {some_names(files, _SHOWN)}. "
+                "An update only adds files: subtract their statistics (linreg-dist stats subtract), or train "
+                "again without --update"
             )
     has = _row_groups_of(earlier)
     new = {
@@ -128,7 +129,3 @@ def _only(manifest: Manifest, indices: set[int]) -> Manifest:
         files=tuple(manifest.files[number] for number in place),
         row_groups=tuple(replace(group, index=i, file=place[group.file]) for i, group in enumerate(groups)),
     )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -5,7 +5,6 @@ that Ray restarts the group, and keeps what is known of all of them for the erro
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import threading
@@ -16,8 +15,9 @@ from typing import Any
 from linreg_dist.liveness import process_start, process_state
 from linreg_dist.spec import JobSpec
 from linreg_dist.training.watch import BEAT_S, Beat, Board, describe_stuck, stuck_report
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _ANSWER_TIMEOUT_S = 20.0
 _QUIET_S = 60.0

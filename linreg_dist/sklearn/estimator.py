@@ -32,13 +32,13 @@ from linreg_dist.sklearn.rows import (
     Array,
     as_arrow,
     feature_columns,
-    free_name,
     has_levels,
     names_parquet,
     write_rows,
 )
 from linreg_dist.spec import RunSpec
 from linreg_dist.spec.interpolation import escape
+from linreg_dist.wording.names import free_name
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags

@@ -65,13 +65,6 @@ def feature_columns(names: Sequence[str] | None, num_features: int) -> list[str]
     return [f"x{index}" for index in range(num_features)]
 
 
-def free_name(wanted: str, taken: Collection[str]) -> str:
-    """Return `wanted`, with as many underscores as make it differ from all that are taken."""
-    while wanted in taken:
-        wanted += "_"
-    return wanted
-
-
 def write_rows(
     path: Path, names: Sequence[str], features: Array | pa.Table, others: Mapping[str, Array]
 ) -> None:

@@ -13,6 +13,7 @@ from linreg_dist.spec.interpolation import Interpolated, escape, uninterpolated
 from linreg_dist.spec.models import JobSpec
 from linreg_dist.spec.problems import show_path
 from linreg_dist.spec.yaml_reader import NUMBER, Path
+from linreg_dist.wording.text import safe_text
 
 _HEADER = "# The job as it ran: every field, defaults included. ${...} is read from the environment again.\n"
 _RESULT_FIELDS: dict[str, Any] = {
@@ -35,7 +36,8 @@ def resolved_data(spec: JobSpec) -> dict[str, Any]:
 
     def visit(node: Any, path: Path) -> Any:
         if path in record:
-            return (_Plain if record[path].plain else _Quoted)(record[path].template)
+            template = record[path].template
+            return (_Plain if record[path].plain and template.isprintable() else _Quoted)(template)
         if isinstance(node, dict):
             return {key: visit(value, (*path, key)) for key, value in node.items()}
         if isinstance(node, list):
@@ -50,7 +52,8 @@ def resolved_yaml(spec: JobSpec, *, leave_out: Collection[str] = ()) -> str:
     left out.
     """
     tree = {key: value for key, value in resolved_data(spec).items() if key not in leave_out}
-    return _HEADER + yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return _HEADER + safe_text(text)  # within double quotes YAML reads the same escapes
 
 
 def spec_hash(spec: JobSpec) -> str:
@@ -137,7 +140,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     # Some line breaks of Unicode would come back as blanks from within single quotes.
-    style = None if text.isprintable() else '"'
+    style = None if text.isprintable() and safe_text(text) == text else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -31,10 +31,10 @@ from scipy import special
 from linreg_dist.errors import SpecError
 from linreg_dist.stats.solve import Solution
 from linreg_dist.stats.systems import Array
+from linreg_dist.wording.names import intercept_name, some_names
+from linreg_dist.wording.text import safe_name
 
 WeightType = Literal["analytic", "frequency"]
-
-INTERCEPT = "(intercept)"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class CoefficientTests:
 
     Attributes:
         target: name of the target.
-        names: "(intercept)" first when there is one, then the features.
+        names: the intercept first when there is one (see `intercept_name`), then the features.
         estimate: the coefficients.
         std_err: their standard errors.
         statistic: estimate / std_err.
@@ -138,7 +138,9 @@ def refusal(solution: Solution, weight_type: WeightType = "analytic") -> Refusal
     if solution.singular:
         names = list(solution.collinear)
         shown = ", ".join(
-            f"{name} ({', '.join(solution.collinear[name])})" if solution.collinear[name] else name
+            f"{safe_name(name)} ({some_names(solution.collinear[name])})"
+            if solution.collinear[name]
+            else name
             for name in names[:5]
         )
         return Refusal(
@@ -260,7 +262,8 @@ def coefficient_tests(
         raise SpecError(f"alpha must lie between 0 and 1 (0.05 gives 95 % intervals), got {alpha}")
     names, estimate_Q = solution.columns.feature_names, solution.coef[k]
     if solution.columns.fit_intercept:
-        names, estimate_Q = (INTERCEPT, *names), np.concatenate([solution.intercept[[k]], estimate_Q])
+        names = (intercept_name(names), *names)
+        estimate_Q = np.concatenate([solution.intercept[[k]], estimate_Q])
     std_err_Q = np.sqrt(np.diag(covariance_QQ))
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic_Q = estimate_Q / std_err_Q

@@ -20,6 +20,7 @@ import torch
 
 from linreg_dist.errors import DataError
 from linreg_dist.stats.kernel import pilot_shift, shifted_sums
+from linreg_dist.wording.names import some_names
 
 _NUM_SCALARS = 5
 
@@ -304,7 +305,9 @@ class Moments:
             return
         mine, theirs = (*self.feature_names, *self.target_names), (*other.feature_names, *other.target_names)
         odd = sorted(set(mine) ^ set(theirs))
-        what = f"not in both: {', '.join(odd[:10])}" if odd else "the order or the split into targets differs"
+        what = (
+            f"not in both: {some_names(odd[:10])}" if odd else "the order or the split into targets differs"
+        )
         raise DataError(
             f"statistics of different columns cannot be {done}: {len(mine)} against {len(theirs)}; {what}"
         )
@@ -378,7 +381,7 @@ def _require_finite(gram_ZZ: torch.Tensor, names: Sequence[str]) -> None:
         bad = [name for name, ok in zip(names, finite_Z.tolist(), strict=True) if not ok]
         more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
         raise DataError(
-            f"NaN, infinite or overflowing values in {', '.join(bad[:10])}{more}: every value must be "
+            f"NaN, infinite or overflowing values in {some_names(bad[:10])}{more}: every value must be "
             "finite and below about 1e150; drop or fill such rows first"
         )
 
@@ -388,7 +391,7 @@ def _positions(wanted: Sequence[str], have: Sequence[str], kind: str, start: int
     place = {name: start + i for i, name in enumerate(have)}
     unknown = [name for name in wanted if name not in place]
     if unknown or len(set(wanted)) != len(wanted):
-        fault = f"unknown: {', '.join(unknown)}" if unknown else "a name is given twice"
-        shown = ", ".join(have[:20]) + (", …" if len(have) > 20 else "")
+        fault = f"unknown: {some_names(unknown)}" if unknown else "a name is given twice"
+        shown = some_names(have[:20]) + (", …" if len(have) > 20 else "")
         raise DataError(f"these statistics have no such {kind}s ({fault}); available: {shown}")
     return [place[name] for name in wanted]

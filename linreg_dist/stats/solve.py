@@ -26,6 +26,7 @@ from linreg_dist.errors import SpecError
 from linreg_dist.stats.moments import Moments
 from linreg_dist.stats.systems import EPS, Array, Columns, Factor, GramSystem, TriangleSystem, gram_system
 from linreg_dist.stats.tsqr import RFactor, triangle_system
+from linreg_dist.wording.names import some_names
 
 # A Gram solution has a relative error of about ε·cond² (measured: 0.3 to 0.7 of it). Here that is 2e-10.
 GRAM_CONDITION_LIMIT = 1000.0
@@ -255,7 +256,7 @@ def _tsqr_reason(
     if collinear:
         return (
             f"{len(collinear)} feature(s) look like combinations of others "
-            f"({', '.join(list(collinear)[:5])}); "
+            f"({some_names(list(collinear)[:5])}); "
             "a Gram matrix cannot tell that from a condition number above about 1e7"
         )
     if condition > GRAM_CONDITION_LIMIT:

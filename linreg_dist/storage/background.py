@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from linreg_dist.errors import LinregDistError
 from linreg_dist.storage.retry import no_patience, one_line
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Background:

@@ -7,7 +7,6 @@ read.
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import re
@@ -19,8 +18,9 @@ from typing import TypeVar
 
 from linreg_dist import liveness
 from linreg_dist.errors import SpecError, StorageError
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 T = TypeVar("T")
 

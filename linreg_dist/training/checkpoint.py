@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 from dataclasses import dataclass
@@ -23,8 +22,9 @@ from safetensors.torch import load, save
 
 from linreg_dist.storage import Background, Location, ObjectPath, remove_tree
 from linreg_dist.training.room import describe_room
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _TENSORS = "state.safetensors"
 _PROGRESS = "progress.json"

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
 from dataclasses import asdict
 from typing import Any
@@ -22,8 +21,9 @@ from linreg_dist.storage import Location, no_patience, write_whole
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.room import describe_room
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 FOLDER = "checkpoints/first_pass"
 

@@ -77,7 +77,7 @@ def inference_document(
     Returns:
         ``{"reason": None or why there are no tests, "covariance": kind, "df": degrees of freedom of t or None
         for the normal distribution, "targets": {name: {"tests": {feature: {"std_err", "t", "p", "ci_low",
-        "ci_high", "vif"}}, "fit": {…}}}}``; the intercept's tests stand under ``(intercept)``.
+        "ci_high", "vif"}}, "fit": {…}}}}``; the intercept's tests stand under `intercept_name`.
     """
     tests: Sequence[CoefficientTests | None]
     if isinstance(found, Refusal):

@@ -17,6 +17,7 @@ from linreg_dist.training.job import TrainJob
 from linreg_dist.training.lanes import collect_by_lane, merge_lanes
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.worker import Worker
+from linreg_dist.wording.names import some_names
 
 
 def complete_encoding(worker: Worker, job: TrainJob, log: MetricsLog) -> Encoding:
@@ -55,11 +56,31 @@ def complete_encoding(worker: Worker, job: TrainJob, log: MetricsLog) -> Encodin
     encoding = Encoding(tuple(encoded))
     if encoding.num_encoded == 0:
         raise DataError(
-            f"the features {', '.join(columns.features)} have one level each, so no column is left after "
+            f"the features {some_names(columns.features)} have one level each, so no column is left after "
             f"encoding; "
             "choose at least one feature that varies"
         )
+    _refuse_equal_names(encoding)
     return encoding
+
+
+def _refuse_equal_names(encoding: Encoding) -> None:
+    """Refuse two coefficients of one name, such as of a column ``a=b`` and of level b of a column ``a``.
+
+    Raises:
+        DataError: names both columns.
+
+    """
+    owners: dict[str, str] = {}
+    for column in encoding.columns:
+        for name in column.encoded_names:
+            owner = owners.setdefault(name, column.name)
+            if owner != column.name:
+                raise DataError(
+                    f"the columns {owner!r} and {column.name!r} both have a coefficient named {name!r} after "
+                    "encoding, which could not be told apart; expected different names: rename one of the "
+                    "columns when writing the Parquet, or put it into data.exclude"
+                )
 
 
 def _scan(worker: Worker, job: TrainJob, log: MetricsLog, *, means: bool) -> LevelScan:

@@ -8,7 +8,6 @@ continued, on any number of workers, counts no row group twice and loses none.
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
 from dataclasses import dataclass
 
@@ -21,8 +20,9 @@ from linreg_dist.training.job import TrainJob
 from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.room import describe_room
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 FOLDER = "checkpoints/moments"
 

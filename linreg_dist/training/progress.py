@@ -8,7 +8,6 @@ object cannot be appended to: there the lines are kept in memory, and the whole 
 from __future__ import annotations
 
 import json
-import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from typing import Any
 from linreg_dist.errors import LinregDistError
 from linreg_dist.storage import Background, Location, ObjectPath, write_whole
 from linreg_dist.training.room import describe_room
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 TICK_EVERY_S = 1.0
 OBJECT_EVERY_S = 5.0

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import logging
 import os
 import signal
 import socket
@@ -27,8 +26,9 @@ from typing import Any, Self, TextIO
 
 from linreg_dist import liveness
 from linreg_dist.errors import LinregDistError, to_record
+from linreg_dist.wording.streams import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 BEAT_S = 2.0
 _REPORT_TIMEOUT_S = 10.0

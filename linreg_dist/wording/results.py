@@ -13,6 +13,7 @@ from linreg_dist.wording.numbers import (
     format_number,
     format_p_value,
 )
+from linreg_dist.wording.text import safe_name
 
 METRICS = {"mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 INTERVAL = ("ci_low", "ci_high")
@@ -78,5 +79,5 @@ def spans_of(timing: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def listed(names: Mapping[str, Any] | list[str] | tuple[str, ...]) -> str:
     """Return names with commas; of a mapping to further names ``a (with b, c); d (with e)``."""
     if isinstance(names, Mapping):
-        return "; ".join(f"{name} (with {', '.join(others)})" for name, others in names.items())
-    return ", ".join(names)
+        return "; ".join(f"{safe_name(name)} (with {listed(list(others))})" for name, others in names.items())
+    return ", ".join(map(safe_name, names))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from linreg_dist.spec import JobSpec, diff_specs, load_spec, resolved_yaml, spec_hash
 from linreg_dist.spec.yaml_reader import read_yaml
+from linreg_dist.wording.text import safe_text
 
 Write = Callable[[str, str], str]
 
@@ -199,3 +200,12 @@ def test_differences_are_listed_in_the_order_of_the_spec() -> None:
         "solver.early_stop: (absent) -> null",
         "cluster.env.B: (absent) -> 2",
     ]
+
+
+@settings(deadline=None)
+@given(*[st.text(st.characters(exclude_categories=["Cs"], exclude_characters="$"))] * 2)
+def test_no_character_of_a_resolved_spec_is_unsafe_and_none_is_lost(column: str, level: str) -> None:
+    categorical = {f"x{column}": ["b", f"l{level}"]}
+    text = resolved_yaml(load_spec({"data": {**MINIMAL["data"], "categorical": categorical}}, environ={}))
+    assert safe_text(text) == text
+    assert read_yaml(text).data["data"]["categorical"] == categorical

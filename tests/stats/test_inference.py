@@ -8,7 +8,6 @@ from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from linreg_dist.errors import SpecError
 from linreg_dist.stats.inference import (
-    INTERCEPT,
     Refusal,
     fit_statistics,
     infer,
@@ -71,7 +70,7 @@ def test_tests_and_fit_statistics_equal_statsmodels(weighted, fit_intercept, sou
     assert_fit(fit, want)
     assert tests.wald_f == pytest.approx(want.fvalue, rel=RTOL)
     assert fit.reason is None
-    assert tests.names == ((INTERCEPT,) if fit_intercept else ()) + ("x0", "x1", "x2", "x3")
+    assert tests.names == (("(intercept)",) if fit_intercept else ()) + ("x0", "x1", "x2", "x3")
 
 
 def test_frequency_weights_equal_repeated_rows():
