@@ -8,6 +8,7 @@ for the process, because reads happen on threads that know nothing of who watche
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 import time
@@ -135,6 +136,20 @@ def process_start(pid: int) -> str | None:
     """Return when a process of this machine started, in ticks since boot; None if there is none."""
     fields = _stat_fields(pid)
     return None if fields is None or fields[0] in "ZX" else fields[19]
+
+
+def process_exists(pid: int) -> bool:
+    """Return whether a process of this machine goes on, even where ``/proc`` hides it from this user."""
+    fields = _stat_fields(pid)
+    if fields is not None:
+        return fields[0] not in "ZX"
+    try:
+        os.kill(pid, 0)  # sends nothing: it only asks
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def process_state(pid: int) -> str | None:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from linreg_dist.errors import RunFailedError, RunInUseError, SpecError, StorageError
@@ -28,6 +29,7 @@ from linreg_dist.wording.streams import get_logger
 logger = get_logger(__name__)
 
 BEAT_S = 5.0
+_LOOK_S = 1.0
 STALE_S = 60.0
 # The last is a store that refuses, as with credentials that have just expired.
 _UNREACHED = (OSError, StorageError, SpecError)
@@ -142,35 +144,66 @@ def hold_run(folder: Location, *, on_loss: Callable[[], None] | None = None) -> 
             logger.warning("the lock %s could not be removed: %s", lock.path, error)
 
 
+@dataclass(frozen=True)
+class _Watched:
+    """An owner elsewhere, watched for a heartbeat by this process's own clock.
+
+    Attributes:
+        nonce: the owner's.
+        age_s: of its last heartbeat when it was first seen, by the storage's clock; negative where that clock
+            was set back.
+        since_s: when that was, on this process's monotonic clock.
+
+    """
+
+    nonce: str
+    age_s: float
+    since_s: float
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds for which it is known to have given no heartbeat."""
+        return max(self.age_s, 0.0) + time.monotonic() - self.since_s
+
+    def has_beaten(self, age_s: float) -> bool:
+        """Return whether a heartbeat came since: its age has not grown as time went on."""
+        return age_s < self.age_s + (time.monotonic() - self.since_s) - BEAT_S / 2
+
+
 def _acquire(lock: LockFile | LockObject) -> None:
     """Take the lock: a free one, or one whose owner is dead.
 
-    An owner whose heartbeat is late is given until `STALE_S` to show itself, so that a driver that was moved
-    to another host need not be started twice.
+    An owner elsewhere is given until `STALE_S` to show a heartbeat, whatever the age of its last one: a
+    driver that was killed and started again on another host within seconds need not be started twice, and a
+    clock that was set back keeps no dead lock alive.
     """
     run = lock.path.parent
-    waiting = deposed = False
+    seen = None
+    deposed = False
     while (found := lock.take()) is not None:
-        other, age = found.owner, found.age_s
-        if age < 2 * BEAT_S and not other.is_gone:
-            if deposed:
-                raise RunInUseError(
-                    f"{run} was just taken over by {other}; wait for that one, or choose another name"
+        other = found.owner
+        if seen is None or seen.nonce != other.nonce:
+            seen = _Watched(other.nonce, found.age_s, time.monotonic())
+            if not other.is_gone and not other.is_running and seen.silent_s < STALE_S:
+                logger.warning(
+                    "%s is held by %s, last heartbeat %.0f s ago: waiting for the next, or until it is %g s",
+                    *(run, other, seen.silent_s, STALE_S),
                 )
+        age = seen.silent_s
+        recent = age < 2 * BEAT_S and not other.is_gone
+        if recent and deposed:
             raise RunInUseError(
-                f"{run} is in use by {other}, last heartbeat {max(age, 0.0):.0f} s "
+                f"{run} was just taken over by {other}; wait for that one, or choose another name"
+            )
+        if (recent and other.is_running) or seen.has_beaten(found.age_s):
+            raise RunInUseError(
+                f"{run} is in use by {other}, last heartbeat {max(found.age_s, 0.0):.0f} s "
                 "ago. Expected one driver per run name: wait for that one or stop it, or choose another "
                 f"name. A driver that is gone frees its run at once on its own host, elsewhere after "
                 f"{STALE_S:g} s"
             )
         if age < STALE_S and not other.is_gone:
-            if not waiting:
-                logger.warning(
-                    "%s was held by %s, without a heartbeat for %.0f s: waiting until it is %g s",
-                    *(run, other, age, STALE_S),
-                )
-                waiting = True
-            time.sleep(min(1.0, STALE_S - age))  # a dead owner announces nothing; only time tells
+            time.sleep(min(_LOOK_S, STALE_S - age))  # a dead owner announces nothing; only time tells
             continue
         why = "has ended without releasing it" if other.is_gone else f"gave no heartbeat for {age:.0f} s"
         logger.warning("%s was held by %s, which %s: taking over", run, other, why)

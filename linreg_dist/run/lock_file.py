@@ -1,7 +1,12 @@
-"""The lock of a run on a file system, where a link decides at once who has it."""
+"""The lock of a run on a file system, where a hard link decides at once who has it.
+
+Some file systems have no hard links (exFAT, SMB, gcsfuse, blobfuse, rclone). There the file is made
+exclusively, and its maker reads it again after a while: where two could make it, the last writer has it.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import uuid
@@ -11,6 +16,8 @@ from linreg_dist.run.owner import Owner, Sighting, read_owner
 
 FILE = "lock.json"
 _SETTLE_S = 1.0
+_WRITTEN_WITHIN_S = 5.0  # by a driver that has just made the file, where it could not be linked
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 
 
 class LockFile:
@@ -45,6 +52,11 @@ class LockFile:
 
     def holder(self) -> Owner | None:
         """Return who has the lock, None if nobody has."""
+        deadline = time.monotonic() + _WRITTEN_WITHIN_S
+        while (empty := self._is_empty()) and time.monotonic() < deadline:
+            time.sleep(0.05)  # a write tells nobody that it is over
+        if empty:  # its maker died before it wrote its name
+            self.path.unlink(missing_ok=True)
         return read_owner(self.path)
 
     def beat(self) -> None:
@@ -64,6 +76,10 @@ class LockFile:
             os.link(temporary, self.path)  # atomic, on NFS too, and fails where the name is taken
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return self._create_without_links()
         finally:
             temporary.unlink()
         return True
@@ -82,6 +98,24 @@ class LockFile:
             return 0.0
         finally:
             probe.unlink()
+
+    def _create_without_links(self) -> bool:
+        try:
+            with self.path.open("xb") as file:
+                file.write(self.owner.to_json())
+                file.flush()
+                os.fsync(file.fileno())
+        except FileExistsError:
+            return False
+        time.sleep(_SETTLE_S)  # not every file system that has no links makes a file only once
+        found = self.holder()
+        return found is not None and found.nonce == self.owner.nonce
+
+    def _is_empty(self) -> bool:
+        try:
+            return self.path.stat().st_size == 0
+        except FileNotFoundError:
+            return False
 
     def _write_temporary(self) -> Path:
         temporary = self.path.with_name(f".{FILE}.{self.owner.nonce}.tmp")

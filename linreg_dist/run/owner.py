@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from linreg_dist.errors import RunFailedError
-from linreg_dist.liveness import process_start
+from linreg_dist.liveness import process_exists, process_start
 from linreg_dist.storage import Location
 
 
@@ -50,10 +50,22 @@ class Owner:
     @property
     def is_gone(self) -> bool:
         """Whether this process can tell that the owner's process has ended."""
-        *where, started = self.process
-        if self.host != socket.gethostname() or tuple(where) != _where() or not all(where):
-            return False  # elsewhere: only its heartbeat tells
-        return process_start(self.pid) != started
+        if not self._is_here:
+            return False  # only its heartbeat tells
+        now = process_start(self.pid)
+        # Another user's process may be hidden in /proc (hidepid): what cannot be seen is not dead.
+        return not process_exists(self.pid) if now is None else now != self.process[2]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether this process can tell that the owner's process runs."""
+        return self._is_here and process_start(self.pid) == self.process[2]
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether the owner's pid means the same process to it and to us."""
+        where = self.process[:2]
+        return self.host == socket.gethostname() and where == _where() and all(where)
 
     def to_json(self) -> bytes:
         """Return what `read_owner` reads."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ import linreg_dist as lr
 from linreg_dist.errors import InterruptedRunError, RunFailedError, RunInUseError
 from linreg_dist.liveness import process_start
 from linreg_dist.run import lock as lock_module
+from linreg_dist.run import lock_file as lock_file_module
 from linreg_dist.run.finish import Finished
 from linreg_dist.run.folder import RunFolder
 from linreg_dist.run.lock import STALE_S, hold_run
@@ -51,15 +53,16 @@ def a_dead_process() -> Owner:
     return replace(owner, nonce="dead", pid=process.pid, process=(*owner.process[:2], str(started)))
 
 
-def test_a_held_run_is_refused_with_who_holds_it_and_what_to_do(tmp_path: Path) -> None:
+def test_a_held_run_is_refused_with_who_holds_it_and_what_to_do(tmp_path: Path, monkeypatch) -> None:
     file = taken(tmp_path / "job", elsewhere(), age_s=3.0)
+    monkeypatch.setattr(lock_module.time, "sleep", lambda _: file.beat())
     with pytest.raises(RunInUseError) as raised, hold_run(tmp_path / "job"):
         pass
     message = str(raised.value)
     for part in (
         "process 4321 of ada on node-7",
         "since 20",
-        "last heartbeat 3 s ago",
+        "last heartbeat 0 s ago",
         "choose another name",
     ):
         assert part in message
@@ -111,6 +114,69 @@ def test_an_owner_elsewhere_is_given_until_its_lock_is_stale(tmp_path: Path, cap
     with hold_run(tmp_path / "late") as lock:
         lock.check()
     assert time.monotonic() - started > 1.5, "it waits until nobody can be there any more"
+
+
+@pytest.mark.parametrize("age_s", [0.0, -3600.0])
+def test_a_fresh_owner_elsewhere_that_gives_no_further_heartbeat_is_waited_for(
+    tmp_path: Path, monkeypatch, age_s: float
+) -> None:
+    """As after a pod was killed and started again, or a clock was set back."""
+    monkeypatch.setattr(lock_module, "STALE_S", 3.0)
+    taken(tmp_path / "job", elsewhere(), age_s=age_s)
+    started = time.monotonic()
+    with hold_run(tmp_path / "job") as lock:
+        lock.check()
+    assert 2.5 < time.monotonic() - started < 60
+
+
+def test_an_owner_that_proc_hides_is_not_dead(tmp_path: Path, monkeypatch) -> None:
+    """Another user's process, where /proc is mounted with hidepid."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = replace(Owner.this_process(), pid=process.pid)
+    hidden = Path(f"/proc/{process.pid}")
+    real = Path.read_text
+
+    def read_text(path: Path, *arguments: object) -> str:
+        if hidden in path.parents:
+            raise FileNotFoundError(path)
+        return real(path, *arguments)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert not owner.is_gone
+    process.communicate()
+    assert owner.is_gone
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_hard_links_locks_too(tmp_path: Path, monkeypatch, number: int) -> None:
+    def no_link(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", no_link)
+    with hold_run(tmp_path / "job"):
+        with pytest.raises(RunInUseError), hold_run(tmp_path / "job"):
+            pass
+        assert not LockFile(tmp_path / "job" / "lock.json", elsewhere()).create()
+    assert not (tmp_path / "job").exists()
+
+
+def test_of_two_that_made_the_file_without_links_the_last_writer_has_it(tmp_path: Path, monkeypatch) -> None:
+    ours = LockFile(tmp_path / "lock.json", elsewhere("ours"))
+
+    def no_link(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(os, "link", no_link)
+    monkeypatch.setattr(time, "sleep", lambda _: LockFile(ours.path, elsewhere("theirs")).replace())
+    assert not ours.create()
+
+
+def test_a_lock_whose_maker_died_before_it_wrote_its_name_is_free(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(lock_file_module, "_WRITTEN_WITHIN_S", 0.1)
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "lock.json").touch()
+    with hold_run(tmp_path / "job") as lock:
+        lock.check()
 
 
 def test_a_late_owner_that_shows_itself_keeps_its_run(tmp_path, monkeypatch) -> None:
