@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from linreg_dist.errors import SpecError
-from linreg_dist.storage import ObjectPath, as_location, write_whole
+from linreg_dist.storage import TENSORS_BYTES, ObjectPath, as_location, read_file, write_whole
 from linreg_dist.wording.names import some_names
 
 FILE_NAME = "covariance.safetensors"
@@ -74,7 +74,7 @@ class CoefficientCovariance:
 
         """
         try:
-            content = as_location(place).read_bytes()
+            content = read_file(as_location(place), TENSORS_BYTES)
             tensors = load(content)
             # The file begins with the length of its JSON header, which holds the metadata.
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])

@@ -24,11 +24,12 @@ from linreg_dist.covariance import CoefficientCovariance
 from linreg_dist.data.encoding import Encoding, NumericColumn
 from linreg_dist.data.reader import category_codes, numeric_values
 from linreg_dist.errors import DataError, SpecError
-from linreg_dist.storage import ObjectPath, as_location, write_whole
+from linreg_dist.storage import TENSORS_BYTES, ObjectPath, as_location, open_regular, read_file, write_whole
 from linreg_dist.wording.names import intercept_name, some_names
 
 FORMAT_VERSION = 1
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+_MODEL_TYPE = "linear_regression"
 
 Matrix = npt.NDArray[np.float64]
 
@@ -202,16 +203,21 @@ class LinearModel:
         """Write ``model.safetensors``, ``config.json`` and, if there is one, ``covariance.safetensors``.
 
         ``folder``, a path or a URI, is made if need be.
+
+        Raises:
+            SpecError: it holds files of these names that are no model's.
+
         """
         covariance = self._find_covariance()
         path = as_location(folder)
+        _refuse_foreign_files(path)
         path.mkdir(parents=True, exist_ok=True)
         tensors = {"coef": np.ascontiguousarray(self.coef_KD), "intercept": self.intercept_K}
         metadata = {"format": "linreg_dist", "version": str(FORMAT_VERSION)}
         write_whole(path / _WEIGHTS, save(tensors, metadata=metadata))
         config = {
             "format_version": FORMAT_VERSION,
-            "model_type": "linear_regression",
+            "model_type": _MODEL_TYPE,
             "targets": list(self.targets),
             "missing": self.missing,
             "columns": self.encoding.to_json(),
@@ -240,8 +246,8 @@ class LinearModel:
         if not (path / _CONFIG).is_file() and (path / "model" / _CONFIG).is_file():
             path = path / "model"
         try:
-            config = json.loads((path / _CONFIG).read_text())
-            tensors = load((path / _WEIGHTS).read_bytes())
+            config = json.loads(read_file(path / _CONFIG))
+            tensors = load(read_file(path / _WEIGHTS, TENSORS_BYTES))
         except FileNotFoundError as error:
             raise SpecError(
                 f"no model at {folder}: expected a folder with {_CONFIG} and {_WEIGHTS}, such as "
@@ -265,6 +271,51 @@ class LinearModel:
             details={key: value for key, value in config.items() if key not in known},
             folder=path,
         )
+
+
+def _refuse_foreign_files(folder: Path | ObjectPath) -> None:
+    """Refuse to write a model over files that are not of one.
+
+    Raises:
+        SpecError: names such a file, or says that the place is no folder.
+
+    """
+    if isinstance(folder, Path) and folder.exists() and not folder.is_dir():
+        raise SpecError(f"{folder} is a file; expected a folder to write the model into")
+    for name, is_ours in ((_CONFIG, _is_config), (_WEIGHTS, _is_of_model), (_COVARIANCE, _is_of_model)):
+        try:
+            ours = is_ours(_beginning(folder / name) if name != _CONFIG else read_file(folder / name))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            ours = False
+        if not ours:
+            raise SpecError(
+                f"{folder / name} is no file of a model, and would be overwritten; choose another folder, or "
+                "move it elsewhere"
+            )
+
+
+def _beginning(place: Path | ObjectPath) -> bytes:
+    """Return the first MiB of a local file, which has the metadata; all of an object."""
+    if isinstance(place, ObjectPath):
+        return read_file(place, TENSORS_BYTES)
+    with open_regular(place, TENSORS_BYTES) as file:
+        return file.read(1 << 20)
+
+
+def _is_config(content: bytes) -> bool:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and document.get("model_type") == _MODEL_TYPE
+
+
+def _is_of_model(content: bytes) -> bool:
+    """Return whether this is, or begins, a safetensors file whose metadata name this program."""
+    length = int.from_bytes(content[:8], "little")
+    return b"__metadata__" in content[8 : 8 + length] and b"linreg_dist" in content[8 : 8 + length]
 
 
 def as_table(data: Any) -> pa.Table:

@@ -60,8 +60,12 @@ def solve(
     """
     from linreg_dist.cli.show import print_description
     from linreg_dist.run.describe import describe
+    from linreg_dist.run.outputs import refuse_in_run
     from linreg_dist.run.statistics import solve_statistics
+    from linreg_dist.storage import as_location
 
+    if output is not None:
+        refuse_in_run(as_location(output), "-o")
     columns = None if features is None else [name.strip() for name in features.split(",") if name.strip()]
     model = solve_statistics(source, overrides, columns)
     if output is not None:

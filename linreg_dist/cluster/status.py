@@ -8,6 +8,7 @@ from typing import Any
 from linreg_dist.cluster.log_lines import LogLines, as_result
 from linreg_dist.cluster.server import Job, JobServer
 from linreg_dist.cluster.shipment import METADATA_FOLDER
+from linreg_dist.storage import read_regular
 from linreg_dist.wording.json_text import parse_object
 
 
@@ -69,10 +70,11 @@ def _folder_lines(job: Job) -> LogLines | None:
         if job.started_ms is None or metrics.stat().st_mtime * 1000 < job.started_ms:
             return None
         lines = LogLines()
-        for _ in lines.feed(metrics.read_text()):
+        for _ in lines.feed(read_regular(metrics).decode(errors="replace")):
             pass
         if job.is_over:
-            lines.result = as_result(parse_object((folder / "result.json").read_text(), finite=True))
+            text = read_regular(folder / "result.json").decode(errors="replace")
+            lines.result = as_result(parse_object(text, finite=True))
     except (OSError, ValueError):
         return None
     return lines

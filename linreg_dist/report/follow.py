@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from linreg_dist.errors import LinregDistError
-from linreg_dist.storage import ObjectPath, no_patience
+from linreg_dist.storage import TENSORS_BYTES, ObjectPath, no_patience, open_regular
 from linreg_dist.wording.events import parse_event
 from linreg_dist.wording.streams import get_logger
 
@@ -97,14 +97,14 @@ class _FileTail(_Tail):
 
     def _new_lines(self) -> list[bytes]:
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path, TENSORS_BYTES) as file:
                 status = os.fstat(file.fileno())
                 if status.st_ino != self._inode or status.st_size < self._offset:
                     self._offset = 0
                 self._inode = status.st_ino
                 file.seek(self._offset)
                 added = file.read()
-        except FileNotFoundError:
+        except OSError:  # not there yet, or no file that is worth a look
             return []
         complete = added[: added.rfind(b"\n") + 1]
         self._offset += len(complete)

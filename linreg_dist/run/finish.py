@@ -22,6 +22,7 @@ from linreg_dist.errors import RunFailedError, SpecError, StorageError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.card import model_card
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
+from linreg_dist.run.ours import mark, require_usable
 from linreg_dist.run.page import RunPage, make_page
 from linreg_dist.run.versions import versions_of
 from linreg_dist.spec import JobSpec
@@ -108,11 +109,12 @@ def _keep(finished: Finished, name: str) -> RunFolder:
     for place in (Path.cwd(), Path(tempfile.mkdtemp(prefix="linreg_dist-"))):
         folder = RunFolder(place / f"{name}-unsaved")
         try:
-            folder.path.mkdir(parents=True, exist_ok=True)
+            require_usable(folder.path)
+            mark(folder.path)
             with no_patience():  # the page reads the metrics from the store, which has been waited for
                 finished.write(folder)
             folder.finish(finished.result)
-        except OSError:  # a directory that is read-only, or full: the other may do
+        except (OSError, SpecError):  # a directory that is read-only, full, or somebody's: the other may do
             continue
         return folder
     raise SpecError(

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from linreg_dist.errors import SpecError
-from linreg_dist.run.lock import is_of_lock
+from linreg_dist.run.ours import clear, mark, refuse_inputs_inside, require_usable
 from linreg_dist.spec import JobSpec, diff_specs, load_spec, resolved_yaml, spec_hash
-from linreg_dist.storage import Location, as_location, copy_file, remove_tree, write_whole
+from linreg_dist.storage import Location, as_location, copy_file, read_file, write_whole
 
 SUCCEEDED, FAILED, INTERRUPTED = "succeeded", "failed", "interrupted"
 
@@ -76,12 +76,31 @@ class RunFolder:
         return self.path / "checkpoints" / "identity.json"
 
     def result(self) -> dict[str, Any] | None:
-        """Return result.json, or None if the run has not ended."""
+        """Return result.json, or None if the run has not ended.
+
+        Raises:
+            SpecError: it is no file that can be read.
+
+        """
         try:
-            document: dict[str, Any] = json.loads(self.result_json.read_text())
-        except FileNotFoundError:
+            document: dict[str, Any] = json.loads(_read(self.result_json))
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return document
+
+    def require_usable(self, spec: JobSpec, *, fresh: bool) -> None:
+        """See, before anything is written, that the folder is a run's or nobody's, and holds no input.
+
+        Raises:
+            SpecError: it does not exist for a run alone; the message says what is there and what to do.
+
+        """
+        require_usable(self.path)
+        paths = [("data.path", path) for path in spec.data.paths]
+        paths += [("data.validation.path", path) for path in spec.data.validation.paths]
+        # A finished run's own job.yaml may be run again; but --fresh deletes it.
+        paths += [("the spec", file) for file in spec.files if fresh]
+        refuse_inputs_inside(self.path, paths)
 
     def spec(self) -> JobSpec:
         """Return the spec of the run in this folder.
@@ -90,11 +109,12 @@ class RunFolder:
             SpecError: it cannot be read again.
 
         """
+        content = _read(self.job_yaml)
         if isinstance(self.job_yaml, Path):
             return load_spec(self.job_yaml)
         with tempfile.TemporaryDirectory() as scratch:
             copy = Path(scratch) / self.job_yaml.name
-            copy.write_bytes(self.job_yaml.read_bytes())
+            copy.write_bytes(content)
             return load_spec(copy)
 
     def begin(self, spec: JobSpec, manifest_digest: str, *, fresh: bool) -> dict[str, Any] | None:
@@ -105,11 +125,13 @@ class RunFolder:
             that was interrupted or failed keeps its checkpoints.
 
         Raises:
-            SpecError: the name was used by another spec or on other data; the message lists what differs.
+            SpecError: the name was used by another spec or on other data; the message lists what differs. Or
+                ``fresh`` finds files in it that no run writes, and deletes nothing.
 
         """
         if fresh and self.path.exists():
-            self._clear()
+            clear(self.path)
+        mark(self.path)
         identity = {"spec": spec_hash(spec), "data": manifest_digest}
         if self.job_yaml.exists():
             self._refuse_other(spec, identity)
@@ -119,25 +141,6 @@ class RunFolder:
             self.result_json.unlink(missing_ok=True)
         self._record(spec, identity)
         return None
-
-    def _clear(self) -> None:
-        """Remove all but the lock, which the caller holds.
-
-        Raises:
-            SpecError: the folder is not a run's.
-
-        """
-        found = [path for path in self.path.iterdir() if not is_of_lock(path)]
-        if found and not (self.job_yaml.exists() or self.result_json.exists()):
-            raise SpecError(
-                f"{self.path} is not a run's folder (it has no job.yaml): --fresh will not delete it; "
-                f"choose another name or storage_path"
-            )
-        for path in found:
-            if path.is_dir():
-                remove_tree(path)
-            else:
-                path.unlink()
 
     def begin_update(self) -> None:
         """Keep what the finished run in this folder left, in ``history/<number>``, before it is updated in
@@ -171,7 +174,7 @@ class RunFolder:
         alone.
         """
         if not self.job_yaml.exists():
-            self.path.mkdir(parents=True, exist_ok=True)
+            mark(self.path)
             self.finish(result)
 
     def finish(self, result: dict[str, Any]) -> None:
@@ -179,7 +182,7 @@ class RunFolder:
         write_whole(self.result_json, json.dumps(result, indent=2) + "\n")
 
     def _refuse_other(self, spec: JobSpec, identity: dict[str, str]) -> None:
-        recorded = json.loads(self._identity.read_text()) if self._identity.exists() else {}
+        recorded = json.loads(_read(self._identity)) if self._identity.exists() else {}
         if recorded.get("spec") != identity["spec"]:
             changes = "\n".join(f"  {line}" for line in self._changes(spec))
             raise SpecError(
@@ -197,3 +200,21 @@ class RunFolder:
             return diff_specs(self.spec(), spec, result_only=True)
         except SpecError as error:  # an environment variable that it was written with may be gone
             return [f"(the earlier spec cannot be read again: {error})"]
+
+
+def _read(file: Location) -> bytes:
+    """Return the content of a file of a run.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is none.
+        SpecError: it is no file that can be read.
+
+    """
+    try:
+        return read_file(file)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise SpecError(
+            f"{file} cannot be read: {error.strerror or error}. Remove it, or choose another name"
+        ) from error

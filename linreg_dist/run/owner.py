@@ -13,7 +13,9 @@ from pathlib import Path
 
 from linreg_dist.errors import RunFailedError
 from linreg_dist.liveness import process_exists, process_start
-from linreg_dist.storage import Location
+from linreg_dist.storage import Location, read_file
+
+_LOCK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,11 @@ def read_owner(path: Location) -> Owner | None:
 
     """
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(read_file(path, _LOCK_BYTES))
         return Owner(**{**document, "process": tuple(document["process"])})
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError):
         raise RunFailedError(
             f"{path} is not a lock that this version can read; if no other driver works on the run, "
             "remove the file and start the job again"

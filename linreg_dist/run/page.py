@@ -12,6 +12,7 @@ from linreg_dist.model import LinearModel
 from linreg_dist.run.describe import describe
 from linreg_dist.run.folder import RunFolder
 from linreg_dist.spec import JobSpec, resolved_yaml
+from linreg_dist.storage import read_file
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -77,7 +78,7 @@ def make_page(
 
 def _metrics_lines(folder: RunFolder) -> str:
     try:
-        return folder.metrics_jsonl.read_text()
+        return read_file(folder.metrics_jsonl).decode()
     except (OSError, LinregDistError) as error:
         logger.warning(
             "the report has no curve of the loss: %s could not be read: %s", folder.metrics_jsonl, error

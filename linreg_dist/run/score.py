@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,8 @@ from linreg_dist.data.reader import RowGroupReader, numeric_values
 from linreg_dist.data.store import bounded_map
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model import LinearModel
-from linreg_dist.storage import Location, ObjectPath, as_location, upload_file
+from linreg_dist.run.outputs import refuse_in_run, refuse_other_files, refuse_over_input
+from linreg_dist.storage import Location, ObjectPath, as_location, create_file, upload_file
 from linreg_dist.wording.names import some_names
 
 _LOOKUP_THREADS = 16
@@ -117,7 +118,8 @@ def predict(
         ``{"output", "files", "rows", "null_predictions", "seconds"}``.
 
     Raises:
-        SpecError: no such model, or the output holds files already.
+        SpecError: no such model; the output holds files already, or is, holds or lies in the data, or a run;
+            what would be overwritten are no predictions.
         DataError: the data does not fit the model.
         StorageError: an object store does not answer.
 
@@ -126,6 +128,9 @@ def predict(
     started = time.perf_counter()
     manifest = _manifest(data, fitted, [*fitted.columns, *keep])
     folder = as_location(output)
+    given = [data] if isinstance(data, str) else list(data)
+    refuse_over_input(folder, given, [file.uri for file in manifest.files])
+    refuse_in_run(folder, "--output")
     targets = [folder / file.key for file in manifest.files]
     if len(set(targets)) < len(targets):
         raise SpecError(
@@ -141,6 +146,7 @@ def predict(
             f"--output, or allow --overwrite"
         )
     names = ["prediction"] if len(fitted.targets) == 1 else [f"prediction_{name}" for name in fitted.targets]
+    refuse_other_files(present, names)
     clash = [name for name in names if name in keep]
     if clash:
         raise SpecError(
@@ -182,14 +188,15 @@ class _FileWriter:
         self._targets = targets
         self._file: int | None = None
         self._temporary: Path | None = None
+        self._sink: BinaryIO | None = None
         self._writer: pq.ParquetWriter | None = None
 
     def write(self, file: int, table: pa.Table) -> None:
         if file != self._file:
             self._finish()
             self._file = file
-            self._temporary = self._make_temporary(self._targets[file])
-            self._writer = pq.ParquetWriter(self._temporary, table.schema)
+            self._temporary, self._sink = self._make_temporary(self._targets[file])
+            self._writer = pq.ParquetWriter(self._sink, table.schema)
         if self._writer is not None:
             self._writer.write_table(table)
 
@@ -202,6 +209,7 @@ class _FileWriter:
                 self._finish()
             elif self._writer is not None:
                 self._writer.close()
+                self._close_sink()
         finally:
             if self._temporary is not None:
                 self._temporary.unlink(missing_ok=True)
@@ -210,6 +218,7 @@ class _FileWriter:
         if self._writer is None or self._temporary is None or self._file is None:
             return
         self._writer.close()
+        self._close_sink()
         target = self._targets[self._file]
         if isinstance(target, ObjectPath):
             upload_file(self._temporary, target)
@@ -218,13 +227,18 @@ class _FileWriter:
             self._temporary.replace(target)
         self._writer = None
 
-    def _make_temporary(self, target: Location) -> Path:
+    def _close_sink(self) -> None:
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
+
+    def _make_temporary(self, target: Location) -> tuple[Path, BinaryIO]:
         if isinstance(target, ObjectPath):
             handle, name = tempfile.mkstemp(prefix="linreg_dist-", suffix=".parquet")
-            os.close(handle)
-            return Path(name)
+            return Path(name), os.fdopen(handle, "wb")
         target.parent.mkdir(parents=True, exist_ok=True)
-        return target.with_name(f".{target.name}.tmp")
+        beside = target.with_name(f".{target.name}.tmp")
+        return beside, create_file(beside)
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -13,6 +13,7 @@ from typing import Any
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model import LinearModel
+from linreg_dist.run.outputs import is_same_file, refuse_in_run
 from linreg_dist.run.versions import versions_of
 from linreg_dist.spec import JobSpec, load_spec
 from linreg_dist.stats.artefact import (
@@ -66,8 +67,10 @@ def merge_statistics(sources: Sequence[str | Path], output: str | Path) -> Artef
 
     Raises:
         DataError: a source has none, they overlap, or they were made in different ways.
+        SpecError: the output is one of the sources, or would replace what is no statistics file.
 
     """
+    _refuse_output(output, sources)
     merged, *others = [open_statistics(source) for source in sources]
     for other in others:
         merged = merge_artefacts(merged, other)
@@ -80,11 +83,40 @@ def subtract_statistics(left: str | Path, right: str | Path, output: str | Path)
 
     Raises:
         DataError: a source has none, ``right`` is no part of ``left``, or they were made in different ways.
+        SpecError: the output is one of the sources, or would replace what is no statistics file.
 
     """
+    _refuse_output(output, (left, right))
     rest = subtract_artefacts(open_statistics(left), open_statistics(right))
     save_artefact(rest, output)
     return rest
+
+
+def _refuse_output(output: str | Path, sources: Sequence[str | Path]) -> None:
+    """Refuse to write statistics over an input, into a run, or over a file that is something else.
+
+    Raises:
+        SpecError: which of these it is.
+
+    """
+    place = as_location(output)
+    for source in sources:
+        if is_same_file(place, statistics_path(source)):
+            raise SpecError(f"-o {output} is one of the statistics that are read; choose another file")
+    refuse_in_run(place, "-o")
+    if isinstance(place, Path) and place.is_dir():
+        raise SpecError(f"-o {output} is a folder; expected a file, such as {Path(output) / FILE_NAME}")
+    if not place.exists():
+        return
+    try:
+        is_statistics = bool(load_artefact(place))
+    except DataError:
+        is_statistics = False
+    if not is_statistics:
+        raise SpecError(
+            f"-o {output} exists and is not a statistics file; it would be overwritten. Choose another file, "
+            "or remove it"
+        )
 
 
 def solve_statistics(

@@ -95,7 +95,8 @@ def train(
             their rows are added to its statistics. It may be this very run, whose history is then kept.
 
     Raises:
-        SpecError: the spec is invalid, or its name belongs to a run of another spec.
+        SpecError: the spec is invalid, or its name belongs to a run of another spec or to a folder that is no
+            run's.
         DataError: the data does not fit the spec.
         ClusterError: the cluster is unreachable or too small.
         StorageError: an object store does not answer; a finished model is kept in the current directory.
@@ -107,6 +108,7 @@ def train(
     checked = load_spec(spec, overrides)
     refuse_unavailable(checked)
     folder = RunFolder.of(checked)
+    folder.require_usable(checked, fresh=fresh)
     in_main_thread = threading.current_thread() is threading.main_thread()
     with hold_run(folder.path, on_loss=interrupt_main_thread if in_main_thread else None) as lock:
         try:

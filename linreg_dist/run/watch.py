@@ -14,6 +14,7 @@ from typing import Any
 
 from linreg_dist.liveness import process_start, process_state
 from linreg_dist.spec import JobSpec
+from linreg_dist.storage import read_regular
 from linreg_dist.training.watch import BEAT_S, Beat, Board, describe_stuck, stuck_report
 from linreg_dist.wording.streams import get_logger
 
@@ -210,7 +211,7 @@ def end_process(pid: int, started: str, stack_file: str) -> tuple[str | None, st
         return None, None
     state = process_state(pid)
     try:
-        stack = Path(stack_file).read_text() or None
+        stack = read_regular(Path(stack_file)).decode(errors="replace") or None
         Path(stack_file).unlink()
     except OSError:
         stack = None

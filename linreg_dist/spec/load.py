@@ -54,7 +54,9 @@ def load_spec(
     layers, interpolated = _layers(source)
     problems = apply_overrides(layers, overrides)
     fresh, faults = interpolate(layers, os.environ if environ is None else environ)
-    return check_layers(layers, {**interpolated, **fresh}, problems, faults)
+    spec = check_layers(layers, {**interpolated, **fresh}, problems, faults)
+    spec._files = source.files if isinstance(source, JobSpec) else _files(source, layers)
+    return spec
 
 
 def check_layers(
@@ -97,6 +99,14 @@ def _layers(
     layers = from_file(file)
     layers.data.setdefault("name", _name_from(file))
     return layers, {}
+
+
+def _files(source: str | os.PathLike[str] | Mapping[str, Any], layers: Layers) -> tuple[str, ...]:
+    if isinstance(source, Mapping):
+        return ()
+    # A base file is named beside the file that extends it, and is known by the values that came from it.
+    named = [os.fspath(source), *(origin.file for origin in layers.origins.values() if origin.mark)]
+    return tuple(dict.fromkeys(os.path.abspath(name) for name in named))
 
 
 def _name_from(file: FilePath) -> str:

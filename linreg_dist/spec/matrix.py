@@ -71,7 +71,9 @@ def _one_job(
         record |= {(*path, *at[3:]): item for at, item in interpolated.items() if at[:3] == source}
     layers.put(("name",), name)
     layers.put(("matrix",), None)
-    return check_layers(layers, record)
+    job = check_layers(layers, record)
+    job._files = spec.files
+    return job
 
 
 def _job_name(base: str, setting: dict[str, Any], taken: Counter[str]) -> str:

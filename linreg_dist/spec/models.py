@@ -65,6 +65,7 @@ class JobSpec(Section):
     )
 
     _interpolated: dict[Path, Interpolated] = PrivateAttr(default_factory=dict)
+    _files: tuple[str, ...] = PrivateAttr(default=())
 
     @model_validator(mode="after")
     def _refuse_conflicts(self) -> JobSpec:
@@ -77,6 +78,11 @@ class JobSpec(Section):
     def interpolated(self) -> dict[Path, Interpolated]:
         """Return the strings that were read from the environment and still stand as they were read."""
         return {path: item for path, item in self._interpolated.items() if self.at(path) == item.value}
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that the spec was read from, the one that it extends too; absolute paths."""
+        return self._files
 
     def at(self, path: Path) -> Any:
         """Return the value at `path`, such as ``("data", "features", 0)``; None where there is none."""

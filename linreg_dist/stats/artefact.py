@@ -28,7 +28,7 @@ from safetensors.torch import save as save_tensors
 
 from linreg_dist.errors import DataError
 from linreg_dist.stats.moments import Moments
-from linreg_dist.storage import ObjectPath, as_location, write_whole
+from linreg_dist.storage import TENSORS_BYTES, ObjectPath, as_location, read_file, write_whole
 
 FORMAT = "linreg_dist.statistics"
 FORMAT_VERSION = 1
@@ -82,7 +82,7 @@ def load_artefact(path: str | os.PathLike[str] | ObjectPath) -> Artefact:
 
     """
     try:
-        content = as_location(path).read_bytes()
+        content = read_file(as_location(path), TENSORS_BYTES)
     except OSError as error:
         raise DataError(f"cannot read statistics from {path}: {error.strerror or error}") from error
     return from_bytes(content, str(path))

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from linreg_dist.storage.background import Background
 from linreg_dist.storage.filesystems import open_filesystem, split_query, without_credentials
+from linreg_dist.storage.local_files import (
+    DOCUMENT_BYTES,
+    TENSORS_BYTES,
+    create_file,
+    kind_of,
+    open_regular,
+    private_folder,
+    read_regular,
+    rewrite_file,
+)
 from linreg_dist.storage.paths import (
     Location,
     ObjectPath,
@@ -11,6 +21,7 @@ from linreg_dist.storage.paths import (
     copy_file,
     is_same_place,
     move_file,
+    read_file,
     remove_tree,
     upload_file,
     write_whole,
@@ -18,19 +29,28 @@ from linreg_dist.storage.paths import (
 from linreg_dist.storage.retry import final_patience, no_patience, one_line, retried
 
 __all__ = [
+    "DOCUMENT_BYTES",
+    "TENSORS_BYTES",
     "Background",
     "Location",
     "ObjectPath",
     "as_location",
     "copy_file",
+    "create_file",
     "final_patience",
     "is_same_place",
+    "kind_of",
     "move_file",
     "no_patience",
     "one_line",
     "open_filesystem",
+    "open_regular",
+    "private_folder",
+    "read_file",
+    "read_regular",
     "remove_tree",
     "retried",
+    "rewrite_file",
     "split_query",
     "upload_file",
     "without_credentials",

@@ -7,6 +7,7 @@ neither: an object appears whole, by its last byte, or not at all.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from pyarrow import fs
 from linreg_dist.errors import SpecError, StorageError
 from linreg_dist.spec import is_uri
 from linreg_dist.storage.filesystems import open_filesystem, split_query
+from linreg_dist.storage.local_files import DOCUMENT_BYTES, create_file, read_regular
 from linreg_dist.storage.retry import one_line, place_of, retried
 
 T = TypeVar("T")
@@ -124,18 +126,29 @@ class ObjectPath:
 
         return self._ask("list", listed)
 
-    def read_bytes(self) -> bytes:
-        """Return the content; raises FileNotFoundError if there is no such object."""
+    def read_bytes(self, limit_bytes: int | None = None) -> bytes:
+        """Return the content; raises FileNotFoundError if there is no such object.
 
-        def read(filesystem: fs.FileSystem, path: str) -> bytes:
+        Raises:
+            OSError: it has more bytes than the limit.
+
+        """
+
+        def read(filesystem: fs.FileSystem, path: str) -> bytes | int:
             # pyarrow asks for the size, then for as many bytes: of two versions, if one came in between.
             with filesystem.open_input_file(path) as source:
+                size: int = source.size()
+                if limit_bytes is not None and size > limit_bytes:
+                    return size
                 content: bytes = source.read()
             if filesystem.get_file_info(path).size != len(content):
                 raise OSError(f"{path} was replaced while it was read")
             return content
 
-        return self._ask("read", read)
+        found = self._ask("read", read)
+        if isinstance(found, int):
+            raise OSError(errno.EFBIG, f"it has {found:,} bytes; expected {limit_bytes:,} at most", str(self))
+        return found
 
     def read_text(self) -> str:
         """Return the content as UTF-8 text."""
@@ -212,13 +225,27 @@ def write_whole(location: Location, content: str | bytes) -> None:
     # In the same directory, because a rename is atomic only within one file system.
     temporary = location.with_name(f".{location.name}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with create_file(temporary) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(location)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_file(location: Location, limit_bytes: int = DOCUMENT_BYTES) -> bytes:
+    """Return the content of a regular file or an object; a link is not followed, and a fifo not waited for.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it is something else, or larger than the limit. The message says which.
+        StorageError, SpecError: as of `ObjectPath`.
+
+    """
+    if isinstance(location, ObjectPath):
+        return location.read_bytes(limit_bytes)
+    return read_regular(location, limit_bytes)
 
 
 def upload_file(local: Path, target: ObjectPath) -> None:

@@ -8,10 +8,13 @@ to the one before.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from linreg_dist.storage import Background, Location, ObjectPath, remove_tree
+from linreg_dist.storage import (
+    TENSORS_BYTES,
+    Background,
+    Location,
+    ObjectPath,
+    create_file,
+    read_file,
+    remove_tree,
+)
 from linreg_dist.training.room import describe_room
 from linreg_dist.wording.streams import get_logger
 
@@ -28,6 +39,7 @@ logger = get_logger(__name__)
 
 _TENSORS = "state.safetensors"
 _PROGRESS = "progress.json"
+_NAME = re.compile(r"epoch\d{6,}-step\d{9,}")
 
 
 @dataclass(frozen=True)
@@ -105,7 +117,8 @@ class CheckpointStore:
                     "checkpoint stays",
                     *(self._folder, error, describe_room(self._folder)),
                 )
-                shutil.rmtree(self._folder / f".{name}.tmp", ignore_errors=True)
+                with suppress(OSError):
+                    _remove(self._folder / f".{name}.tmp")
         elif self._background is not None:
             folder = self._folder / name
 
@@ -121,7 +134,8 @@ class CheckpointStore:
         earlier = [other for other in self._names() if other < name]
         kept = {name, *earlier[::-1][: self._num_to_keep - 1]}
         for other in set(self._names()) - kept:
-            remove_tree(self._folder / other)
+            if _is_checkpoint(self._folder / other):
+                remove_tree(self._folder / other)
 
     def latest(self, fingerprint: str) -> tuple[Progress, dict[str, torch.Tensor]] | None:
         """Return the newest checkpoint that is whole and belongs to this job, or None."""
@@ -134,14 +148,14 @@ class CheckpointStore:
     def _names(self) -> list[str]:
         if not self._folder.is_dir():
             return []
-        return sorted(path.name for path in self._folder.iterdir() if path.name.startswith("epoch"))
+        return sorted(path.name for path in self._folder.iterdir() if _NAME.fullmatch(path.name))
 
 
 def _read(folder: Location) -> tuple[Progress, dict[str, torch.Tensor]] | None:
     """Return a checkpoint, or None if any part is missing or damaged."""
     try:
-        document = json.loads((folder / _PROGRESS).read_text())
-        payload = (folder / _TENSORS).read_bytes()
+        document = json.loads(read_file(folder / _PROGRESS))
+        payload = read_file(folder / _TENSORS, TENSORS_BYTES)
         if hashlib.sha256(payload).hexdigest() != document.pop("sha256", None):
             return None
         return Progress(**document), load(payload)
@@ -151,17 +165,45 @@ def _read(folder: Location) -> tuple[Progress, dict[str, torch.Tensor]] | None:
 
 def _write_folder(parent: Path, name: str, files: dict[str, bytes]) -> None:
     temporary = parent / f".{name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    _remove(temporary)
     temporary.mkdir(parents=True)
     for file, content in files.items():
         _write_durably(temporary / file, content)
     final = parent / name
-    shutil.rmtree(final, ignore_errors=True)
+    _remove(final)
     temporary.rename(final)
 
 
+def _is_checkpoint(folder: Location) -> bool:
+    """Return whether a folder holds the files of a checkpoint, whole or torn, and nothing else."""
+    if isinstance(folder, ObjectPath):
+        return all(path.name in (_TENSORS, _PROGRESS) for path in folder.iterdir())
+    return (
+        not folder.is_symlink()
+        and folder.is_dir()
+        and all(
+            path.name in (_TENSORS, _PROGRESS) and path.is_file() and not path.is_symlink()
+            for path in folder.iterdir()
+        )
+    )
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint, if it is there.
+
+    Raises:
+        OSError: the name belongs to something that holds more than a checkpoint.
+
+    """
+    if not os.path.lexists(folder):
+        return
+    if not _is_checkpoint(folder):
+        raise OSError(errno.EEXIST, "it holds more than a checkpoint; move it elsewhere", str(folder))
+    shutil.rmtree(folder)
+
+
 def _write_durably(path: Path, payload: bytes) -> None:
-    with path.open("wb") as file:
+    with create_file(path) as file:
         file.write(payload)
         file.flush()
         os.fsync(file.fileno())

@@ -17,7 +17,7 @@ from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.summary import BlockSummary, MomentSums
 from linreg_dist.errors import StorageError
 from linreg_dist.stats.artefact import canonical
-from linreg_dist.storage import Location, no_patience, write_whole
+from linreg_dist.storage import Location, no_patience, read_file, write_whole
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.room import describe_room
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json
@@ -108,7 +108,7 @@ def _moments(document: dict[str, Any]) -> MomentSums:
 def _read(path: Location, fingerprint: str) -> dict[str, Any] | None:
     """Return a document, None if there is none, or a torn one, or one that belongs to something else."""
     try:
-        envelope = json.loads(path.read_text())
+        envelope = json.loads(read_file(path))
         document: dict[str, Any] = envelope["document"]
         whole = envelope["sha256"] == _checksum(fingerprint, document)
     except (OSError, ValueError, KeyError, TypeError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from linreg_dist.errors import LinregDistError
-from linreg_dist.storage import Background, Location, ObjectPath, write_whole
+from linreg_dist.storage import Background, Location, ObjectPath, rewrite_file, write_whole
 from linreg_dist.training.room import describe_room
 from linreg_dist.wording.streams import get_logger
 
@@ -35,7 +35,7 @@ class MetricsLog:
 
     def __init__(self, path: Location | None) -> None:
         # Unbuffered: a line that a full disk refuses must not come back at the next one, or at the end.
-        self._file = path.open("wb", buffering=0) if isinstance(path, Path) else None
+        self._file = rewrite_file(path) if isinstance(path, Path) else None
         self._path = path
         self._full = False
         self._object = _ObjectLines(path) if isinstance(path, ObjectPath) else None

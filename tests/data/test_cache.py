@@ -60,6 +60,49 @@ def test_the_next_attempt_of_the_same_job_finds_the_files(tmp_path):
     assert_same(again.get(3, 1), block_of(3))
 
 
+def planted(folder: Path, index: int) -> Path:
+    """Write what an earlier attempt would have left: a block, by its name."""
+    BlockCache(0, 1 << 20, folder).keep(index, block_of(99))
+    return next(folder.glob("*.npy"))
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o722, 0o770])
+@pytest.mark.parametrize("which", ["blocks", "."])
+def test_blocks_in_a_folder_that_others_may_write_to_are_not_used(tmp_path, caplog, mode, which):
+    folder = tmp_path / "base" / "blocks"
+    folder.parent.mkdir()
+    planted(folder, 3)
+    (folder.parent / which).chmod(mode)
+    cache = BlockCache(0, 1 << 20, folder)
+    assert not cache.holds(3)
+    cache.keep(4, block_of(4))
+    assert not cache.holds(4)
+    assert "others may write to it" in caplog.text
+    remove_cache(folder)
+    assert folder.exists()
+
+
+def test_a_link_in_the_place_of_the_folder_is_neither_used_nor_emptied(tmp_path, caplog):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    planted(tmp_path / "elsewhere" / "blocks", 3)
+    (tmp_path / "base" / "blocks").symlink_to(tmp_path / "elsewhere" / "blocks")
+    cache = BlockCache(0, 1 << 20, tmp_path / "base" / "blocks")
+    assert not cache.holds(3)
+    assert "it is a link" in caplog.text
+    remove_cache(tmp_path / "base" / "blocks")
+    assert len(list((tmp_path / "elsewhere" / "blocks").iterdir())) == 1
+
+
+def test_other_names_in_the_folder_are_no_blocks(tmp_path):
+    folder = tmp_path / "blocks"
+    planted(folder, 3)
+    for name in ("notes.npy", "1-2-3.npy", "00000005-7-2.npy", "x-1-0.npy"):
+        (folder / name).write_bytes(b"")
+    cache = BlockCache(0, 1 << 20, folder)
+    assert [index for index in range(10) if cache.holds(index)] == [3]
+
+
 def test_without_a_disk_budget_nothing_is_written_or_read(tmp_path):
     BlockCache(0, 1 << 20, tmp_path / "blocks").keep(3, block_of(3))
     off = BlockCache(0, 0, tmp_path / "blocks")

@@ -201,7 +201,7 @@ def test_a_run_that_finds_no_room_at_all_is_refused_with_its_folder(spec: dict[s
 
 def test_blocks_that_find_no_room_are_not_kept(disk: Disk, caplog) -> None:
     block = Block(torch.ones(3, 100).t(), torch.ones(1, 100).t(), None, 80)
-    cache = BlockCache(0, 1 << 30, disk.path / "blocks")
+    cache = BlockCache(0, 1 << 30, disk.path / "mine" / "blocks")
     cache.keep(0, block)
     disk.fill()
     cache.keep(1, block)

@@ -298,7 +298,7 @@ def test_fresh_clears_all_but_the_lock(folder: ObjectPath, store: Store) -> None
     with hold_run(folder) as lock:
         run = RunFolder(folder)
         run.begin(spec, "digest", fresh=False)
-        (folder / "checkpoints" / "old").write_bytes(b"")
+        (folder / "checkpoints" / "epoch000001-step000000000" / "progress.json").write_bytes(b"")
         run.begin(spec, "digest", fresh=True)
         lock.check()
-        assert "job/checkpoints/old" not in store.list_keys("runs")
+        assert "job/checkpoints/epoch000001-step000000000/progress.json" not in store.list_keys("runs")

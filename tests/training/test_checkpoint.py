@@ -143,6 +143,42 @@ def test_a_new_checkpoint_outlives_those_ahead_of_it_that_cannot_be_used(folder,
     assert len(list(folder.iterdir())) <= num_to_keep
 
 
+@pytest.mark.parametrize(
+    "name", ["epochs.csv", "epoch", "epoch000001", "epoch000001-step000000000", "epoch000000-step000000001"]
+)
+def test_pruning_removes_checkpoints_only(folder, name):
+    mine = folder / name / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("years of work")
+    store = CheckpointStore(folder, 1)
+    for step in (2, 3, 4):
+        store.save(at(1, step), weights(1.0))
+    assert mine.read_text() == "years of work"
+    assert newest(store) == (1, 4)
+    assert {path.name for path in folder.iterdir()} == {name, "epoch000001-step000000004"}
+
+
+def test_a_checkpoint_never_replaces_what_is_none(folder, caplog):
+    mine = folder / "epoch000001-step000000000" / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("years of work")
+    CheckpointStore(folder, 1).save(at(1), weights(1.0))
+    assert mine.read_text() == "years of work"
+    assert "holds more than a checkpoint" in caplog.text
+
+
+def test_pruning_follows_no_link(folder, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "progress.json").write_text("{}")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "epoch000000-step000000001").symlink_to(elsewhere)
+    store = CheckpointStore(folder, 1)
+    store.save(at(1), weights(1.0))
+    store.save(at(2), weights(1.0))
+    assert (elsewhere / "progress.json").exists()
+
+
 SETTINGS = [
     ("sgd", {}),
     ("sgd", {"momentum": 0.9}),

@@ -156,10 +156,12 @@ def test_where_it_runs_may_change_for_a_finished_run(path, train_here):
 
 def test_fresh_starts_over(path, train_here):
     first = train_here(path, solver={"name": "sgd"})
-    (first.path / "checkpoints" / "mine.txt").write_text("left over")
+    left_over = first.path / "checkpoints" / "epoch000099-step000000000"
+    left_over.mkdir()
+    (left_over / "progress.json").write_text("left over")
     again = train_here(path, solver={"name": "sgd"}, fresh=True)
     assert not again.already_finished
-    assert not (again.path / "checkpoints" / "mine.txt").exists()
+    assert not left_over.exists()
     assert again.model.coef_.tolist() == first.model.coef_.tolist()
 
 
