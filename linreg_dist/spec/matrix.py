@@ -52,6 +52,8 @@ def expand_matrix(spec: JobSpec) -> list[JobSpec]:
             failures += [f"combination {combination}: {line}" for line in str(error).splitlines()]
     if failures:
         raise SpecError("\n".join(shown_lines(failures)))
+    for job in jobs:
+        job._files = spec.files
     return jobs
 
 
@@ -71,9 +73,7 @@ def _one_job(
         record |= {(*path, *at[3:]): item for at, item in interpolated.items() if at[:3] == source}
     layers.put(("name",), name)
     layers.put(("matrix",), None)
-    job = check_layers(layers, record)
-    job._files = spec.files
-    return job
+    return check_layers(layers, record)
 
 
 def _job_name(base: str, setting: dict[str, Any], taken: Counter[str]) -> str:
