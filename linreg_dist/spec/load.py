@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from linreg_dist.spec.checks import Conflict
 from linreg_dist.spec.interpolation import Interpolated, escape, interpolate
-from linreg_dist.spec.models import JobSpec
+from linreg_dist.spec.models import JobSpec, ReadFrom
 from linreg_dist.spec.problems import PathSet, Problem, spec_error
 from linreg_dist.spec.sections import RunSpec
 from linreg_dist.spec.sources import Layers, apply_overrides, fault_in_part, from_file, from_mapping, get_at
@@ -55,7 +55,7 @@ def load_spec(
     problems = apply_overrides(layers, overrides)
     fresh, faults = interpolate(layers, os.environ if environ is None else environ)
     spec = check_layers(layers, {**interpolated, **fresh}, problems, faults)
-    spec._files = source.files if isinstance(source, JobSpec) else _files(source, layers)
+    spec._read_from = ReadFrom(source.files if isinstance(source, JobSpec) else _files(source, layers))
     return spec
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from linreg_dist.errors import SpecError
 from linreg_dist.spec.interpolation import Interpolated, uninterpolated
 from linreg_dist.spec.load import check_layers, fault_in_size
-from linreg_dist.spec.models import JobSpec
+from linreg_dist.spec.models import JobSpec, ReadFrom
 from linreg_dist.spec.problems import shown_lines
 from linreg_dist.spec.sources import from_mapping
 from linreg_dist.spec.yaml_reader import Path
@@ -53,7 +53,7 @@ def expand_matrix(spec: JobSpec) -> list[JobSpec]:
     if failures:
         raise SpecError("\n".join(shown_lines(failures)))
     for job in jobs:
-        job._files = spec.files
+        job._read_from = ReadFrom(spec.files)
     return jobs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, StrictStr, model_validator
@@ -23,6 +24,13 @@ from linreg_dist.spec.sections import (
     TuneSpec,
 )
 from linreg_dist.spec.yaml_reader import Path
+
+
+@dataclass(frozen=True)
+class ReadFrom:
+    """The files that a spec was read from; no part of what it says, so specs that say the same are equal."""
+
+    files: tuple[str, ...] = field(default=(), compare=False)
 
 
 class JobSpec(Section):
@@ -65,7 +73,7 @@ class JobSpec(Section):
     )
 
     _interpolated: dict[Path, Interpolated] = PrivateAttr(default_factory=dict)
-    _files: tuple[str, ...] = PrivateAttr(default=())
+    _read_from: ReadFrom = PrivateAttr(default_factory=lambda: ReadFrom())
 
     @model_validator(mode="after")
     def _refuse_conflicts(self) -> JobSpec:
@@ -82,7 +90,7 @@ class JobSpec(Section):
     @property
     def files(self) -> tuple[str, ...]:
         """The files that the spec was read from, the one that it extends too; absolute paths."""
-        return self._files
+        return self._read_from.files
 
     def at(self, path: Path) -> Any:
         """Return the value at `path`, such as ``("data", "features", 0)``; None where there is none."""
