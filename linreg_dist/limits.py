@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 _CGROUPS = Path("/sys/fs/cgroup")
+MACHINE_MEMORY = "the memory of the machine"
+"""The source of a limit that no program set."""
 _NO_LIMIT = 1 << 60  # control groups v1 write "no limit" as a number near 2**63
 
 
@@ -80,7 +82,7 @@ def _machine_memory(root: Path) -> MemoryLimit:
     """Return what could be taken without swapping: Linux counts the page cache that it would give up."""
     for line in _text(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
-            return MemoryLimit(int(line.split()[1]) << 10, "the memory of the machine")
+            return MemoryLimit(int(line.split()[1]) << 10, MACHINE_MEMORY)
     half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return MemoryLimit(half, "half the memory of the machine")
 

@@ -17,15 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linreg_dist import liveness
-from linreg_dist.data.source import FoundFile, open_filesystem
+from linreg_dist.data.footers import length_of, parse_footer, read_footer
+from linreg_dist.data.source import FoundFile
 from linreg_dist.data.tables.resolve import TableInfo, find_data
 from linreg_dist.data.tables.snapshot import Positions, content_digest, count_between, stored_columns
 from linreg_dist.errors import DataError
-from linreg_dist.storage import retried
 
 Role = Literal["train", "validation"]
-_TAIL_BYTES = 1 << 16  # holds most footers, so that one request is enough
 _FOOTER_THREADS = 16  # footers are latency, not work: object stores answer many at once
 
 
@@ -145,8 +143,7 @@ def read_manifest(
         footers = list(pool.map(_read_footer, found))
     files: list[ParquetFileInfo] = []
     groups: list[RowGroup] = []
-    for number, (item, (footer, digest), role) in enumerate(zip(found, footers, roles, strict=True)):
-        schema = footer.schema.to_arrow_schema()
+    for number, (item, (footer, schema, digest), role) in enumerate(zip(found, footers, roles, strict=True)):
         doubled = [name for name, times in Counter(schema.names).items() if times > 1]
         if doubled:
             raise DataError(
@@ -213,26 +210,8 @@ def _check_apart(
             )
 
 
-def _read_footer(found: FoundFile) -> tuple[pq.FileMetaData, str]:
-    """Return a file's footer, parsed, and its sha256."""
-    filesystem, path = open_filesystem(found.uri)
-
-    def read() -> tuple[pq.FileMetaData, str]:
-        reading = liveness.process.doing(f"reading the footer of {found.uri}")
-        with reading, filesystem.open_input_file(path) as source:
-            tail = _read_tail(source, _TAIL_BYTES)
-            length = int.from_bytes(tail[-8:-4], "little") + 8
-            if len(tail) < length:
-                tail = _read_tail(source, length)
-            return pq.read_metadata(pa.BufferReader(tail)), hashlib.sha256(tail[-length:]).hexdigest()
-
-    try:
-        return retried(read, "read", found.uri)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{found.uri} cannot be read as Parquet: {error}") from error
-
-
-def _read_tail(source: pa.NativeFile, length: int) -> bytes:
-    size = source.size()
-    taken: bytes = source.read_at(min(length, size), max(0, size - length))
-    return taken
+def _read_footer(found: FoundFile) -> tuple[pq.FileMetaData, pa.Schema, str]:
+    """Return a file's footer, parsed, its schema, and the footer's sha256."""
+    tail = read_footer(found.uri)
+    footer, schema = parse_footer(tail, found.uri)
+    return footer, schema, hashlib.sha256(tail[-length_of(tail) :]).hexdigest()

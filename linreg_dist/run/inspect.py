@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from linreg_dist import limits
+from linreg_dist.data.capacity import decoded_nbytes
 from linreg_dist.data.columns import is_numeric, is_string
+from linreg_dist.data.footers import describe_chunks, read_footer
 from linreg_dist.data.manifest import Manifest, read_manifest
-from linreg_dist.data.source import open_filesystem
-from linreg_dist.storage import retried
 from linreg_dist.wording.names import some_names
 
 _SMALL_GROUP, _LARGE_GROUP = 4 << 20, 256 << 20
 _FEW_GROUPS = 8
 _SAMPLED_FILES = 32
+_FOOTER_THREADS = 16
 
 
 def inspect(data: str | Sequence[str]) -> dict[str, Any]:
@@ -30,7 +31,8 @@ def inspect(data: str | Sequence[str]) -> dict[str, Any]:
     Returns:
         ``{"files", "rows", "bytes", "row_groups": {"count", "rows_median", "bytes_median", "bytes_max"},
         "columns": [{"name", "type", "use", "nulls", "encodings", "codec", "bytes"}], "advice": [sentence,
-        …]}``. Bytes are uncompressed but for ``bytes``. Nulls are None where the files hold no statistics.
+        …]}``. Bytes of the data set are those on disk, of row groups decoded and at least, of columns
+        uncompressed. Nulls are None where the files hold no statistics.
         Encodings, codecs and nulls are those of at most 32 files.
 
     Raises:
@@ -38,7 +40,8 @@ def inspect(data: str | Sequence[str]) -> dict[str, Any]:
     """
     paths = [data] if isinstance(data, str) else list(data)
     manifest = read_manifest([path if "://" in path else os.path.abspath(path) for path in paths])
-    sizes = sorted(group.num_bytes for group in manifest.row_groups)
+    # A column of few values takes less on disk than in memory, and nothing but memory counts here.
+    sizes = sorted(max(group.num_bytes, decoded_nbytes(manifest, group)) for group in manifest.row_groups)
     rows = sorted(group.num_rows for group in manifest.row_groups)
     columns = _columns(manifest)
     return {
@@ -66,43 +69,28 @@ def _columns(manifest: Manifest) -> list[dict[str, Any]]:
             "type": str(field.type),
             "use": f"{use}, from the folder's name" if hive else use,
             "nulls": 0,
-            "encodings": Counter(),
-            "codec": Counter(),
+            "encodings": set(),
+            "codec": set(),
             "bytes": 0,
         }
-    for file in manifest.files[:_SAMPLED_FILES]:
-        _add_footer(file.uri, found)
+    sampled = manifest.files[:_SAMPLED_FILES]
+    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+        footers = list(pool.map(lambda file: (file.uri, read_footer(file.uri)), sampled))
+    for file, chunks in zip(sampled, describe_chunks(footers), strict=True):
+        own_names = {own: name for name, own in file.stored.items()}
+        for chunk in chunks:
+            column = found.get(own_names.get(chunk.name, chunk.name))
+            if column is None:
+                continue
+            column["encodings"].update(chunk.encodings)
+            column["codec"].update(chunk.codecs)
+            column["bytes"] += chunk.num_bytes
+            known = column["nulls"] is not None and chunk.nulls is not None
+            column["nulls"] = column["nulls"] + chunk.nulls if known else None
     for column in found.values():
         column["encodings"] = sorted(column["encodings"])
         column["codec"] = sorted(column["codec"])
     return list(found.values())
-
-
-def _add_footer(uri: str, found: dict[str, dict[str, Any]]) -> None:
-    filesystem, path = open_filesystem(uri)
-
-    def read() -> pq.FileMetaData:
-        with filesystem.open_input_file(path) as source:
-            return pq.read_metadata(source)
-
-    footer = retried(read, "read", uri)
-    for number in range(footer.num_row_groups):
-        group = footer.row_group(number)
-        for place in range(group.num_columns):
-            chunk = group.column(place)
-            column = found.get(chunk.path_in_schema.split(".")[0])
-            if column is None:
-                continue
-            column["encodings"].update(chunk.encodings)
-            column["codec"][chunk.compression] += 1
-            column["bytes"] += chunk.total_uncompressed_size
-            nulls = (
-                chunk.statistics.null_count
-                if chunk.is_stats_set and chunk.statistics.has_null_count
-                else None
-            )
-            known = column["nulls"] is not None and nulls is not None
-            column["nulls"] = column["nulls"] + nulls if known else None
 
 
 def _advice(manifest: Manifest, columns: list[dict[str, Any]], sizes: list[int]) -> list[str]:
@@ -141,8 +129,14 @@ def _advice(manifest: Manifest, columns: list[dict[str, Any]], sizes: list[int])
         )
     if sizes[-1] > _LARGE_GROUP:
         advice.append(
-            f"the largest row group has {sizes[-1] / 2**20:.0f} MiB decoded: a worker holds several at a "
+            f"the largest row group has {sizes[-1] / 2**20:,.0f} MiB decoded: a worker holds several at a "
             f"time; 8 to 64 MiB are better"
+        )
+    free = limits.available_memory().free
+    if sizes[-1] > free:
+        advice.append(
+            f"no worker on this machine can hold the largest row group: {free / 2**20:,.0f} MiB are free; "
+            "write smaller ones, row_group_size=1_000_000 for instance"
         )
     nullable = [file for file in manifest.files if any(field.nullable for field in file.schema)]
     no_nulls = [

@@ -15,10 +15,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from linreg_dist import limits
-from linreg_dist.data.columns import check_columns, is_numeric
+from linreg_dist.data.capacity import at_once, decoded_nbytes, require_room
+from linreg_dist.data.columns import check_columns, is_numeric, is_string
 from linreg_dist.data.encoding import CategoricalColumn
 from linreg_dist.data.manifest import Manifest, RowGroup, read_manifest
 from linreg_dist.data.reader import RowGroupReader, numeric_values
@@ -30,6 +32,10 @@ from linreg_dist.storage import Location, ObjectPath, as_location, create_file, 
 from linreg_dist.wording.names import some_names
 
 _LOOKUP_THREADS = 16
+_MOST_TEXT_BYTES = 256 << 20  # of kept texts that are written at a time
+_SMALLER_GROUPS = (
+    "write the data with smaller row groups (row_group_size=1_000_000 in pyarrow), or use a machine with more"
+)
 
 
 def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[str]) -> dict[str, Any]:
@@ -156,7 +162,7 @@ def predict(
     def score(group: RowGroup, table: pa.Table) -> pa.Table:
         predicted = fitted.predict(table)
         columns = [predicted] if len(fitted.targets) == 1 else list(predicted.T)
-        kept = _plain(table).select(list(dict.fromkeys(keep)))
+        kept = table.select(list(dict.fromkeys(keep)))
         predictions = {
             name: pa.array(values, mask=np.isnan(values)) for name, values in zip(names, columns, strict=True)
         }
@@ -164,7 +170,7 @@ def predict(
         return pa.table({**dict(zip(kept.column_names, kept.columns, strict=True)), **predictions})
 
     rows, nulls = 0, 0
-    scored = _scan(manifest, fitted, (*fitted.columns, *keep), score)
+    scored = _scan(manifest, fitted, (*fitted.columns, *keep), score, texts=_texts(manifest, keep))
     with _FileWriter(targets) as writer:
         for group, table in scored:
             writer.write(group.file, table)
@@ -196,9 +202,10 @@ class _FileWriter:
             self._finish()
             self._file = file
             self._temporary, self._sink = self._make_temporary(self._targets[file])
-            self._writer = pq.ParquetWriter(self._sink, table.schema)
+            self._writer = pq.ParquetWriter(self._sink, _plain(table.slice(0, 0)).schema)
         if self._writer is not None:
-            self._writer.write_table(table)
+            for part in _parts(table):
+                self._writer.write_table(_plain(part))
 
     def __enter__(self) -> _FileWriter:
         return self
@@ -250,6 +257,30 @@ def _plain(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema(fields))
 
 
+def _texts(manifest: Manifest, names: Sequence[str]) -> list[str]:
+    """Return which of these columns are texts; read as dictionaries they take as little memory as on disk."""
+    kinds = {field.name: field.type for field in manifest.schema}
+    return [name for name in dict.fromkeys(names) if is_string(kinds[name])]
+
+
+def _parts(table: pa.Table) -> Iterator[pa.Table]:
+    """Yield a table in parts whose texts are not too long to be written out; mostly it is one part."""
+    ends = np.zeros(table.num_rows, dtype=np.int64)
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type):
+            lengths = [
+                pc.binary_length(chunk.dictionary).take(chunk.indices).fill_null(0).to_numpy()
+                for chunk in column.chunks
+            ]
+            ends += np.cumsum(np.concatenate(lengths), dtype=np.int64)
+    start = 0
+    while start < table.num_rows:
+        written = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, written + _MOST_TEXT_BYTES, side="right")))
+        yield table.slice(start, stop - start)
+        start = stop
+
+
 def _load(model: LinearModel | str | Path | ObjectPath) -> LinearModel:
     return model if isinstance(model, LinearModel) else LinearModel.load(model)
 
@@ -271,12 +302,29 @@ def _check_targets(manifest: Manifest, model: LinearModel) -> None:
 
 
 def _scan(
-    manifest: Manifest, model: LinearModel, columns: Sequence[str], function: Any
+    manifest: Manifest,
+    model: LinearModel,
+    columns: Sequence[str],
+    function: Any,
+    texts: Sequence[str] = (),
 ) -> Iterator[tuple[RowGroup, Any]]:
-    """Yield ``(row group, function(row group, table))`` in file order, computed on all cores."""
+    """Yield ``(row group, function(row group, table))`` in file order, computed on all cores, as many at a
+    time as there is memory for. The columns of ``texts`` come as dictionaries.
+
+    Raises:
+        DataError: a row group cannot be held.
+
+    """
     categorical = [column.name for column in model.encoding.columns if isinstance(column, CategoricalColumn)]
-    reader = RowGroupReader(manifest, list(dict.fromkeys(columns)), categorical)
-    threads = limits.available_cpus()
+    reader = RowGroupReader(
+        manifest, list(dict.fromkeys(columns)), list(dict.fromkeys((*categorical, *texts)))
+    )
+    largest = max(manifest.row_groups, key=lambda group: group.num_rows)
+    x_nbytes = largest.num_rows * model.encoding.num_encoded * 8
+    need = x_nbytes + decoded_nbytes(manifest, largest, columns)
+    what = f"{manifest.where(largest)} has {largest.num_rows:,} rows, which"
+    require_room(need, what, _SMALLER_GROUPS)
+    threads = at_once(2 * need, limits.available_cpus())
 
     def one(index: int) -> Any:
         group = manifest.row_groups[index]

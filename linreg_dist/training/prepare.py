@@ -15,6 +15,7 @@ from linreg_dist.data.encoding import Encoding, NumericColumn
 from linreg_dist.data.store import BlockStore, bounded_map
 from linreg_dist.data.summary import BlockSummary
 from linreg_dist.training.budgets import disk_budget, memory_budget
+from linreg_dist.training.capacity import decode_threads, require_room_for_moments, require_room_for_rows
 from linreg_dist.training.checks import check_counts, check_weight
 from linreg_dist.training.first_pass import KeptEncoding, PartialSummaries
 from linreg_dist.training.job import TrainJob, settle_solver
@@ -51,12 +52,17 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.flo
             levels.
 
     """
+    value_bytes = np.dtype(dtype).itemsize
+    worker.together(lambda: require_room_for_rows(job, len(job.columns.numeric), value_bytes))
     kept = KeptEncoding(job)
     encoding = job.encoding or worker.gather(kept.restore() if worker.rank == 0 else None)[0]
     if encoding is None:
         encoding = complete_encoding(worker, job, log)
         if worker.rank == 0:
             kept.keep(encoding)
+    width = encoding.num_encoded
+    worker.together(lambda: require_room_for_moments(job, worker, width))
+    worker.together(lambda: require_room_for_rows(job, width, value_bytes))
     shift = _pilot_shift(worker, job, encoding)
     builder = _builder(job, encoding, shift, dtype)
     folder = default_cache_folder(job.fingerprint)
@@ -67,7 +73,7 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.flo
         job.manifest,
         builder,
         cache,
-        num_threads=worker.num_threads,
+        num_threads=decode_threads(job, worker, width, value_bytes),
         tight=job.spec.scaling.memory_budget_bytes == 0,
     )
     return OpenData(encoding, shift, store)
