@@ -1,1 +1,1 @@
-"""Files that commit 275e345 (0.1.0) wrote, and that every later version must still read; `make` wrote them."""
+"""Files that 0.1.0 (commit 275e345) wrote and every later version must read; `make` wrote them."""
