@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import pyarrow as pa
+import torch
 
 from linreg_dist.data import memory
 from linreg_dist.data.block import Block, BlockBuilder
@@ -50,7 +51,7 @@ class BlockStore:
         self.num_threads = num_threads
         self._tight = tight
         self._manifest = manifest
-        self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
+        self._pool = arithmetic_threads(num_threads, "decode")
 
     def close(self) -> None:
         """Stop the threads and let go of the blocks."""
@@ -133,6 +134,16 @@ class OpenBlocks:
             index = self._order[self._submitted]
             self._pending[index] = self._pool.submit(self._load, index)
             self._submitted += 1
+
+
+def arithmetic_threads(num_threads: int, name: str) -> ThreadPoolExecutor:
+    """Return threads that keep to torch's number of threads from their first operation on.
+
+    `torch.set_num_threads` reaches another thread only when that runs the first of torch's own parallel
+    loops. A product of matrices before that runs on all cores, and is summed in another order than the same
+    product later: the bits of a result would depend on which thread came first.
+    """
+    return ThreadPoolExecutor(num_threads, thread_name_prefix=name, initializer=torch.get_num_threads)
 
 
 def bounded_map(

@@ -73,6 +73,7 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
     center = intercept + torch.tensor(x_mean, dtype=coef.dtype) @ coef
 
     def measure(group: RowGroup, table: pa.Table) -> tuple[ErrorSums, int]:
+        torch.get_num_threads()  # lets torch's number of threads hold here, see data.store.arithmetic_threads
         x_ND = fitted.design_matrix(table, manifest.where(group))
         y_NK = np.stack([numeric_values(table.column(name)).astype(np.float64) for name in fitted.targets], 1)
         usable = np.isfinite(y_NK).all(axis=1) & np.isfinite(x_ND).all(axis=1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ from torch import nn
 
 from linreg_dist import liveness
 from linreg_dist.data.plan import num_steps, plan_epoch
+from linreg_dist.data.store import arithmetic_threads
 from linreg_dist.data.summary import BlockSummary
 from linreg_dist.errors import RunFailedError
 from linreg_dist.training.automatic import choose_batch_size, choose_learning_rate
@@ -72,7 +72,7 @@ def fit_iteratively(
         RunFailedError: the loss became infinite or NaN.
 
     """
-    with ThreadPoolExecutor(worker.num_threads, thread_name_prefix="sweep") as executor:
+    with arithmetic_threads(worker.num_threads, "sweep") as executor:
         pool = SweepPool(executor, worker.num_threads)
         iteration = _Iteration(worker, job, data, summary, scale, evaluator, log, pool)
         with closing(iteration.checkpoints):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -182,3 +185,30 @@ def test_no_row_groups_are_no_work():
         OpenBlocks(pool, load, [], 3)
         assert list(bounded_map(pool, load, [], 3)) == []
     assert load.loaded == []
+
+
+FIRST_PRODUCT = """
+import os, torch
+from linreg_dist.data.store import arithmetic_threads
+
+def num_threads():
+    return len(os.listdir("/proc/self/task"))
+
+torch.set_num_threads(1)
+x = torch.randn(33, 500_000).t()
+with arithmetic_threads(1, "decode") as pool:
+    pool.submit(len, ()).result()
+    before = num_threads()
+    pool.submit(lambda: x.t() @ x).result()
+    print(before, num_threads())
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has no other thread to run on")
+def test_the_first_product_of_a_thread_stays_on_it() -> None:
+    # On all cores it would be summed in another order than the thread's later ones.
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_PRODUCT], capture_output=True, text=True, check=True, timeout=120
+    )
+    before, after = map(int, done.stdout.split())
+    assert after == before
