@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -114,12 +115,23 @@ def _run(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """Run the command line of this process and exit."""
+    _interrupt_on_stop_notices()
     code = run(sys.argv[1:])
     if code != 0 and _has_blocked_thread():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)  # Python's own exit would wait for the thread
     sys.exit(code)
+
+
+def _interrupt_on_stop_notices() -> None:
+    """Let a notice to stop, and the end of the terminal, interrupt any verb as Ctrl-C does.
+
+    Under ``nohup`` the end of the terminal is ignored, and stays so.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 def _has_blocked_thread() -> bool:
