@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import os
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from linreg_dist.cluster.shipment import METADATA_NAME
+from linreg_dist.cluster.tail import read_stream
 from linreg_dist.errors import ClusterError, SpecError
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
@@ -195,30 +195,9 @@ class JobServer:
             ClusterError: the connection was lost.
 
         """
-        loop = asyncio.new_event_loop()
         stream = self._client.tail_job_logs(_in_url(job_id))
-        try:
-            with self._errors():
-                while True:
-                    piece = loop.create_task(stream.__anext__())
-                    while not loop.run_until_complete(asyncio.wait({piece}, timeout=_SECONDS_BETWEEN_SIGNS))[
-                        0
-                    ]:
-                        yield ""
-                    try:
-                        text = piece.result()
-                    except StopAsyncIteration:
-                        return
-                    yield text
-        finally:
-            waiting = asyncio.all_tasks(loop)
-            for task in waiting:
-                task.cancel()
-            if waiting:
-                loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
-            loop.run_until_complete(stream.aclose())
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
+        with self._errors():
+            yield from read_stream(stream, _SECONDS_BETWEEN_SIGNS)
 
     def stop(self, job_id: str) -> bool:
         """Ask the job to stop, and return whether it was running."""
