@@ -43,6 +43,12 @@ if TYPE_CHECKING:
     default="auto",
     help="jsonl writes the lines of metrics.jsonl to stderr as they come, for programs that watch.",
 )
+@click.option(
+    "--until-stdin-closes",
+    is_flag=True,
+    hidden=True,
+    help="Stop as on SIGTERM when standard input closes: whoever started the job is gone.",
+)
 @json_option
 @verbosity_options
 def train(
@@ -53,6 +59,7 @@ def train(
     dry_run: bool,
     update: str | None,
     progress: str,
+    until_stdin_closes: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -90,7 +97,7 @@ def train(
         result_table,
     )
     from linreg_dist.run import train as run_job
-    from linreg_dist.run.interrupts import stop_notice_interrupts
+    from linreg_dist.run.interrupts import stop_notice_interrupts, stop_when_closed
     from linreg_dist.run.train_job import choose_solver
 
     iterative = choose_solver(checked) != "exact"
@@ -109,6 +116,8 @@ def train(
             yield
 
     with stop_notice_interrupts():
+        if until_stdin_closes:
+            stop_when_closed(sys.stdin.fileno())
         run = run_job(checked, fresh=fresh, verbose=verbose, watch=watch, update=update)
     if run.already_finished and not quiet:
         done = f"{checked.name} has already finished; --fresh runs it again"

@@ -152,23 +152,25 @@ class _Processes:
     def start(self, command: Sequence[str], *, verbose: bool) -> Iterator[subprocess.Popen[str] | None]:
         """Start a process, and count it as running until the block ends; None after `stop`."""
         with self._lock:
-            if self._stopped:
-                process = None
-            else:
+            process = lifeline = None
+            if not self._stopped:
                 # A session of its own: a Ctrl-C on the terminal reaches it once, through `stop`, not twice.
                 process = subprocess.Popen(  # noqa: S603 (our own interpreter and package)
                     command,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,  # never written to: it closes when this process ends, however
                     stdout=subprocess.PIPE,
                     stderr=None if verbose else subprocess.PIPE,
                     text=True,
                     start_new_session=True,
                 )
                 self._alive.add(process)
+                lifeline, process.stdin = process.stdin, None  # `communicate` would close it at once
         try:
             yield process
         finally:
             if process is not None:
+                if lifeline is not None:
+                    lifeline.close()
                 with self._lock:
                     self._alive.discard(process)
 
@@ -234,7 +236,7 @@ def _run_in_process(
     if resume and before is not None and before["status"] == SUCCEEDED and _is_run_of(folder, job):
         return JobOutcome(job.name, SUCCEEDED, False, None, 0.0, before)
     file.write_text(resolved_yaml(job))  # ${VAR} stays ${VAR}: the process has this one's environment
-    command = [sys.executable, "-m", "linreg_dist", "train", str(file), "--json"]
+    command = [sys.executable, "-m", "linreg_dist", "train", str(file), "--json", "--until-stdin-closes"]
     command += ["--fresh"] if fresh else []
     command += ["-v"] if verbose else []
     began = time.perf_counter()

@@ -5,6 +5,7 @@ not go on.
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -33,6 +34,24 @@ def stop_notice_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def stop_when_closed(descriptor: int) -> None:
+    """Tell this process to stop when a pipe closes, because the process at its other end is gone.
+
+    No signal tells of a parent that was killed. What is read is thrown away.
+
+    Args:
+        descriptor: of the pipe; no Python file, whose lock a reading thread would hold when Python ends.
+
+    """
+
+    def watch() -> None:
+        while os.read(descriptor, 1 << 16):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="stop-when-closed", daemon=True).start()
 
 
 def interrupt_main_thread() -> None:

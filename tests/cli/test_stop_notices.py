@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -65,3 +66,37 @@ def test_predict_that_is_told_to_stop_leaves_no_half_file(
     assert [
         file.name for file in out.iterdir() if not file.name.endswith(".parquet") or file.name.startswith(".")
     ] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGHUP, signal.SIGKILL])
+def test_a_batch_that_ends_takes_its_jobs_along(data: Path, tmp_path: Path, end: signal.Signals) -> None:
+    specs = []
+    for name in ("a", "b"):
+        solver = {"name": "sgd", "epochs": 10_000, "global_batch_size": 64, "early_stop": None}
+        spec = {
+            "name": name,
+            "data": {"path": str(data), "target": "y"},
+            "solver": solver,
+            "run": {"storage_path": str(tmp_path)},
+        }
+        specs.append(tmp_path / f"{name}.json")
+        specs[-1].write_text(json.dumps(spec))
+    command = [sys.executable, "-m", "linreg_dist", "batch", *map(str, specs), "--max-concurrent", "2"]
+    batch = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    locks = [tmp_path / name / "lock.json" for name in ("a", "b")]
+    deadline = time.monotonic() + 90
+    while not all((lock.parent / "metrics.jsonl").exists() for lock in locks):
+        assert batch.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    jobs = [json.loads(lock.read_text())["pid"] for lock in locks]
+    batch.send_signal(end)
+    batch.wait(60)
+    while any(Path(f"/proc/{job}").exists() for job in jobs):
+        assert time.monotonic() < deadline, "a job goes on without its batch"
+        time.sleep(0.05)
+    for name in ("a", "b"):
+        result = json.loads((tmp_path / name / "result.json").read_text())
+        assert result["status"] == "interrupted"
+    assert not any(lock.exists() for lock in locks)
