@@ -23,6 +23,7 @@ from linreg_dist.covariance import FILE_NAME as _COVARIANCE
 from linreg_dist.covariance import CoefficientCovariance
 from linreg_dist.data.encoding import Encoding, NumericColumn
 from linreg_dist.data.reader import category_codes, numeric_values
+from linreg_dist.documents import ModelDetails
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.storage import TENSORS_BYTES, ObjectPath, as_location, open_regular, read_file, write_whole
 from linreg_dist.wording.names import intercept_name, some_names
@@ -45,7 +46,7 @@ class LinearModel:
         targets: names of the K targets.
         missing: what a missing feature does at scoring: an error, a null prediction (``drop``), or the
             training mean.
-        details: everything else worth keeping (solver, metrics, rows, versions, inference); JSON types only.
+        details: everything else worth keeping: solver, metrics, rows, versions, inference.
         covariance: of the coefficients, where it exists and is in memory; `cov_params` reads it when asked.
         folder: where the model was loaded from.
 
@@ -56,7 +57,7 @@ class LinearModel:
     encoding: Encoding
     targets: tuple[str, ...]
     missing: Literal["error", "drop", "mean"] = "error"
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: ModelDetails = field(default_factory=ModelDetails)
     covariance: CoefficientCovariance | None = field(default=None, repr=False, compare=False)
     folder: Path | ObjectPath | None = field(default=None, repr=False, compare=False)
 
@@ -96,7 +97,8 @@ class LinearModel:
         """
         found = self._find_covariance()
         if found is None:
-            reason = (self.details.get("inference") or {"reason": "only the exact solver has one"})["reason"]
+            inference = self.details.inference
+            reason = "only the exact solver has one" if inference is None else inference.reason
             why = reason or "its folder lacks covariance.safetensors; train again"
             raise SpecError(f"the coefficients of this model have no covariance matrix: {why}")
         return found.of(self.targets[0] if target is None else target)
@@ -113,9 +115,8 @@ class LinearModel:
     @property
     def cov_names(self) -> tuple[str, ...]:
         """Names of the rows and columns of `cov_params`: the intercept, if one was fitted, then features."""
-        fitted = self.details.get("fit_intercept", True)
         names = self.encoding.names
-        return ((intercept_name(names),) if fitted else ()) + names
+        return ((intercept_name(names),) if self.details.fit_intercept else ()) + names
 
     def predict(self, data: Any) -> Matrix:
         """Predict the target(s).
@@ -222,7 +223,7 @@ class LinearModel:
             "missing": self.missing,
             "columns": self.encoding.to_json(),
             "feature_names": list(self.encoding.names),
-            **self.details,
+            **self.details.to_json(),
         }
         write_whole(path / _CONFIG, json.dumps(config, indent=2) + "\n")
         if covariance is None:
@@ -268,7 +269,7 @@ class LinearModel:
             encoding=Encoding.from_json(config["columns"]),
             targets=tuple(config["targets"]),
             missing=config["missing"],
-            details={key: value for key, value in config.items() if key not in known},
+            details=ModelDetails.from_json({key: value for key, value in config.items() if key not in known}),
             folder=path,
         )
 

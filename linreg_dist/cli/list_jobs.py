@@ -21,7 +21,7 @@ def list_jobs(address: str | None, as_json: bool) -> None:
 
     jobs = JobServer(job_server_address(address)).jobs()
     if as_json:
-        print_json({"jobs": [job_document(job) for job in jobs]})
+        print_json({"jobs": [job_document(job).to_json() for job in jobs]})
         return
     from rich import box
     from rich.table import Table

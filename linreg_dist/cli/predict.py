@@ -28,12 +28,10 @@ def predict(
     if as_json:
         print_json(result)
         return
-    rate = result["rows"] / max(result["seconds"], 1e-9)
+    rate = result.rows / max(result.seconds, 1e-9)
     click.echo(
-        f"{result['rows']:,} rows scored into {result['files']} files in {result['output']} "
-        f"({result['seconds']:.1f} s, {rate:,.0f} rows/s)"
+        f"{result.rows:,} rows scored into {result.files} files in {result.output} "
+        f"({result.seconds:.1f} s, {rate:,.0f} rows/s)"
     )
-    if result["null_predictions"]:
-        click.echo(
-            f"{result['null_predictions']:,} predictions are null: a feature is missing there", err=True
-        )
+    if result.null_predictions:
+        click.echo(f"{result.null_predictions:,} predictions are null: a feature is missing there", err=True)

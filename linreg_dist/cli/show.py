@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +13,7 @@ from linreg_dist.cli.output import print_json
 from linreg_dist.wording.text import csv_cell, safe_name
 
 if TYPE_CHECKING:
+    from linreg_dist.documents import ModelDescription
     from linreg_dist.model import LinearModel
 
 
@@ -56,13 +56,12 @@ def print_covariance(model: LinearModel) -> None:
             writer.writerow([*([csv_cell(safe_name(target))] if several else []), name, *row])
 
 
-def print_description(document: Mapping[str, Any]) -> None:
+def print_description(description: ModelDescription) -> None:
     """Print what `describe` says of a model as tables."""
     from linreg_dist.report import coefficient_table, print_renderable, provenance_table
 
-    for each in document.get("targets", [document]):
-        intercept = {"coef": each["intercept"], **each["intercept_inference"]}
-        if "targets" in document:
-            click.echo(f"target {safe_name(each['target'])}")
-        print_renderable(coefficient_table({**each, "intercept": intercept}), sys.stdout)
-    print_renderable(provenance_table(document), sys.stdout)
+    for each in description.each_target:
+        if description.targets is not None:
+            click.echo(f"target {safe_name(each.target)}")
+        print_renderable(coefficient_table(each), sys.stdout)
+    print_renderable(provenance_table(description), sys.stdout)

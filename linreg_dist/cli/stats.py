@@ -79,6 +79,8 @@ def solve(
 
 def _say(output: str, num_rows: int, as_json: bool) -> None:
     if as_json:
-        print_json({"statistics": output, "rows": num_rows})
+        from linreg_dist.documents import StatisticsWritten
+
+        print_json(StatisticsWritten(statistics=output, rows=num_rows))
     else:
         click.echo(f"statistics of {num_rows:,} training rows in {output}")

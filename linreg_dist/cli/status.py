@@ -24,16 +24,16 @@ def status(job: str, address: str | None, as_json: bool) -> None:
     from linreg_dist.wording.numbers import format_duration, format_number
     from linreg_dist.wording.text import safe_name
 
-    click.echo(f"{safe_name(document['job'])}: {safe_name(document['state'])}")
+    click.echo(f"{safe_name(document.job)}: {safe_name(document.state)}")
 
-    if document["progressPercentage"] is not None:
-        click.echo(f"progress   {document['progressPercentage']:.0f} %")
-    if document["estimatedRemainingSeconds"]:
-        click.echo(f"remaining  {format_duration(document['estimatedRemainingSeconds'])}")
-    for name, value in (document["metrics"] or {}).items():
+    if document.progress_percentage is not None:
+        click.echo(f"progress   {document.progress_percentage:.0f} %")
+    if document.estimated_remaining_s:
+        click.echo(f"remaining  {format_duration(document.estimated_remaining_s)}")
+    for name, value in (document.metrics.to_json() if document.metrics else {}).items():
         if name.endswith("_mse") and value is not None:
             click.echo(f"{name}  {format_number(value)}")
-    if document["state"] == "FAILED":
-        error = (document["result"] or {}).get("error") or {"message": document["message"]}
-        click.echo(f"error      {error['message']}")
-    click.echo(f"run        {safe_name(str(document['run_folder']))}")
+    if document.state == "FAILED":
+        error = document.result.error if document.result else None
+        click.echo(f"error      {error.message if error else document.message}")
+    click.echo(f"run        {safe_name(str(document.run_folder))}")

@@ -23,6 +23,6 @@ def stop(job: str, address: str | None, as_json: bool) -> None:
     was_running = False if found.is_over else server.stop(found.id)
     ended = wait_for_end(server, found.id)
     if as_json:
-        print_json({**job_document(ended), "was_running": was_running})
+        print_json({**job_document(ended).to_json(), "was_running": was_running})
     else:
         click.echo(f"{ended.id}: {ended.state}" + ("" if was_running else ", before it was asked to stop"))

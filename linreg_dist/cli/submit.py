@@ -90,7 +90,7 @@ def submit(
         if as_json:
             from linreg_dist.cluster.status import job_document
 
-            print_json({**job_document(job), "address": server_url, "is_new": submission.is_new})
+            print_json({**job_document(job).to_json(), "address": server_url, "is_new": submission.is_new})
         else:
             click.echo(job.id)
         return

@@ -80,12 +80,12 @@ def train(
 
         plan = check_data(checked)
         if as_json:
-            print_json({"status": "dry run", "name": checked.name, **plan})
+            print_json({"status": "dry run", "name": checked.name, **plan.to_json()})
         else:
             click.echo(
-                f"would train {checked.name} with the {plan['solver']} solver on {plan['rows']:,} rows "
-                f"in {plan['row_groups']} row groups of {plan['files']} files; features: "
-                f"{some_names(plan['features'], 1000)}"
+                f"would train {checked.name} with the {plan.solver} solver on {plan.rows:,} rows "
+                f"in {plan.row_groups} row groups of {plan.files} files; features: "
+                f"{some_names(plan.features, 1000)}"
             )
         return
 
@@ -123,6 +123,6 @@ def train(
         done = f"{checked.name} has already finished; --fresh runs it again"
         click.echo(done if update is None else f"no file is new since {update}", err=True)
     if as_json:
-        print_json(run.result)
+        print_json(run.document)
     else:
-        print_renderable(result_table(run.result), sys.stdout)
+        print_renderable(result_table(run.document), sys.stdout)

@@ -61,4 +61,4 @@ def _check_data(jobs: list[JobSpec]) -> dict[str, Any]:
     """Check the data of every job, and return each job's summary by its name."""
     from linreg_dist.run import check_data
 
-    return {job.name: check_data(job) for job in jobs}
+    return {job.name: check_data(job).to_json() for job in jobs}

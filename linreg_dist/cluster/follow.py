@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from linreg_dist.cluster.log_lines import LogLines
 from linreg_dist.cluster.server import Job, JobServer
+from linreg_dist.documents import Event, ResultDocument
 from linreg_dist.errors import (
     ClusterError,
     DataError,
@@ -35,7 +35,7 @@ class Ending:
     """
 
     job: Job
-    result: dict[str, Any] | None
+    result: ResultDocument | None
     last_text: str = ""
 
 
@@ -43,7 +43,7 @@ def follow(
     server: JobServer,
     job_id: str,
     *,
-    on_event: Callable[[Mapping[str, Any]], None],
+    on_event: Callable[[Event], None],
     on_text: Callable[[str], None],
     look_every_s: float = _SECONDS_BETWEEN_LOOKS,
 ) -> Ending:
@@ -123,11 +123,8 @@ def job_error(ending: Ending) -> LinregDistError | None:
         return None
     if job.state == "STOPPED":
         return InterruptedRunError(f"{job.id} was stopped; submit it again to continue from its checkpoints")
-    record = (result or {}).get("error")
-    if isinstance(record, dict):
-        code, message = record.get("exit_code", 1), str(record.get("message") or "the job failed")
-    elif record:
-        code, message = RunFailedError.exit_code, str(record)
+    if result and result.error:
+        code, message = result.error.exit_code, result.error.message
     else:
         code, message = job.exit_code or 1, job.message or "the job failed"
         if ending.last_text:

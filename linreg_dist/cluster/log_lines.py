@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from linreg_dist.documents import EpochLine, Event, ResultDocument, Tick
 from linreg_dist.wording.events import checked_event
 from linreg_dist.wording.json_text import parse_object
 
@@ -23,21 +24,22 @@ class LogLines:
     """Takes a log apart as it comes in.
 
     Attributes:
-        events: the last epoch line and the last tick, by kind: ``"epoch"`` and ``"progress"``.
+        epoch, tick: the last line of each kind.
         result: the result document, once it was there.
         last_text: the last line of text that was not blank.
 
     """
 
     def __init__(self) -> None:
-        self.events: dict[str, dict[str, Any]] = {}
-        self.result: dict[str, Any] | None = None
+        self.epoch: EpochLine | None = None
+        self.tick: Tick | None = None
+        self.result: ResultDocument | None = None
         self.last_text = ""
         self._rest = ""
         self._document: list[str] = []
         self._characters = 0
 
-    def feed(self, text: str) -> Iterator[dict[str, Any] | str]:
+    def feed(self, text: str) -> Iterator[Event | str]:
         """Yield the events and the lines of text that `text` completes, in order.
 
         While a document comes in, a line that is no part of it is text.
@@ -55,7 +57,7 @@ class LogLines:
         if rest:
             yield self._as_text(rest)
 
-    def _line(self, line: str) -> Iterator[dict[str, Any] | str]:
+    def _line(self, line: str) -> Iterator[Event | str]:
         if line == "{":
             yield from self._give_up()
             self._take(line)
@@ -71,12 +73,15 @@ class LogLines:
                 yield from self._give_up()
             yield from self._single(line)
 
-    def _single(self, line: str) -> Iterator[dict[str, Any] | str]:
+    def _single(self, line: str) -> Iterator[Event | str]:
         document = _parse(line) if line.startswith("{") else None
         event = None if document is None else checked_event(document)
         result = None if document is None else as_result(document)
         if event is not None:
-            self.events["progress" if "progress" in event else "epoch"] = event
+            if isinstance(event, Tick):
+                self.tick = event
+            else:
+                self.epoch = event
             yield event
         elif result is not None:
             self.result = result
@@ -107,22 +112,12 @@ class LogLines:
         return line
 
 
-def as_result(document: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a document if it is a result, as far as those who show one rely on it; None if it is not."""
-    error = document.get("error")
-    parts = [document.get(key) for key in _PARTS]
-    if not isinstance(document.get("status"), str) or not all(isinstance(p, dict | None) for p in parts):
+def as_result(document: Mapping[str, Any]) -> ResultDocument | None:
+    """Return a document if it is a result; None if it is not."""
+    try:
+        return ResultDocument.from_json(document) if isinstance(document.get("status"), str) else None
+    except ValueError:
         return None
-    if error is not None and not (
-        isinstance(error, dict)
-        and isinstance(error.get("message"), str)
-        and isinstance(error.get("exit_code", 1), int)
-    ):
-        return None
-    return dict(document)
-
-
-_PARTS = ("rows", "metrics", "timing", "solver", "versions", "data")
 
 
 def _parse(text: str) -> dict[str, Any] | None:

@@ -3,54 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from linreg_dist.cluster.log_lines import LogLines, as_result
 from linreg_dist.cluster.server import Job, JobServer
 from linreg_dist.cluster.shipment import METADATA_FOLDER
+from linreg_dist.documents import JobStatus, SubmittedJob
 from linreg_dist.storage import read_regular
 from linreg_dist.wording.json_text import parse_object
 
 
-def job_document(job: Job) -> dict[str, Any]:
-    """Return ``{"job", "name", "state", "message", "start_time", "end_time", "exit_code", "run_folder"}``.
-
-    Times are Unix times in milliseconds and states have Ray's names, as in Ray's own tools.
-    """
-    return {
-        "job": job.id,
-        "name": job.name,
-        "state": job.state,
-        "message": job.message,
-        "start_time": job.started_ms,
-        "end_time": job.ended_ms,
-        "exit_code": job.exit_code,
-        "run_folder": job.metadata.get(METADATA_FOLDER),
-    }
+def job_document(job: Job) -> SubmittedJob:
+    """Return what ``list --json`` says of a job."""
+    return SubmittedJob(
+        job=job.id,
+        name=job.name,
+        state=job.state,
+        message=job.message,
+        start_time=job.started_ms,
+        end_time=job.ended_ms,
+        exit_code=job.exit_code,
+        run_folder=job.metadata.get(METADATA_FOLDER),
+    )
 
 
-def status_document(server: JobServer, job: Job) -> dict[str, Any]:
-    """Return `job_document` with ``progressPercentage``, ``estimatedRemainingSeconds``, ``metrics`` and
-    ``result``.
-
-    ``metrics`` is the line of the last epoch in ``metrics.jsonl``; ``result`` is the result document of a job
-    that has ended. What is not known is None. They are read from the run's folder where this machine sees it,
-    else from the job's log.
-    """
+def status_document(server: JobServer, job: Job) -> JobStatus:
+    """Return a job with its progress, from the run's folder where this machine sees it, else from its log."""
     lines = _folder_lines(job) or _log_lines(server, job)
-    tick = lines.events.get("progress", {})
-    progress = tick.get("progress")
-    percentage = None if progress is None else round(100.0 * min(float(progress), 1.0), 2)
-    remaining = None if job.is_over else tick.get("eta_s")
+    tick = lines.tick
+    percentage = None if tick is None else round(100.0 * min(tick.progress, 1.0), 2)
+    remaining = None if job.is_over or tick is None else tick.eta_s
     if job.state == "SUCCEEDED":
         percentage, remaining = 100.0, 0.0
-    return {
-        **job_document(job),
-        "progressPercentage": percentage,
-        "estimatedRemainingSeconds": remaining,
-        "metrics": lines.events.get("epoch"),
-        "result": lines.result if job.is_over else None,
-    }
+    return JobStatus(
+        **dict(job_document(job)),
+        progress_percentage=percentage,
+        estimated_remaining_s=remaining,
+        metrics=lines.epoch,
+        result=lines.result if job.is_over else None,
+    )
 
 
 def _log_lines(server: JobServer, job: Job) -> LogLines:

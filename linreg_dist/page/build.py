@@ -30,7 +30,7 @@ def build_page(source: Source) -> Page:
         job_section(source),
     )
     return Page(
-        title=shorten(str(source.result["name"])),
+        title=shorten(str(source.result.name)),
         lead=tuple(_lead(source)),
         sections=tuple(found for found in sections if found is not None),
     )
@@ -42,17 +42,17 @@ def _lead(source: Source) -> Iterator[str]:
     made = f" ({model.encoding.num_encoded:,} columns after encoding)" * (model.encoding.num_encoded != used)
     yield (
         f"A linear regression of {some(source.targets)} on {used:,} {'feature' if used == 1 else 'features'}"
-        f"{made}, fitted to {format_count(result['rows']['train'])} rows."
+        f"{made}, fitted to {format_count(source.rows.train)} rows."
     )
-    solver = result["solver"]
-    ran = f" The run began on {result['started_at'].replace('T', ' ').removesuffix('Z')} UTC"
-    ran += f" and took {format_duration(result['timing']['total_s'])}."
-    yield f"Solver: {solver_text(solver)}; {without_options(solver['stopped'])}.{ran}"
-    penalty = source.description.get("penalty") or {}
-    if penalty.get("l1") or penalty.get("l2"):
-        yield f"Penalty: l1 {penalty['l1']:g}, l2 {penalty['l2']:g}."
-    if (loss := model.details.get("loss")) == "huber":
-        scales = solver.get("huber_scale") or []
+    solver = source.solver
+    ran = f" The run began on {(result.started_at or '?').replace('T', ' ').removesuffix('Z')} UTC"
+    ran += f" and took {format_duration(source.timing.total_s or 0.0)}."
+    yield f"Solver: {solver_text(solver)}; {without_options(solver.stopped or 'no more is known')}.{ran}"
+    penalty = source.description.penalty
+    if penalty is not None and (penalty.l1 or penalty.l2):
+        yield f"Penalty: l1 {penalty.l1:g}, l2 {penalty.l2:g}."
+    if (loss := model.details.loss) == "huber":
+        scales = solver.huber_scale or []
         known = f", with a residual scale of {', '.join(f'{scale:.4g}' for scale in scales)}" * bool(scales)
         yield f"Loss: {loss}, quadratic for small residuals and linear for large ones{known}."
 
@@ -63,37 +63,36 @@ def _notes(source: Source) -> Section | None:
 
 def _warnings(source: Source) -> Iterator[str]:
     """Yield what a reader should know before the numbers."""
-    result, solver = source.result, source.result["solver"]
-    if accuracy := solver.get("accuracy"):
-        yield f"The coefficients were solved from sums alone and may lack digits: {accuracy}."
-    if collinear := solver.get("collinear_columns"):
+    result, solver, rows = source.result, source.solver, source.rows
+    if solver.accuracy:
+        yield f"The coefficients were solved from sums alone and may lack digits: {solver.accuracy}."
+    if collinear := solver.collinear_columns:
         yield (
             "These columns are linear combinations of others, so that their coefficients cannot be told "
             f"apart: {some([f'{name} (with {some(list(with_), 5)})' for name, with_ in collinear.items()])}."
         )
-    if constant := solver.get("constant_columns"):
+    if constant := solver.constant_columns:
         yield f"These columns are constant on the training rows and explain nothing: {some(constant)}."
-    if skipped := result.get("skipped_columns"):
+    if skipped := result.skipped_columns:
         yield (
             "These columns of the data are no features: "
             f"{some([f'{name} ({reason})' for name, reason in skipped.items()])}."
         )
-    dropped = sum(result["rows"]["dropped"].values())
-    read = result["rows"]["train"] + result["rows"]["validation"] + dropped
+    dropped, read = rows.num_dropped, rows.num_read
     if read and dropped / read > _MANY_DROPPED:
         yield f"{dropped / read:.0%} of the rows that were read ({dropped:,} of {read:,}) took no part."
-    if not result["rows"]["validation"]:
+    if not rows.validation:
         yield "No rows were held out, so nothing here says how the model does on rows it has not seen."
-    if update := result.get("update"):
+    if update := result.update:
         yield (
-            f"{update['rows']:,} rows of {update['files']:,} new files were added to the statistics of "
-            f"{without_options(update['from'])}; the earlier rows were not read again."
+            f"{update.rows:,} rows of {update.files:,} new files were added to the statistics of "
+            f"{without_options(update.run)}; the earlier rows were not read again."
         )
-    if len(groups := result.get("worker_groups") or []) > 1:
+    if len(groups := result.worker_groups) > 1:
         yield f"The workers were started {len(groups)} times, with {', '.join(map(str, groups))} workers."
-    for report in result.get("stuck") or []:
-        doing = shorten(without_options(report["doing"]), 200)
+    for report in result.stuck:
+        doing = shorten(without_options(report.doing), 200)
         yield (
-            f"Worker {report['rank']} of {report['world_size']} was stuck: {report['how']}; it was at: "
+            f"Worker {report.rank} of {report.world_size} was stuck: {report.how}; it was at: "
             f"{doing}. result.json has what more is known."
         )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from linreg_dist.data.encoding import CategoricalColumn
+from linreg_dist.documents import Coefficient, TargetDescription
 from linreg_dist.page.source import Source, shorten, some, without_options
 from linreg_dist.page.view import Block, Effect, Figure, Forest, Paragraph, Section, Table, section
-from linreg_dist.wording.names import intercept_name
 from linreg_dist.wording.numbers import align_decimals, format_number, format_p_value
-from linreg_dist.wording.results import COEFFICIENT_COLUMNS, fit_facts, inference_notes
+from linreg_dist.wording.results import COEFFICIENT_COLUMNS, fit_facts, inference_notes, intercept_row
 
 MOST_ROWS = 100
 _FEWEST_ROWS = 10  # of a target, however many targets there are
@@ -46,17 +46,17 @@ def coefficient_sections(source: Source) -> Iterator[Section | None]:
             *_table(source, document, most),
             _fit_table(document),
         ]
-        yield section(f"Coefficients for {shorten(document['target'])}", blocks)
+        yield section(f"Coefficients for {shorten(document.target)}", blocks)
     if len(documents) > _MOST_TARGETS:
         more = len(documents) - _MOST_TARGETS
         note = f"The coefficients of {more:,} targets more: {_command(source)}"
         yield section("Further targets", [Paragraph(note)])
 
 
-def _reading(source: Source, document: Mapping[str, Any]) -> Iterator[str]:
-    has_tests = any(row.get("std_err") is not None for row in document["coefficients"])
+def _reading(source: Source, document: TargetDescription) -> Iterator[str]:
+    has_tests = any(row.std_err is not None for row in document.coefficients)
     text = (
-        f"A coefficient is the change of {shorten(document['target'])}, in its units, when the feature rises "
+        f"A coefficient is the change of {shorten(document.target)}, in its units, when the feature rises "
         "by one unit of its own and the others stay."
     )
     bases = [
@@ -70,41 +70,36 @@ def _reading(source: Source, document: Mapping[str, Any]) -> Iterator[str]:
         text += " CI low and CI high bound the 95 % confidence interval."
     yield text
     yield from inference_notes(document, has_tests=has_tests)
-    coefs = [row["coef"] for row in document["coefficients"]]
+    coefs = [row.coef for row in document.coefficients]
     if zeros := sum(coef == 0.0 for coef in coefs):
         yield f"{zeros:,} of {len(coefs):,} coefficients are exactly zero."
 
 
-def _table(source: Source, document: Mapping[str, Any], most: int) -> list[Block]:
-    rows = list(document["coefficients"])
+def _table(source: Source, document: TargetDescription, most: int) -> list[Block]:
+    rows = list(document.coefficients)
     order = ""
     if len(rows) > most:
-        by_t = any(row.get("t") is not None for row in rows)
-        size = (
-            [abs(row.get("t") or 0.0) for row in rows] if by_t else np.abs(_effects(source, rows)[0]).tolist()
-        )
+        by_t = any(row.t is not None for row in rows)
+        size = [abs(row.t or 0.0) for row in rows] if by_t else np.abs(_effects(source, rows)[0]).tolist()
         largest = sorted(range(len(rows)), key=lambda i: (-size[i], i))[:most]
         rows = [rows[i] for i in largest]
         order = ", the largest |t| first" if by_t else ", the largest change per standard deviation first"
-    left_out = len(document["coefficients"]) - len(rows)
-    if source.model.details.get("fit_intercept", True):
-        rows.insert(
-            0,
-            {
-                **document["intercept_inference"],
-                "feature": intercept_name(source.model.encoding.names),
-                "coef": document["intercept"],
-            },
-        )
+    left_out = len(document.coefficients) - len(rows)
+    if source.model.details.fit_intercept:
+        rows.insert(0, intercept_row(document))
     shown = [
-        key for key in COEFFICIENT_COLUMNS if key == "coef" or any(row.get(key) is not None for row in rows)
+        key
+        for key in COEFFICIENT_COLUMNS
+        if key == "coef" or any(getattr(row, key) is not None for row in rows)
     ]
-    cells = [align_decimals([COEFFICIENT_COLUMNS[key][1](row.get(key)) for row in rows]) for key in shown]
+    cells = [
+        align_decimals([COEFFICIENT_COLUMNS[key][1](getattr(row, key)) for row in rows]) for key in shown
+    ]
     blocks: list[Block] = [
         Table(
             f"Coefficients{order}",
             ("feature", *(COEFFICIENT_COLUMNS[key][0] for key in shown)),
-            tuple(zip((shorten(row["feature"]) for row in rows), *cells, strict=True)),
+            tuple(zip((shorten(row.feature) for row in rows), *cells, strict=True)),
         )
     ]
     if left_out:
@@ -116,45 +111,42 @@ def _command(source: Source) -> str:
     return f"linreg-dist show {without_options(source.folder)} prints all of them."
 
 
-def _effects(source: Source, rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray[Any, Any], bool]:
+def _effects(source: Source, rows: Sequence[Coefficient]) -> tuple[np.ndarray[Any, Any], bool]:
     """Return coefficients on a scale that allows to compare them, and whether that is per standard deviation.
 
     Levels of categorical columns have one scale already, and so has a feature that is alone.
     """
-    coef_D = np.array([row["coef"] for row in rows], dtype=np.float64)
+    coef_D = np.array([row.coef for row in rows], dtype=np.float64)
     columns = source.model.encoding.columns
-    std = (source.model.details.get("scaling") or {}).get("x_std")
+    scaling = source.model.details.scaling
     alike = len(rows) == 1 or all(isinstance(column, CategoricalColumn) for column in columns)
-    if alike or std is None:
+    if alike or scaling is None:
         return coef_D, False
-    return coef_D * np.asarray(std, dtype=np.float64), True
+    return coef_D * np.asarray(scaling.x_std, dtype=np.float64), True
 
 
-def _forest(source: Source, document: Mapping[str, Any], k: int) -> Figure | None:
-    rows = document["coefficients"]
+def _forest(source: Source, document: TargetDescription, k: int) -> Figure | None:
+    rows = document.coefficients
     if not rows:
         return None
     value_D, per_std = _effects(source, rows)
-    scale = np.asarray(source.model.details["scaling"]["x_std"]) if per_std else np.ones(len(rows))
+    scaling = source.model.details.scaling
+    scale = np.asarray(scaling.x_std, dtype=np.float64) if scaling and per_std else np.ones(len(rows))
     largest = sorted(
         np.flatnonzero(np.isfinite(value_D) & (value_D != 0)), key=lambda i: (-abs(value_D[i]), i)
     )
     effects = []
     for i in largest[:_MOST_EFFECTS]:
-        low, high = rows[i].get("ci_low"), rows[i].get("ci_high")
-        known = low is not None and high is not None and math.isfinite(low) and math.isfinite(high)
-        effects.append(
-            Effect(
-                shorten(rows[i]["feature"]),
-                float(value_D[i]),
-                float(low * scale[i]) if known else None,
-                float(high * scale[i]) if known else None,
-            )
-        )
+        low, high = rows[i].ci_low, rows[i].ci_high
+        if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+            bounds: tuple[float, float] | tuple[None, None] = None, None
+        else:
+            bounds = float(low * scale[i]), float(high * scale[i])
+        effects.append(Effect(shorten(rows[i].feature), float(value_D[i]), *bounds))
     if not effects:
         return None
     reach = _reach(effects)
-    target = shorten(document["target"])
+    target = shorten(document.target)
     change = "by one standard deviation" if per_std else "by one unit"
     if not per_std and len(rows) > 1:
         change = "from the base level to this one"
@@ -169,7 +161,7 @@ def _forest(source: Source, document: Mapping[str, Any], k: int) -> Figure | Non
     told = "; ".join(f"{effect.label} {_effect_text(effect)}" for effect in effects[:5])
     return Figure(
         f"effects-{k}",
-        Forest(tuple(effects), f"change of {shorten(document['target'], 20)}", reach),
+        Forest(tuple(effects), f"change of {shorten(document.target, 20)}", reach),
         caption,
         f"Forest plot of {len(effects)} effects, the largest first: {told}.",
     )
@@ -190,11 +182,11 @@ def _effect_text(effect: Effect) -> str:
     return f"{text} ({format_number(effect.low, 4)} to {format_number(effect.high, 4)})"
 
 
-def _fit_table(document: Mapping[str, Any]) -> Table | None:
-    facts = fit_facts(document)
+def _fit_table(document: TargetDescription) -> Table | None:
+    facts = fit_facts(document.fit)
     if not facts:
         return None
-    f_p = document["fit"].get("f_p")
+    f_p = document.fit.f_p
     meanings = {**_MEANINGS}
     if f_p is not None:
         meanings["F"] += f"; p {format_p_value(f_p)}"

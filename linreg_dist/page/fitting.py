@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from linreg_dist.documents import EpochLine, Tune, TunePoint
 from linreg_dist.page.source import Source
 from linreg_dist.page.view import Curve, Curves, Figure, Paragraph, Section, Table, section
 from linreg_dist.wording.numbers import align_decimals, format_count, format_number
@@ -15,46 +15,46 @@ _LOG_ABOVE = 3.0  # a loss that falls by more than this factor hides its end on 
 _BAND_HEIGHTS = 8.0  # standard errors above the best that the curve of penalties shows at least
 _Y_LABEL = "mean squared error"
 _LOSSES = {"train_mse": "training", "validation_mse": "validation"}
-_SETTINGS = {
-    "learning_rate": "learning rate",
-    "global_batch_size": "rows per step, over all workers",
-    "steps_per_epoch": "steps per epoch",
-    "evaluations": "evaluations of the objective",
-}
 
 
 def training_section(source: Source) -> Section | None:
     """Return the loss per epoch of an iterative solver, and what its ``auto`` settings stood for."""
     if not source.is_iterative:
         return None
-    solver = source.result["solver"]
-    settings = {"epochs": format_count(solver["epochs"])}
-    settings |= {
+    solver = source.solver
+    settings = {
+        "epochs": solver.epochs,
+        "learning rate": solver.learning_rate,
+        "rows per step, over all workers": solver.global_batch_size,
+        "steps per epoch": solver.steps_per_epoch,
+        "evaluations of the objective": solver.evaluations,
+    }
+    known = {
         title: format_number(value, 4) if isinstance(value, float) else format_count(value)
-        for key, title in _SETTINGS.items()
-        if isinstance(value := solver.get(key), int | float)
+        for title, value in settings.items()
+        if value is not None
     }
     averaged = "The coefficients are the mean of those of the last epoch's steps."
     return section(
         "Training",
         [
-            Paragraph(f"Training ended ({solver['stopped']})."),
-            Paragraph(averaged) if solver.get("averaged_over_last_epoch") else None,
+            Paragraph(f"Training ended ({solver.stopped})."),
+            Paragraph(averaged) if solver.averaged_over_last_epoch else None,
             _loss_figure(source.epochs),
-            Table("Settings", ("setting", "value"), tuple(settings.items())),
+            Table("Settings", ("setting", "value"), tuple(known.items())),
         ],
     )
 
 
-def _loss_figure(epochs: Sequence[Mapping[str, Any]]) -> Figure | None:
+def _loss_figure(epochs: Sequence[EpochLine]) -> Figure | None:
     if len(epochs) < 2:
         return None
     curves = []
     for key, label in _LOSSES.items():
         points = [
-            (line["epoch"] + 1, line[key])
+            (line.epoch + 1, value)
             for line in epochs
-            if line.get(key) is not None and math.isfinite(line[key])
+            if (value := getattr(line, key)) is not None and math.isfinite(value)
         ]
         if points:
             x, y = zip(*_thinned(points), strict=True)
@@ -86,17 +86,17 @@ def _thinned(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]
 
 def tuning_section(source: Source) -> Section | None:
     """Return the cross-validation curve with the choice that it led to."""
-    tune: Mapping[str, Any] | None = source.result.get("tune")
+    tune = source.result.tune
     if tune is None:
         return None
-    points = tune["points"]
-    best, chosen = points[tune["best"]], points[tune["one_std_err"]]
+    points = tune.points
+    best, chosen = points[tune.best], points[tune.one_std_err]
     rows = {"the least error": best, "chosen": chosen}
     columns = [
-        [f"{point['l1']:g}" for point in rows.values()],
-        [f"{point['l2']:g}" for point in rows.values()],
-        [format_number(point["mse"]) for point in rows.values()],
-        [format_number(point["std_err"], 4) for point in rows.values()],
+        [f"{point.l1:g}" for point in rows.values()],
+        [f"{point.l2:g}" for point in rows.values()],
+        [format_number(point.mse) for point in rows.values()],
+        [format_number(point.std_err, 4) for point in rows.values()],
     ]
     table = Table(
         "The penalty with the least error, and the one that was taken",
@@ -104,21 +104,21 @@ def tuning_section(source: Source) -> Section | None:
         tuple(zip(rows, *(align_decimals(column) for column in columns), strict=True)),
     )
     text = (
-        f"{len(points):,} penalties were compared by {tune['folds']}-fold cross-validation on the training "
+        f"{len(points):,} penalties were compared by {tune.folds}-fold cross-validation on the training "
         "rows. The model has the largest penalty, of the best one's ratio of l1 to l2, whose error is within "
         "one standard error of the least: the simplest model that cannot be told from the best."
     )
     return section("Choice of the penalty", [Paragraph(text), _tuning_figure(tune), table])
 
 
-def _tuning_figure(tune: Mapping[str, Any]) -> Figure | None:
-    points = tune["points"]
-    best, chosen = points[tune["best"]], points[tune["one_std_err"]]
+def _tuning_figure(tune: Tune) -> Figure | None:
+    points = tune.points
+    best, chosen = points[tune.best], points[tune.one_std_err]
     strengths = sorted({_strength(point) for point in points})
     if len(strengths) < 2:
         return None
     place = _places(strengths)
-    groups: dict[str, list[Mapping[str, Any]]] = {}
+    groups: dict[str, list[TunePoint]] = {}
     for point in points:
         groups.setdefault(_ratio(point), []).append(point)
     # Without any penalty there is no ratio: such a point is the end of every curve.
@@ -131,14 +131,14 @@ def _tuning_figure(tune: Mapping[str, Any]) -> Figure | None:
             Curve(
                 f"l1_ratio {ratio}",
                 tuple(place[_strength(point)] for point in line),
-                tuple(point["mse"] for point in line),
-                tuple(point["std_err"] for point in line) if ratio == first else (),
+                tuple(point.mse for point in line),
+                tuple(point.std_err for point in line) if ratio == first else (),
             )
         )
-    limit = best["mse"] + best["std_err"]
+    limit = best.mse + best.std_err
     near = sorted(curves[0].y)[:3][-1]
-    highest = max(point["mse"] + point["std_err"] for point in points)
-    top = min(highest, max(near, chosen["mse"]) + _BAND_HEIGHTS * best["std_err"])
+    highest = max(point.mse + point.std_err for point in points)
+    top = min(highest, max(near, chosen.mse) + _BAND_HEIGHTS * best.std_err)
     cut = " Penalties with a larger error lie above the frame." if top < highest else ""
     return Figure(
         "tuning",
@@ -148,24 +148,24 @@ def _tuning_figure(tune: Mapping[str, Any]) -> Figure | None:
             _Y_LABEL,
             x_ticks=tuple((place[strength], f"{strength:g}") for strength in strengths),
             top=None if top >= highest else top,
-            band=(best["mse"], limit, "within one standard error"),
+            band=(best.mse, limit, "within one standard error"),
             mark=(place[_strength(chosen)], "chosen"),
         ),
         "Cross-validated mean squared error of every penalty, in squared units of the target; the bars are "
         f"one standard error, the band reaches from the least error to one standard error above it.{cut}",
         f"Cross-validation curve of {len(points)} penalties: the least error is "
-        f"{format_number(best['mse'], 4)} at a penalty of {_strength(best):g}; chosen was "
-        f"{_strength(chosen):g} with an error of {format_number(chosen['mse'], 4)}.",
+        f"{format_number(best.mse, 4)} at a penalty of {_strength(best):g}; chosen was "
+        f"{_strength(chosen):g} with an error of {format_number(chosen.mse, 4)}.",
     )
 
 
-def _strength(point: Mapping[str, Any]) -> float:
-    return float(f"{point['l1'] + point['l2']:.12g}")
+def _strength(point: TunePoint) -> float:
+    return float(f"{point.l1 + point.l2:.12g}")
 
 
-def _ratio(point: Mapping[str, Any]) -> str:
-    strength = point["l1"] + point["l2"]
-    return format(point["l1"] / strength, ".3g") if strength > 0 else ""
+def _ratio(point: TunePoint) -> str:
+    strength = point.l1 + point.l2
+    return format(point.l1 / strength, ".3g") if strength > 0 else ""
 
 
 def _places(strengths: Sequence[float]) -> dict[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from linreg_dist.documents import DataDocument
 from linreg_dist.page.source import Source, some, without_options
 from linreg_dist.page.view import Listing, Paragraph, Section, Table, section
 from linreg_dist.wording.numbers import format_count, format_duration, format_rate
@@ -10,16 +11,16 @@ from linreg_dist.wording.results import spans_of
 
 def time_section(source: Source) -> Section | None:
     """Return how the time was spent, how fast rows went through, and on how many workers."""
-    timing = source.result["timing"]
-    rows = [*spans_of(timing), ("in all", format_duration(timing["total_s"]))]
-    workers = source.result["num_workers"]
+    timing = source.timing
+    rows = [*spans_of(timing), ("in all", format_duration(timing.total_s or 0.0))]
+    workers = source.result.num_workers or 0
     where = (
         f"on {workers} Ray workers" if workers > 1 else "on one Ray worker" if workers else "in one process"
     )
     text = f"It ran {where}"
-    if timing.get("rows_per_s"):
-        text += f", at {format_rate(timing['rows_per_s'])}"
-    if groups := source.result.get("worker_groups"):
+    if timing.rows_per_s:
+        text += f", at {format_rate(timing.rows_per_s)}"
+    if groups := source.result.worker_groups:
         text += f". Sizes of the groups of workers that were started: {', '.join(map(str, groups))}"
     return section(
         "Time", [Paragraph(f"{text}."), Table("Where the time went", ("part", "time"), tuple(rows))]
@@ -28,16 +29,17 @@ def time_section(source: Source) -> Section | None:
 
 def origin_section(source: Source) -> Section | None:
     """Return the data's place and fingerprint, the model's, and the versions."""
-    details, rows = source.model.details, source.result["rows"]
-    data = details["data"]
-    read = rows["train"] + rows["validation"] + sum(rows["dropped"].values())
+    data = source.model.details.data or DataDocument()
     facts = [
-        ("data", some([without_options(path) for path in data["path"]])),
-        ("files", format_count(data["files"])),
-        ("rows", format_count(read)),
-        ("fingerprint", data["digest"]),
+        ("data", some([without_options(path) for path in data.path or ()])),
+        ("files", format_count(data.files)),
+        ("rows", format_count(source.rows.num_read)),
+        ("fingerprint", data.digest or "unknown"),
         ("run", without_options(source.folder)),
-        ("versions", ", ".join(f"{name} {number}" for name, number in source.result["versions"].items())),
+        (
+            "versions",
+            ", ".join(f"{name} {number}" for name, number in (source.result.versions or {}).items()),
+        ),
     ]
     note = (
         "The fingerprint covers the footer of every file: it changes when a file is added, removed, renamed "

@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from linreg_dist.documents import Metrics
 from linreg_dist.page.source import Source, shorten
 from linreg_dist.page.view import Block, Paragraph, Section, Table, section
 from linreg_dist.wording.numbers import NO_VALUE, align_decimals, format_count, format_number
-from linreg_dist.wording.results import METRICS
+from linreg_dist.wording.results import METRICS, metric_values
 
 _SPLITS = {"train": "training rows", "validation": "validation rows"}
+_DROPPED = {"filter": "left out by data.filter", "missing": "left out for missing values"}
 _MOST_TARGETS = 50
 _MOST_COLUMNS = 30
 
 
 def quality_section(source: Source) -> Section | None:
     """Return R², RMSE, MAE and MSE of both splits, for each target if there are several."""
-    metrics: Mapping[str, Any] = source.result["metrics"]
-    splits = [split for split in _SPLITS if metrics.get(split)]
-    blocks: list[Block | None] = [_summary(source, metrics)]
+    splits = {
+        split: found
+        for split, found in (("train", source.metrics.train), ("validation", source.metrics.validation))
+        if found is not None
+    }
+    blocks: list[Block | None] = [_summary(source)]
     if len(source.targets) == 1:
-        blocks.append(_side_by_side(source, {split: metrics[split] for split in splits}))
+        blocks.append(_side_by_side(source, splits))
     else:
-        blocks += [_by_target(metrics[split], _SPLITS[split]) for split in splits]
+        blocks += [_by_target(found, _SPLITS[split]) for split, found in splits.items()]
         if len(source.targets) > _MOST_TARGETS:
             blocks.append(
                 Paragraph(f"{len(source.targets) - _MOST_TARGETS:,} targets more are in result.json.")
             )
-    if reason := metrics["train"].get("mae_reason"):
+    if source.metrics.train is not None and (reason := source.metrics.train.mae_reason):
         blocks.append(Paragraph(f"No MAE: {reason}."))
     return section("How good it is", blocks)
 
 
-def _summary(source: Source, metrics: Mapping[str, Any]) -> Paragraph:
-    split = "validation" if metrics.get("validation") else "train"
-    found = metrics[split]
-    where = "the rows that were held out" if split == "validation" else "the rows it was fitted to"
+def _summary(source: Source) -> Paragraph | None:
+    validation = source.metrics.validation
+    found = validation or source.metrics.train
+    if found is None:
+        return None
+    where = "the rows it was fitted to" if validation is None else "the rows that were held out"
     if len(source.targets) > 1:
         return Paragraph(
             f"The first row of each table is the plain mean over the {len(source.targets)} targets. RMSE and "
@@ -44,21 +50,20 @@ def _summary(source: Source, metrics: Mapping[str, Any]) -> Paragraph:
         )
     target = shorten(source.targets[0])
     parts = []
-    if found["r2"] is not None:
-        parts.append(f"the model explains {100 * found['r2']:.1f} % of the variance of {target}")
-    errors = f"its predictions are off by {format_number(found['rmse'], 4)} in root mean square"
-    if found["mae"] is not None:
-        errors += f" and by {format_number(found['mae'], 4)} on average"
+    if found.r2 is not None:
+        parts.append(f"the model explains {100 * found.r2:.1f} % of the variance of {target}")
+    errors = f"its predictions are off by {format_number(found.rmse, 4)} in root mean square"
+    if found.mae is not None:
+        errors += f" and by {format_number(found.mae, 4)} on average"
     parts.append(f"{errors}, in the units of {target}")
     return Paragraph(f"On {where}, {'; '.join(parts)}.")
 
 
-def _side_by_side(source: Source, metrics: Mapping[str, Mapping[str, Any]]) -> Table:
+def _side_by_side(source: Source, metrics: Mapping[str, Metrics]) -> Table:
     """Return a column per split, a row per metric."""
+    numbers = {"train": source.rows.train, "validation": source.rows.validation}
     columns = [
-        align_decimals(
-            [format_count(source.result["rows"][split]), *(format_number(found[key]) for key in METRICS)]
-        )
+        align_decimals([format_count(numbers[split]), *map(format_number, metric_values(found))])
         for split, found in metrics.items()
     ]
     return Table(
@@ -68,11 +73,13 @@ def _side_by_side(source: Source, metrics: Mapping[str, Mapping[str, Any]]) -> T
     )
 
 
-def _by_target(metrics: Mapping[str, Any], where: str) -> Table:
+def _by_target(metrics: Metrics, where: str) -> Table:
     """Return a row per target, a column per metric, below a row of their means."""
-    each = list(metrics["per_target"].items())[:_MOST_TARGETS]
-    rows = [metrics, *(found for _, found in each)]
-    columns = [align_decimals([format_number(row[key]) for row in rows]) for key in METRICS]
+    each = list((metrics.per_target or {}).items())[:_MOST_TARGETS]
+    rows = [metric_values(metrics), *(metric_values(found) for _, found in each)]
+    columns = [
+        align_decimals([format_number(value) for value in column]) for column in zip(*rows, strict=True)
+    ]
     names = ("mean of all", *(shorten(name) for name, _ in each))
     return Table(
         f"Quality of the fit on the {where}",
@@ -83,12 +90,11 @@ def _by_target(metrics: Mapping[str, Any], where: str) -> Table:
 
 def rows_section(source: Source) -> Section | None:
     """Return how many rows trained, validated and were left out, by which rule, and the missing values."""
-    rows = source.result["rows"]
+    rows = source.rows
     counts = {
-        "training": rows["train"],
-        "validation (held out)": rows["validation"],
-        "left out by data.filter": rows["dropped"]["filter"],
-        "left out for missing values": rows["dropped"]["missing"],
+        "training": rows.train,
+        "validation (held out)": rows.validation,
+        **{_DROPPED.get(rule, f"left out by {rule}"): count for rule, count in rows.dropped.items()},
     }
     total = sum(counts.values())
     counts["all rows read"] = total
@@ -105,7 +111,7 @@ def rows_section(source: Source) -> Section | None:
             )
         ),
     )
-    missing = source.result["missing_values"]
+    missing = source.result.missing_values or {}
     worst = sorted(((n, name) for name, n in missing.items() if n), key=lambda item: (-item[0], item[1]))
     if not worst:
         return section("Rows", [table, Paragraph("No value was missing in the columns that were used.")])

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from linreg_dist.documents import (
+    EpochLine,
+    ModelDescription,
+    ResultDocument,
+    RowsDocument,
+    SolverDocument,
+    SplitMetrics,
+    TargetDescription,
+    Timing,
+)
 from linreg_dist.model import LinearModel
 from linreg_dist.wording.events import parse_event
 
@@ -19,8 +28,8 @@ class Source:
     """A run that has succeeded.
 
     Attributes:
-        result: the document of result.json, before it names the page.
-        description: of the model, the document of ``show --json``.
+        result: what result.json says, before it names the page.
+        description: of the model, what `show` prints.
         model: the fitted model.
         epochs: the epoch lines of metrics.jsonl; may be empty for the exact solver.
         folder: where the run lies.
@@ -28,10 +37,10 @@ class Source:
 
     """
 
-    result: Mapping[str, Any]
-    description: Mapping[str, Any]
+    result: ResultDocument
+    description: ModelDescription
     model: LinearModel
-    epochs: Sequence[Mapping[str, Any]]
+    epochs: Sequence[EpochLine]
     folder: str
     spec_yaml: str
 
@@ -43,24 +52,43 @@ class Source:
     @property
     def is_iterative(self) -> bool:
         """Whether the loss was brought down epoch by epoch."""
-        return bool(self.result["solver"]["name"] != "exact")
+        return self.solver.name != "exact"
 
     @property
-    def documents(self) -> Sequence[Mapping[str, Any]]:
+    def documents(self) -> Sequence[TargetDescription]:
         """The description of each target."""
-        documents: Sequence[Mapping[str, Any]] = self.description.get("targets", [self.description])
-        return documents
+        return self.description.each_target
+
+    @property
+    def solver(self) -> SolverDocument:
+        """The solver that ran."""
+        return self.result.solver or SolverDocument()
+
+    @property
+    def rows(self) -> RowsDocument:
+        """What became of the rows."""
+        return self.result.rows or RowsDocument(train=0, validation=0)
+
+    @property
+    def metrics(self) -> SplitMetrics:
+        """The metrics of both splits."""
+        return self.result.metrics or SplitMetrics()
+
+    @property
+    def timing(self) -> Timing:
+        """Where the time went."""
+        return self.result.timing or Timing()
 
 
-def epoch_lines(metrics_jsonl: str) -> list[dict[str, Any]]:
+def epoch_lines(metrics_jsonl: str) -> list[EpochLine]:
     """Return the epoch lines of metrics.jsonl in order; a line that is none, as a full disk leaves one, is
     left out.
     """
-    epochs: dict[int, dict[str, Any]] = {}
+    epochs: dict[int, EpochLine] = {}
     for line in metrics_jsonl.splitlines():
         event = parse_event(line)
-        if event is not None and "progress" not in event:
-            epochs[event["epoch"]] = event
+        if isinstance(event, EpochLine):
+            epochs[event.epoch] = event
     return [epochs[epoch] for epoch in sorted(epochs)]
 
 

@@ -4,58 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from linreg_dist.wording.names import intercept_name
+from linreg_dist.documents import TargetDescription
 from linreg_dist.wording.numbers import align_decimals
-from linreg_dist.wording.results import COEFFICIENT_COLUMNS, INTERVAL, fit_facts, inference_notes
-from linreg_dist.wording.text import safe_document
+from linreg_dist.wording.results import (
+    COEFFICIENT_COLUMNS,
+    INTERVAL,
+    fit_facts,
+    inference_notes,
+    intercept_row,
+    shown_document,
+)
 
 _GAP = 2  # blank characters between two columns: the padding and the box's own divider
 _MIN_FEATURE_WIDTH = 12  # what a feature's name keeps when the terminal is narrow
 
 
-def coefficient_table(document: Mapping[str, Any]) -> RenderableType:
-    """Return a model's coefficients and fit statistics, from the document of ``show --json``.
+def coefficient_table(document: TargetDescription) -> RenderableType:
+    """Return the coefficients and fit statistics of one target.
 
     The intercept comes first, then the coefficients in the order given. A column of inference appears when
-    any row has it; where none has, a note gives the document's ``inference_reason``. ``intercept`` is a
-    number, or an object with the keys of a coefficient when it has a standard error of its own.
+    any row has it; where none has, a note gives the ``inference_reason``.
     """
-    return _CoefficientTable(safe_document(document))
+    return _CoefficientTable(shown_document(document))
 
 
 @dataclass(frozen=True)
 class _CoefficientTable:
     """The table, laid out when the width is known: a narrow terminal shortens names, never numbers."""
 
-    document: Mapping[str, Any]
+    document: TargetDescription
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        coefficients = self.document["coefficients"]
-        name = intercept_name([str(row["feature"]) for row in coefficients])
-        rows = [_intercept_row(self.document["intercept"], name), *coefficients]
+        rows = [intercept_row(self.document), *self.document.coefficients]
         shown = [
             key
             for key in COEFFICIENT_COLUMNS
-            if key == "coef" or any(row.get(key) is not None for row in rows)
+            if key == "coef" or any(getattr(row, key) is not None for row in rows)
         ]
         cells = {
-            key: align_decimals([COEFFICIENT_COLUMNS[key][1](row.get(key)) for row in rows]) for key in shown
+            key: align_decimals([COEFFICIENT_COLUMNS[key][1](getattr(row, key)) for row in rows])
+            for key in shown
         }
-        features = [str(row["feature"]) for row in rows]
+        features = [row.feature for row in rows]
         needed = _min_width(features, cells)
         too_narrow = options.max_width < needed and bool(set(INTERVAL) & set(shown))
         if too_narrow:
             cells = {key: column for key, column in cells.items() if key not in INTERVAL}
 
         yield _table(features, cells)
-        facts = fit_facts(self.document)
+        facts = fit_facts(self.document.fit)
         if facts:
             yield Text("")
             yield _two_columns(facts)
@@ -70,11 +73,6 @@ class _CoefficientTable:
                 f"The confidence intervals need a terminal {needed} characters wide; --json prints them too."
             )
         return "\n".join(notes) or None
-
-
-def _intercept_row(intercept: float | Mapping[str, Any], name: str) -> dict[str, Any]:
-    fields = intercept if isinstance(intercept, Mapping) else {"coef": intercept}
-    return {**fields, "feature": name}
 
 
 def _min_width(features: Sequence[str], cells: Mapping[str, Sequence[str]]) -> int:

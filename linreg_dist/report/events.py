@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
+from linreg_dist.documents import Event
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -18,12 +18,12 @@ class EventLines:
         self._stream = stream
         self._gone = False
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Event) -> None:
         """Write one line; none once the stream cannot be written to, which is not worth a run."""
         if self._gone:
             return
         try:
-            self._stream.write(json.dumps(event) + "\n")
+            self._stream.write(json.dumps(event.to_json()) + "\n")
             self._stream.flush()
         except OSError as error:
             self._gone = True

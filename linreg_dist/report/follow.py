@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from linreg_dist.documents import Event
 from linreg_dist.errors import LinregDistError
 from linreg_dist.storage import TENSORS_BYTES, ObjectPath, no_patience, open_regular
 from linreg_dist.wording.events import parse_event
@@ -24,7 +25,7 @@ SECONDS_BETWEEN_REQUESTS = 2.0  # where the file is an object, which is written 
 class EventSink(Protocol):
     """What takes the events: a `ProgressDisplay`, or anything else with this method."""
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Event) -> None:
         """Take one line of ``metrics.jsonl``."""
 
 
@@ -72,7 +73,7 @@ class _Tail(ABC):
         self._name = str(path)
         self._offset = 0
 
-    def new_events(self) -> list[dict[str, Any]]:
+    def new_events(self) -> list[Event]:
         """Return the events of the complete lines that were added since the last call."""
         return [event for line in self._new_lines() if (event := self._parse(line)) is not None]
 
@@ -80,7 +81,7 @@ class _Tail(ABC):
     def _new_lines(self) -> list[bytes]:
         """Return the complete lines that were added since the last call."""
 
-    def _parse(self, line: bytes) -> dict[str, Any] | None:
+    def _parse(self, line: bytes) -> Event | None:
         event = parse_event(line)
         if event is None and line.strip():
             logger.warning("%s: skipped a line that holds no event: %.80r", self._name, line[:80])

@@ -2,56 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from linreg_dist.documents import Evaluation, ModelDescription
 from linreg_dist.wording.numbers import format_count, format_number
-from linreg_dist.wording.results import METRICS, listed
-from linreg_dist.wording.text import safe_document
+from linreg_dist.wording.results import METRICS, listed, metric_values, shown_document
 
 
-def evaluation_table(result: Mapping[str, Any]) -> RenderableType:
-    """Return the metrics of a model on some data, from what ``evaluate --json`` prints."""
-    result = safe_document(result)
-    dropped = result["dropped"]
-    lines = [
-        ("rows", format_count(result["rows"]) + (f" ({format_count(dropped)} dropped)" if dropped else ""))
-    ]
-    per_target = result["metrics"].get("per_target") or {"": result["metrics"]}
+def evaluation_table(result: Evaluation) -> RenderableType:
+    """Return the metrics of a model on some data."""
+    result = shown_document(result)
+    dropped = f" ({format_count(result.dropped)} dropped)" if result.dropped else ""
+    lines = [("rows", format_count(result.rows) + dropped)]
+    per_target = result.metrics.per_target or {"": result.metrics}
     for target, metrics in per_target.items():
         prefix = f"{target} " if target else ""
-        lines += [(prefix + label, format_number(metrics[key])) for key, label in METRICS.items()]
+        values = zip(METRICS.values(), metric_values(metrics), strict=True)
+        lines += [(prefix + label, format_number(value)) for label, value in values]
     return _lines(lines)
 
 
-def provenance_table(document: Mapping[str, Any]) -> RenderableType:
-    """Return where a model came from, from what ``show --json`` prints."""
-    document = safe_document(document)
-    solver, rows = document.get("solver") or {}, document.get("rows") or {}
-    data, penalty = document.get("data") or {}, document.get("penalty") or {}
-    lines = [("run", str(document.get("name")))]
+def provenance_table(model: ModelDescription) -> RenderableType:
+    """Return where a model came from."""
+    model = shown_document(model)
+    solver, rows, penalty = model.solver, model.rows, model.penalty
+    lines = [("run", str(model.name))]
     if solver:
-        lines.append(("solver", f"{solver['name']}, {solver.get('stopped', '')}".rstrip(", ")))
-    if penalty.get("l1") or penalty.get("l2"):
-        lines.append(("penalty", f"l1 {penalty['l1']:g}, l2 {penalty['l2']:g}"))
+        lines.append(("solver", f"{solver.name}, {solver.stopped or ''}".rstrip(", ")))
+    if penalty and (penalty.l1 or penalty.l2):
+        lines.append(("penalty", f"l1 {penalty.l1:g}, l2 {penalty.l2:g}"))
     if rows:
         lines.append(
-            ("rows", f"{format_count(rows['train'])} train, {format_count(rows['validation'])} validation")
+            ("rows", f"{format_count(rows.train)} train, {format_count(rows.validation)} validation")
         )
-    if reason := ((document.get("metrics") or {}).get("train") or {}).get("mae_reason"):
-        lines.append(("no MAE", reason))
-    if data:
-        lines.append(("data", ", ".join(data["path"])))
-    if versions := document.get("versions"):
-        lines.append(("versions", ", ".join(f"{name} {number}" for name, number in versions.items())))
-    if collinear := solver.get("collinear_columns"):
-        lines.append(("collinear", listed(collinear)))
-    if constant := solver.get("constant_columns"):
-        lines.append(("constant", listed(constant)))
+    if model.metrics and model.metrics.train and model.metrics.train.mae_reason:
+        lines.append(("no MAE", model.metrics.train.mae_reason))
+    if model.data and model.data.path:
+        lines.append(("data", ", ".join(model.data.path)))
+    if model.versions:
+        lines.append(("versions", ", ".join(f"{name} {number}" for name, number in model.versions.items())))
+    if solver and solver.collinear_columns:
+        lines.append(("collinear", listed(solver.collinear_columns)))
+    if solver and solver.constant_columns:
+        lines.append(("constant", listed(solver.constant_columns)))
     return _lines(lines)
 
 

@@ -12,14 +12,15 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
+from linreg_dist.documents import EpochLine, Event, Tick
 from linreg_dist.report.console import is_terminal, make_console
 from linreg_dist.wording.numbers import format_duration, format_number, format_rate
 from linreg_dist.wording.streams import get_logger, safe
@@ -58,14 +59,14 @@ class ProgressDisplay:
                 else _Lines(stream, verbose, total_epochs, interval_s, clock)
             )
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Event) -> None:
         """Take one line of ``metrics.jsonl``."""
         with self._lock, self._best_effort():
             if self._painter is None:
                 return
-            if "progress" in event:
+            if isinstance(event, Tick):
                 self._painter.tick(event)
-            elif "epoch" in event:
+            else:
                 self._painter.epoch(event)
 
     def __enter__(self) -> Self:
@@ -119,7 +120,7 @@ class _Bar:
         self._task = self._progress.add_task("starting", total=1.0, start=False, figures="")
         self._closed = False
 
-    def tick(self, event: Mapping[str, Any]) -> None:
+    def tick(self, event: Tick) -> None:
         self._show()
         self._progress.update(
             self._task,
@@ -128,7 +129,7 @@ class _Bar:
             figures="  ".join(_tick_figures(event)),
         )
 
-    def epoch(self, event: Mapping[str, Any]) -> None:
+    def epoch(self, event: EpochLine) -> None:
         self._show()
         if self._verbose:
             self._progress.console.print("  ".join(_epoch_words(event, self._total_epochs)))
@@ -167,12 +168,12 @@ class _Lines:
         self._next_s = clock() + interval_s
         self._kept: str | None = None
 
-    def tick(self, event: Mapping[str, Any]) -> None:
+    def tick(self, event: Tick) -> None:
         if self._is_due():
             percent = f"{100 * _fraction(event):3.0f} %"
             self._write("  ".join([_stage(event, self._total_epochs), percent, *_tick_figures(event)]))
 
-    def epoch(self, event: Mapping[str, Any]) -> None:
+    def epoch(self, event: EpochLine) -> None:
         self._kept = "  ".join(_epoch_words(event, self._total_epochs))
         if self._verbose or self._is_due():
             self._write(self._kept)
@@ -191,42 +192,40 @@ class _Lines:
         self._next_s = self._clock() + self._interval_s
 
 
-def _fraction(event: Mapping[str, Any]) -> float:
-    return min(max(float(event["progress"]), 0.0), 1.0)
+def _fraction(event: Tick) -> float:
+    return min(max(event.progress, 0.0), 1.0)
 
 
 def _nth(epoch: int, total_epochs: int | None) -> str:
     return f"{epoch + 1}/{total_epochs}" if total_epochs is not None else f"{epoch + 1}"
 
 
-def _stage(event: Mapping[str, Any], total_epochs: int | None) -> str:
+def _stage(event: Tick, total_epochs: int | None) -> str:
     """Return ``train 3/10``, or only the phase where there are no epochs."""
-    phase = safe_name(str(event.get("phase") or "train"))
-    return phase if event.get("of_epoch") is None else f"{phase} {_nth(event['of_epoch'], total_epochs)}"
+    phase = safe_name(event.phase or "train")
+    return phase if event.of_epoch is None else f"{phase} {_nth(event.of_epoch, total_epochs)}"
 
 
-def _tick_figures(event: Mapping[str, Any]) -> list[str]:
+def _tick_figures(event: Tick) -> list[str]:
     """Return the figures of a tick that are known, ready to be joined."""
     figures = []
-    if event.get("rows_per_s") is not None:
-        figures.append(format_rate(event["rows_per_s"]))
-    if event.get("loss") is not None:
-        figures.append(f"loss {format_number(event['loss'])}")
-    if event.get("eta_s") is not None:
-        figures.append(f"{format_duration(event['eta_s'])} left")
+    if event.rows_per_s is not None:
+        figures.append(format_rate(event.rows_per_s))
+    if event.loss is not None:
+        figures.append(f"loss {format_number(event.loss)}")
+    if event.eta_s is not None:
+        figures.append(f"{format_duration(event.eta_s)} left")
     return figures
 
 
-def _epoch_words(event: Mapping[str, Any], total_epochs: int | None) -> list[str]:
+def _epoch_words(event: EpochLine, total_epochs: int | None) -> list[str]:
     """Return the parts of the line that reports a finished epoch."""
-    words = [f"epoch {_nth(event['epoch'], total_epochs)}"]
-    if event.get("seconds") is not None:
-        words.append(format_duration(event["seconds"]))
-    if event.get("rows_per_s") is not None:
-        words.append(format_rate(event["rows_per_s"]))
-    words += [
-        f"{split} mse {format_number(event[f'{split}_mse'])}"
-        for split in ("train", "validation")
-        if event.get(f"{split}_mse") is not None
-    ]
+    words = [f"epoch {_nth(event.epoch, total_epochs)}"]
+    if event.seconds is not None:
+        words.append(format_duration(event.seconds))
+    if event.rows_per_s is not None:
+        words.append(format_rate(event.rows_per_s))
+    for split, mse in (("train", event.train_mse), ("validation", event.validation_mse)):
+        if mse is not None:
+            words.append(f"{split} mse {format_number(mse)}")
     return words

@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from linreg_dist.documents import ResultDocument, RowsDocument, SplitMetrics, Timing
 from linreg_dist.wording.numbers import align_decimals, format_count, format_number, format_rate
-from linreg_dist.wording.results import METRICS, solver_text, spans_of
-from linreg_dist.wording.text import safe_document, safe_text
+from linreg_dist.wording.results import METRICS, metric_values, shown_document, solver_text, spans_of
+from linreg_dist.wording.text import safe_text
 
 _STATUS_STYLES = {"succeeded": "bold green", "failed": "bold red"}
 _LABEL_WIDTH = 10
 
 
-def result_table(result: Mapping[str, Any]) -> RenderableType:
+def result_table(result: ResultDocument) -> RenderableType:
     """Return how a run ended, from its ``result.json``: status, rows, metrics, time, the model.
 
     A part that the document does not have, or has as null, is left out; a failed run has its error.
     """
-    error = result.get("error")
-    result = safe_document({key: value for key, value in result.items() if key != "error"})
-    status = str(result["status"])
-    headline = Text.assemble(str(result["name"]), ": ", (status, _STATUS_STYLES.get(status, "bold")))
+    error = result.error
+    result = shown_document(result.model_copy(update={"error": None}))
+    status = result.status
+    headline = Text.assemble(str(result.name), ": ", (status, _STATUS_STYLES.get(status, "bold")))
     parts: list[RenderableType] = [headline]
     if error:  # in as many lines as it has
-        parts.append(Text(safe_text(str(error["message"] if isinstance(error, Mapping) else error))))
-    if result.get("metrics"):
-        parts += [Text(""), _metrics_table(result["metrics"], result.get("rows") or {})]
+        parts.append(Text(safe_text(error.message)))
+    if result.metrics:
+        parts += [Text(""), _metrics_table(result.metrics, result.rows)]
     if facts := list(_facts(result)):
         parts += [Text(""), _facts_table(facts)]
     return Group(*parts)
 
 
-def _metrics_table(metrics: Mapping[str, Any], rows: Mapping[str, Any]) -> Table:
+def _metrics_table(metrics: SplitMetrics, rows: RowsDocument | None) -> Table:
     """Return the splits side by side, a line per metric."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     table.add_column("", min_width=_LABEL_WIDTH)
     columns = []
-    for split in ("train", "validation"):
-        if not (values := metrics.get(split)):
+    splits = (
+        ("train", metrics.train, rows.train if rows else None),
+        ("validation", metrics.validation, rows.validation if rows else None),
+    )
+    for split, found, number in splits:
+        if found is None:
             continue
-        numbers = [format_number(values.get(key)) for key in METRICS]
-        cells = align_decimals([format_count(rows.get(split)), *numbers])
+        cells = align_decimals([format_count(number), *map(format_number, metric_values(found))])
         table.add_column(split.rjust(len(cells[0])), no_wrap=True)
         columns.append(cells)
     for label, *cells in zip(["rows", *METRICS.values()], *columns, strict=True):
@@ -54,35 +57,32 @@ def _metrics_table(metrics: Mapping[str, Any], rows: Mapping[str, Any]) -> Table
     return table
 
 
-def _facts(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _facts(result: ResultDocument) -> Iterator[tuple[str, str]]:
     """Yield the label and text of each line below the metrics."""
-    solver = result.get("solver") or {}
-    if solver.get("name"):
-        yield "solver", solver_text(solver)
-    if solver.get("stopped"):
-        yield "stopped", solver["stopped"]
-    if reason := ((result.get("metrics") or {}).get("train") or {}).get("mae_reason"):
+    if result.solver:
+        yield "solver", solver_text(result.solver)
+        if result.solver.stopped:
+            yield "stopped", result.solver.stopped
+    if result.metrics and result.metrics.train and (reason := result.metrics.train.mae_reason):
         yield "no MAE", reason
-    if dropped := (result.get("rows") or {}).get("dropped"):
-        yield "dropped", _dropped_text(dropped)
-    timing = result.get("timing") or {}
+    if result.rows and result.rows.dropped:
+        yield "dropped", _dropped_text(result.rows)
+    timing = result.timing or Timing()
     spans = [f"{title} {seconds}" for title, seconds in spans_of(timing)]
     if spans:
         yield "time", ", ".join(spans)
-    if timing.get("rows_per_s") is not None:
-        yield "speed", format_rate(timing["rows_per_s"])
-    if result.get("model"):
-        yield "model", str(result["model"])
-    if result.get("report"):
-        yield "report", str(result["report"])
+    if timing.rows_per_s is not None:
+        yield "speed", format_rate(timing.rows_per_s)
+    if result.model:
+        yield "model", result.model
+    if result.report:
+        yield "report", result.report
 
 
-def _dropped_text(dropped: int | Mapping[str, int]) -> str:
-    """Return ``9,430 rows (missing: 9,430)`` from a number or from rule -> number."""
-    if not isinstance(dropped, Mapping):
-        return f"{format_count(dropped)} rows"
-    by_rule = ", ".join(f"{rule}: {format_count(count)}" for rule, count in dropped.items() if count)
-    return f"{format_count(sum(dropped.values()))} rows" + (f" ({by_rule})" if by_rule else "")
+def _dropped_text(rows: RowsDocument) -> str:
+    """Return ``9,430 rows (missing: 9,430)``."""
+    by_rule = ", ".join(f"{rule}: {format_count(count)}" for rule, count in rows.dropped.items() if count)
+    return f"{format_count(rows.num_dropped)} rows" + (f" ({by_rule})" if by_rule else "")
 
 
 def _facts_table(facts: Sequence[tuple[str, str]]) -> Table:

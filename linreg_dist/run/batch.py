@@ -18,11 +18,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, SpecError, to_record
+from linreg_dist.documents import BatchDocument, JobDocument, ResultDocument
+from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, SpecError
+from linreg_dist.run.failure import error_record
 from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder
 from linreg_dist.run.interrupts import stop_notice_interrupts
 from linreg_dist.spec import JobSpec, resolved_yaml, spec_hash
@@ -32,32 +33,14 @@ NOT_STARTED = "not started"
 _SECONDS_TO_STOP = 30.0
 
 
-@dataclass(frozen=True)
-class JobOutcome:
-    """How one job of a batch ended.
-
-    Attributes:
-        name: the job's name.
-        status: succeeded, failed, interrupted or not started.
-        ran: False if its run had been finished before, and was taken as it was.
-        exit_code: of its process; None if there was none.
-        seconds: wall time of its process, start-up included.
-        result: the result document as in ``result.json``; of a failed job at least ``status`` and ``error``.
-
-    """
-
-    name: str
-    status: str
-    ran: bool
-    exit_code: int | None
-    seconds: float
-    result: dict[str, Any] | None
+class JobOutcome(JobDocument):
+    """How one job of a batch ended."""
 
     @property
     def error(self) -> str | None:
         """The message of the error that ended it."""
-        record = (self.result or {}).get("error")
-        return str(record["message"]) if record else None
+        record = self.result.error if self.result else None
+        return record.message if record else None
 
 
 @dataclass(frozen=True)
@@ -83,14 +66,10 @@ class Batch:
         }
         return by_status[self.status].exit_code if self.status in by_status else 0
 
-    def document(self) -> dict[str, Any]:
-        """Return ``{"status", "counts": {status: number}, "jobs": [{"name", "status", …, "result"}]}``."""
+    def document(self) -> BatchDocument:
+        """Return what ``batch --json`` prints."""
         counts = Counter(job.status for job in self.jobs)
-        return {
-            "status": self.status,
-            "counts": dict(counts),
-            "jobs": [asdict(job) for job in self.jobs],
-        }
+        return BatchDocument(status=self.status, counts=dict(counts), jobs=list(self.jobs))
 
 
 def run_batch(
@@ -223,9 +202,9 @@ def _run_one(
     try:
         return _run_in_process(job, file, processes, resume, fresh, verbose)
     except (OSError, ValueError) as error:  # its folder or result.json cannot be read: the others' may
-        record = to_record(RunFailedError(f"the job could not be started: {error}"))
-        result = {"status": FAILED, "name": job.name, "error": record}
-        return JobOutcome(job.name, FAILED, False, None, 0.0, result)
+        record = error_record(RunFailedError(f"the job could not be started: {error}"))
+        result = ResultDocument(status=FAILED, name=job.name, error=record)
+        return _outcome(job, FAILED, result)
 
 
 def _run_in_process(
@@ -233,8 +212,8 @@ def _run_in_process(
 ) -> JobOutcome:
     folder = RunFolder.of(job)
     before = None if fresh else folder.result()
-    if resume and before is not None and before["status"] == SUCCEEDED and _is_run_of(folder, job):
-        return JobOutcome(job.name, SUCCEEDED, False, None, 0.0, before)
+    if resume and before is not None and before.status == SUCCEEDED and _is_run_of(folder, job):
+        return _outcome(job, SUCCEEDED, before)
     file.write_text(resolved_yaml(job))  # ${VAR} stays ${VAR}: the process has this one's environment
     command = [sys.executable, "-m", "linreg_dist", "train", str(file), "--json", "--until-stdin-closes"]
     command += ["--fresh"] if fresh else []
@@ -242,18 +221,32 @@ def _run_in_process(
     began = time.perf_counter()
     with processes.start(command, verbose=verbose) as process:
         if process is None:
-            return JobOutcome(job.name, NOT_STARTED, False, None, 0.0, None)
+            return _outcome(job, NOT_STARTED, None)
         out, err = process.communicate()
     seconds = time.perf_counter() - began
     result = _document(out)
     if process.returncode == 0 and result is not None:
-        return JobOutcome(job.name, SUCCEEDED, result != before, 0, seconds, result)
-    if result is None or not result.get("error"):
-        result = {"error": to_record(RunFailedError(_why_died(process.returncode, err or "")))}
+        return _outcome(job, SUCCEEDED, result, ran=result != before, exit_code=0, seconds=seconds)
+    if result is None or not result.error:
+        error = RunFailedError(_why_died(process.returncode, err or ""))
+        result = ResultDocument(status=FAILED, error=error_record(error))
     stopped = process.returncode in (InterruptedRunError.exit_code, -signal.SIGINT)
     status = INTERRUPTED if stopped else FAILED
+    named = result.model_copy(update={"status": status, "name": job.name})
+    return _outcome(job, status, named, ran=True, exit_code=process.returncode, seconds=seconds)
+
+
+def _outcome(
+    job: JobSpec,
+    status: str,
+    result: ResultDocument | None,
+    *,
+    ran: bool = False,
+    exit_code: int | None = None,
+    seconds: float = 0.0,
+) -> JobOutcome:
     return JobOutcome(
-        job.name, status, True, process.returncode, seconds, {**result, "status": status, "name": job.name}
+        name=job.name, status=status, ran=ran, exit_code=exit_code, seconds=seconds, result=result
     )
 
 
@@ -264,9 +257,9 @@ def _is_run_of(folder: RunFolder, job: JobSpec) -> bool:
         return False
 
 
-def _document(out: str) -> dict[str, Any] | None:
+def _document(out: str) -> ResultDocument | None:
     try:
-        return parse_object(out)
+        return ResultDocument.from_json(parse_object(out))
     except ValueError:
         return None
 

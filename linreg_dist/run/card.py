@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from linreg_dist.documents import Metrics
+from linreg_dist.model import LinearModel
 from linreg_dist.wording.text import markdown_code
 
 _SHOWN = 40
 
 
-def model_card(name: str, config: dict[str, Any], coefficients: list[tuple[str, float]]) -> str:
-    """Return the model's README.md.
-
-    Args:
-        name: the run's name.
-        config: the details stored in config.json.
-        coefficients: (encoded feature, coefficient) of the first target, intercept left out.
-
-    """
-    targets = ", ".join(map(markdown_code, config["targets"]))
+def model_card(model: LinearModel) -> str:
+    """Return the README.md of a model that a run has made."""
+    details = model.details
+    versions, solver, rows, metrics = details.versions, details.solver, details.rows, details.metrics
+    if versions is None or solver is None or rows is None or metrics is None:
+        raise ValueError("a model card needs the details that a run gives its model")
+    targets = ", ".join(map(markdown_code, model.targets))
+    coefficients = list(zip(model.encoding.names, model.coef_KD[0].tolist(), strict=True))
     lines = [
         "---",
         "library_name: linreg_dist",
         "pipeline_tag: tabular-regression",
         "---",
         "",
-        f"# {name}",
+        f"# {details.name}",
         "",
-        f"A linear regression of {targets}, trained by linreg_dist {config['versions']['linreg_dist']} "
-        f"with the {config['solver']['name']} solver on {config['rows']['train']:,} rows.",
+        f"A linear regression of {targets}, trained by linreg_dist {versions['linreg_dist']} "
+        f"with the {solver.name} solver on {rows.train:,} rows.",
         "",
         "| split | rows | MSE | RMSE | MAE | R² |",
         "|---|---|---|---|---|---|",
     ]
-    for split in ("train", "validation"):
-        metrics = config["metrics"][split]
-        if metrics is not None:
-            cells = " | ".join(_number(metrics[key]) for key in ("mse", "rmse", "mae", "r2"))
-            lines.append(f"| {split} | {config['rows'][split]:,} | {cells} |")
-    dropped = config["rows"]["dropped"]
+    for split, number, found in (
+        ("train", rows.train, metrics.train),
+        ("validation", rows.validation, metrics.validation),
+    ):
+        if found is not None:
+            lines.append(f"| {split} | {number:,} | {_cells(found)} |")
+    dropped = rows.dropped
     lines += [
         "",
         f"Rows left out: {dropped['filter']:,} by the filter, {dropped['missing']:,} for missing values.",
@@ -69,6 +68,10 @@ def model_card(name: str, config: dict[str, Any], coefficients: list[tuple[str, 
         "",
     ]
     return "\n".join(lines)
+
+
+def _cells(metrics: Metrics) -> str:
+    return " | ".join(map(_number, (metrics.mse, metrics.rmse, metrics.mae, metrics.r2)))
 
 
 def _number(value: float | None) -> str:

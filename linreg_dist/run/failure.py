@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
+from linreg_dist.documents import ErrorRecord, ResultDocument, SolverDocument
 from linreg_dist.errors import (
     InterruptedRunError,
     LinregDistError,
@@ -24,26 +24,28 @@ from linreg_dist.wording.streams import get_logger
 logger = get_logger(__name__)
 
 
-def failed_result(spec: JobSpec, error: BaseException) -> dict[str, Any]:
+def error_record(error: BaseException, exit_code: int = 1) -> ErrorRecord:
+    """Return the record of an error; ``exit_code`` is of one that does not say its own."""
+    if isinstance(error, LinregDistError):
+        return ErrorRecord.from_json(to_record(error))
+    return ErrorRecord(type=type(error).__name__, message=str(error), exit_code=exit_code)
+
+
+def failed_result(spec: JobSpec, error: BaseException) -> ResultDocument:
     """Return the result document of a run that ``error`` ended."""
     interrupted = isinstance(error, InterruptedRunError | KeyboardInterrupt)
-    record = (
-        to_record(error)
-        if isinstance(error, LinregDistError)
-        else {"type": type(error).__name__, "message": str(error), "exit_code": 130 if interrupted else 1}
+    return ResultDocument(
+        status=INTERRUPTED if interrupted else FAILED,
+        name=spec.name,
+        solver=SolverDocument(name=spec.solver.name),
+        model=None,
+        report=None,
+        rows=None,
+        metrics=None,
+        timing=None,
+        versions=versions_of(),
+        error=error_record(error, exit_code=130 if interrupted else 1),
     )
-    return {
-        "status": INTERRUPTED if interrupted else FAILED,
-        "name": spec.name,
-        "solver": {"name": spec.solver.name},
-        "model": None,
-        "report": None,
-        "rows": None,
-        "metrics": None,
-        "timing": None,
-        "versions": versions_of(),
-        "error": record,
-    }
 
 
 @contextmanager

@@ -12,15 +12,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest
+from linreg_dist.documents import (
+    DataDocument,
+    Document,
+    Outcome,
+    ResultDocument,
+    StuckReport,
+    Timing,
+    UpdateDocument,
+)
 from linreg_dist.errors import RunFailedError, SpecError, StorageError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.card import model_card
+from linreg_dist.run.details import model_of
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.ours import mark, require_usable
 from linreg_dist.run.page import RunPage, make_page
@@ -49,7 +55,7 @@ class Finished:
     folder: RunFolder
     model: LinearModel
     card: str
-    found: dict[str, Any]
+    found: ResultDocument
     metrics: str | None
 
     @cached_property
@@ -58,15 +64,18 @@ class Finished:
         return make_page(self.spec, self.model, self.found, self.folder, self.metrics)
 
     @property
-    def result(self) -> dict[str, Any]:
+    def result(self) -> ResultDocument:
         """The document of result.json."""
-        page, timing = self.page, self.found["timing"]
-        named = {"report": None if page.html is None else str(self.folder.report)}
-        return {
-            **self.found,
-            **(named if page.reason is None else {**named, "report_reason": page.reason}),
-            "timing": {**timing, "report_s": page.seconds, "total_s": timing["total_s"] + page.seconds},
-        }
+        page, timing = self.page, self.found.timing or Timing()
+        reason = {} if page.reason is None else {"report_reason": page.reason}
+        spent = {"report_s": page.seconds, "total_s": (timing.total_s or 0.0) + page.seconds}
+        return self.found.model_copy(
+            update={
+                "report": None if page.html is None else str(self.folder.report),
+                **reason,
+                "timing": timing.model_copy(update=spent),
+            }
+        )
 
     def write(self, folder: RunFolder) -> None:
         """Write all but the result: the model first, so that nothing that befalls the page can cost it."""
@@ -124,7 +133,7 @@ def _keep(finished: Finished, name: str) -> RunFolder:
 
 
 def finish_job(
-    job: TrainJob, manifest: Manifest, folder: RunFolder, outcome: dict[str, Any], began: float
+    job: TrainJob, manifest: Manifest, folder: RunFolder, outcome: Outcome, began: float
 ) -> Finished:
     """Make the model and the result of what the workers found.
 
@@ -135,80 +144,60 @@ def finish_job(
         began: Unix time at which the run began.
 
     """
-    spec = job.spec
+    spec, found = job.spec, outcome.found
+    if found is None:
+        raise RunFailedError("the workers returned neither a model nor an error")
     versions = versions_of("torch", "ray", "pyarrow", "numpy")
-    solver = {
-        "name": outcome["solver"],
-        "reason": _why_this_solver(spec, outcome["solver"]),
-        "epochs": outcome["epochs"],
-        "stopped": outcome["stopped"],
-        **outcome["choices"],
-    }
-    details = {
-        "name": spec.name,
-        "solver": solver,
-        "penalty": {"l1": spec.model.l1, "l2": spec.model.l2},
-        "loss": spec.model.loss,
-        "fit_intercept": spec.model.fit_intercept,
-        "rows": outcome["rows"],
-        "missing_values": outcome["missing"],
-        "metrics": outcome["metrics"],
-        "scaling": outcome["scaling"],
-        **outcome["documents"],
-        "data": {
-            "path": list(spec.data.paths),
-            "digest": manifest.digest,
-            "files": len(manifest.files),
-        },
-        "versions": versions,
-    }
-    encoding = Encoding.from_json(outcome["encoding"])
-    model = LinearModel(
-        np.asarray(outcome["coef"]),
-        np.asarray(outcome["intercept"]),
-        encoding,
-        job.columns.targets,
-        spec.data.missing,
-        details,
+    solver = found.solver.model_copy(update={"reason": _why_this_solver(spec, found.solver.name)})
+    model = model_of(
+        spec,
+        found,
+        targets=job.columns.targets,
+        solver=solver,
+        data=DataDocument(path=list(spec.data.paths), digest=manifest.digest, files=len(manifest.files)),
+        versions=versions,
     )
-    extra: dict[str, Any] = {}
-    if "tune" in outcome["documents"]:
-        extra["tune"] = outcome["documents"]["tune"]
+    result = ResultDocument(
+        status=SUCCEEDED,
+        name=spec.name,
+        started_at=datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        solver=solver,
+        model=str(folder.model),
+        rows=found.rows,
+        missing_values=dict(found.missing_values),
+        skipped_columns=job.columns.skipped,
+        data=DataDocument(
+            digest=manifest.digest,
+            format="parquet",
+            version=None,
+            files=len(manifest.files),
+            row_groups=len(manifest.row_groups),
+            skipped_columns=job.columns.skipped,
+        ),
+        metrics=found.metrics,
+        timing=Timing(
+            startup_s=outcome.entered - began,
+            train_s=outcome.left - outcome.entered,
+            read_s=found.read_s,
+            fit_s=found.fit_s,
+            teardown_s=outcome.teardown_s,
+            total_s=time.time() - began,
+            rows_per_s=found.rows_per_s,
+        ),
+        num_workers=outcome.world_size if spec.scaling.max_workers else 0,
+        worker_groups=list(outcome.worker_groups),
+        stuck=[StuckReport.from_json(report) for report in outcome.stuck],
+        versions=versions,
+        error=None,
+    )
+    extra: dict[str, Document] = {} if found.tune is None else {"tune": found.tune}
     if job.update_from is not None:
-        extra["update"] = {
-            "from": str(job.update_from.parent),
-            "files": len(job.manifest.files),
-            "rows": job.manifest.num_rows,
-        }
-    coefficients = list(zip(encoding.names, model.coef_KD[0].tolist(), strict=True))
-    card = model_card(spec.name, {**details, "targets": list(job.columns.targets)}, coefficients)
-    result = {
-        "status": SUCCEEDED,
-        "name": spec.name,
-        "started_at": datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "solver": solver,
-        "model": str(folder.model),
-        "rows": outcome["rows"],
-        "missing_values": outcome["missing"],
-        "skipped_columns": job.columns.skipped,
-        "metrics": outcome["metrics"],
-        "timing": {
-            "startup_s": outcome["entered"] - began,
-            "train_s": outcome["left"] - outcome["entered"],
-            "read_s": outcome["read_s"],
-            "fit_s": outcome["train_s"],
-            "teardown_s": outcome["teardown_s"],
-            "total_s": time.time() - began,
-            "rows_per_s": outcome["rows_per_s"],
-        },
-        "num_workers": outcome["world_size"] if spec.scaling.max_workers else 0,
-        "worker_groups": outcome["groups"],
-        "stuck": outcome["stuck"],
-        "versions": versions,
-        **extra,
-        "error": None,
-    }
-    return Finished(spec, folder, model, card, result, outcome.get("unwritten_metrics"))
+        extra["update"] = UpdateDocument(
+            run=str(job.update_from.parent), files=len(job.manifest.files), rows=job.manifest.num_rows
+        )
+    card = model_card(model)
+    result = result.model_copy(update=extra)
+    return Finished(spec, folder, model, card, result, found.unwritten_metrics)
 
 
 def _why_this_solver(spec: JobSpec, solver: str) -> str:

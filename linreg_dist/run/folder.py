@@ -8,8 +8,8 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from linreg_dist.documents import ResultDocument
 from linreg_dist.errors import SpecError
 from linreg_dist.run.ours import clear, mark, refuse_inputs_inside, require_usable
 from linreg_dist.spec import JobSpec, diff_specs, load_spec, resolved_yaml, spec_hash
@@ -75,7 +75,7 @@ class RunFolder:
         """Hashes of the spec and the data that the checkpoints belong to."""
         return self.path / "checkpoints" / "identity.json"
 
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> ResultDocument | None:
         """Return result.json, or None if the run has not ended.
 
         Raises:
@@ -83,10 +83,9 @@ class RunFolder:
 
         """
         try:
-            document: dict[str, Any] = json.loads(_read(self.result_json))
+            return ResultDocument.from_json(json.loads(_read(self.result_json)))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return document
 
     def require_usable(self, spec: JobSpec, *, fresh: bool) -> None:
         """See, before anything is written, that the folder is a run's or nobody's, and holds no input.
@@ -117,7 +116,7 @@ class RunFolder:
             copy.write_bytes(content)
             return load_spec(copy)
 
-    def begin(self, spec: JobSpec, manifest_digest: str, *, fresh: bool) -> dict[str, Any] | None:
+    def begin(self, spec: JobSpec, manifest_digest: str, *, fresh: bool) -> ResultDocument | None:
         """Prepare the folder for a run of ``spec``.
 
         Returns:
@@ -136,7 +135,7 @@ class RunFolder:
         if self.job_yaml.exists():
             self._refuse_other(spec, identity)
             earlier = self.result()
-            if earlier is not None and earlier["status"] == SUCCEEDED:
+            if earlier is not None and earlier.status == SUCCEEDED:
                 return earlier
             self.result_json.unlink(missing_ok=True)
         self._record(spec, identity)
@@ -159,7 +158,7 @@ class RunFolder:
             if file.exists():
                 copy_file(file, kept / file.name)
 
-    def finish_update(self, spec: JobSpec, manifest_digest: str, result: dict[str, Any]) -> None:
+    def finish_update(self, spec: JobSpec, manifest_digest: str, result: ResultDocument) -> None:
         """Record that the run in this folder is now one of ``spec`` on more data."""
         self._record(spec, {"spec": spec_hash(spec), "data": manifest_digest})
         self.finish(result)
@@ -169,7 +168,7 @@ class RunFolder:
         write_whole(self._identity, json.dumps(identity))
         write_whole(self.job_yaml, resolved_yaml(spec))
 
-    def fail_early(self, result: dict[str, Any]) -> None:
+    def fail_early(self, result: ResultDocument) -> None:
         """Record a failure from before `begin`, unless the folder holds a run already, which is left
         alone.
         """
@@ -177,9 +176,9 @@ class RunFolder:
             mark(self.path)
             self.finish(result)
 
-    def finish(self, result: dict[str, Any]) -> None:
+    def finish(self, result: ResultDocument) -> None:
         """Write result.json, last and whole."""
-        write_whole(self.result_json, json.dumps(result, indent=2) + "\n")
+        write_whole(self.result_json, json.dumps(result.to_json(), indent=2) + "\n")
 
     def _refuse_other(self, spec: JobSpec, identity: dict[str, str]) -> None:
         recorded = json.loads(_read(self._identity)) if self._identity.exists() else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -14,6 +14,7 @@ from linreg_dist.data.capacity import decoded_nbytes
 from linreg_dist.data.columns import is_numeric, is_string
 from linreg_dist.data.footers import describe_chunks, read_footer
 from linreg_dist.data.manifest import Manifest, read_manifest
+from linreg_dist.documents import ColumnLayout, Inspection, RowGroupSizes
 from linreg_dist.wording.names import some_names
 
 _SMALL_GROUP, _LARGE_GROUP = 4 << 20, 256 << 20
@@ -22,18 +23,15 @@ _SAMPLED_FILES = 32
 _FOOTER_THREADS = 16
 
 
-def inspect(data: str | Sequence[str]) -> dict[str, Any]:
+def inspect(data: str | Sequence[str]) -> Inspection:
     """Describe Parquet files.
 
     Args:
         data: file, folder, glob, URI, or a list of those.
 
     Returns:
-        ``{"files", "rows", "bytes", "row_groups": {"count", "rows_median", "bytes_median", "bytes_max"},
-        "columns": [{"name", "type", "use", "nulls", "encodings", "codec", "bytes"}], "advice": [sentence,
-        …]}``. Bytes of the data set are those on disk, of row groups decoded and at least, of columns
-        uncompressed. Nulls are None where the files hold no statistics.
-        Encodings, codecs and nulls are those of at most 32 files.
+        Sizes, row groups, columns and advice. Bytes of the data set are those on disk, of row groups decoded
+        and at least, of columns uncompressed. Encodings, codecs and nulls are those of at most 32 files.
 
     Raises:
         DataError: nothing there, or not Parquet.
@@ -44,35 +42,53 @@ def inspect(data: str | Sequence[str]) -> dict[str, Any]:
     sizes = sorted(max(group.num_bytes, decoded_nbytes(manifest, group)) for group in manifest.row_groups)
     rows = sorted(group.num_rows for group in manifest.row_groups)
     columns = _columns(manifest)
-    return {
-        "files": len(manifest.files),
-        "rows": manifest.num_rows,
-        "bytes": sum(file.size for file in manifest.files),
-        "row_groups": {
-            "count": len(sizes),
-            "rows_median": rows[len(rows) // 2],
-            "bytes_median": sizes[len(sizes) // 2],
-            "bytes_max": sizes[-1],
-        },
-        "columns": columns,
-        "advice": _advice(manifest, columns, sizes),
-    }
+    return Inspection(
+        files=len(manifest.files),
+        rows=manifest.num_rows,
+        num_bytes=sum(file.size for file in manifest.files),
+        row_groups=RowGroupSizes(
+            count=len(sizes),
+            rows_median=rows[len(rows) // 2],
+            bytes_median=sizes[len(sizes) // 2],
+            bytes_max=sizes[-1],
+        ),
+        columns=columns,
+        advice=_advice(manifest, columns, sizes),
+    )
 
 
-def _columns(manifest: Manifest) -> list[dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for field in manifest.schema:
-        use = "number" if is_numeric(field.type) else "levels" if is_string(field.type) else "not usable"
-        hive = field.name in manifest.partition_types
-        found[field.name] = {
-            "name": field.name,
-            "type": str(field.type),
-            "use": f"{use}, from the folder's name" if hive else use,
-            "nulls": 0,
-            "encodings": set(),
-            "codec": set(),
-            "bytes": 0,
-        }
+@dataclass
+class _Column:
+    """What the footers say of one column, so far."""
+
+    name: str
+    type: str
+    use: str
+    nulls: int | None = 0
+    encodings: set[str] = field(default_factory=set)
+    codec: set[str] = field(default_factory=set)
+    num_bytes: int = 0
+
+    def layout(self) -> ColumnLayout:
+        return ColumnLayout(
+            name=self.name,
+            type=self.type,
+            use=self.use,
+            nulls=self.nulls,
+            encodings=sorted(self.encodings),
+            codec=sorted(self.codec),
+            num_bytes=self.num_bytes,
+        )
+
+
+def _columns(manifest: Manifest) -> list[ColumnLayout]:
+    found: dict[str, _Column] = {}
+    for each in manifest.schema:
+        use = "number" if is_numeric(each.type) else "levels" if is_string(each.type) else "not usable"
+        hive = each.name in manifest.partition_types
+        found[each.name] = _Column(
+            each.name, str(each.type), f"{use}, from the folder's name" if hive else use
+        )
     sampled = manifest.files[:_SAMPLED_FILES]
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
         footers = list(pool.map(lambda file: (file.uri, read_footer(file.uri)), sampled))
@@ -82,25 +98,24 @@ def _columns(manifest: Manifest) -> list[dict[str, Any]]:
             column = found.get(own_names.get(chunk.name, chunk.name))
             if column is None:
                 continue
-            column["encodings"].update(chunk.encodings)
-            column["codec"].update(chunk.codecs)
-            column["bytes"] += chunk.num_bytes
-            known = column["nulls"] is not None and chunk.nulls is not None
-            column["nulls"] = column["nulls"] + chunk.nulls if known else None
-    for column in found.values():
-        column["encodings"] = sorted(column["encodings"])
-        column["codec"] = sorted(column["codec"])
-    return list(found.values())
+            column.encodings.update(chunk.encodings)
+            column.codec.update(chunk.codecs)
+            column.num_bytes += chunk.num_bytes
+            if column.nulls is None or chunk.nulls is None:
+                column.nulls = None
+            else:
+                column.nulls += chunk.nulls
+    return [column.layout() for column in found.values()]
 
 
-def _advice(manifest: Manifest, columns: list[dict[str, Any]], sizes: list[int]) -> list[str]:
+def _advice(manifest: Manifest, columns: list[ColumnLayout], sizes: list[int]) -> list[str]:
     advice = []
-    types = {field.name: field.type for field in manifest.schema}
+    types = {each.name: each.type for each in manifest.schema}
     dictionaries = [
-        column["name"]
+        column.name
         for column in columns
-        if pa.types.is_floating(types[column["name"]])
-        and any("DICTIONARY" in encoding for encoding in column["encodings"])
+        if pa.types.is_floating(types[column.name])
+        and any("DICTIONARY" in encoding for encoding in column.encodings)
     ]
     if dictionaries:
         advice.append(
@@ -109,7 +124,7 @@ def _advice(manifest: Manifest, columns: list[dict[str, Any]], sizes: list[int])
             "values seldom repeat, write them with use_dictionary=False; they decode in less than half the "
             "time"
         )
-    unusable = [column["name"] for column in columns if column["use"] == "not usable"]
+    unusable = [column.name for column in columns if column.use == "not usable"]
     if unusable:
         advice.append(
             f"{some_names(unusable, 5)} cannot be used as features: numbers, booleans and strings can; "
@@ -138,10 +153,8 @@ def _advice(manifest: Manifest, columns: list[dict[str, Any]], sizes: list[int])
             f"no worker on this machine can hold the largest row group: {free / 2**20:,.0f} MiB are free; "
             "write smaller ones, row_group_size=1_000_000 for instance"
         )
-    nullable = [file for file in manifest.files if any(field.nullable for field in file.schema)]
-    no_nulls = [
-        column["name"] for column in columns if column["nulls"] == 0 and types[column["name"]] in _FLOATS
-    ]
+    nullable = [file for file in manifest.files if any(each.nullable for each in file.schema)]
+    no_nulls = [column.name for column in columns if column.nulls == 0 and types[column.name] in _FLOATS]
     if nullable and len(no_nulls) > 1:
         advice.append(
             f"{len(no_nulls)} columns are declared nullable and hold no null: with nullable=False in the "

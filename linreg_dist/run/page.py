@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from linreg_dist.documents import ResultDocument
 from linreg_dist.errors import LinregDistError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.describe import describe
@@ -39,7 +38,7 @@ class RunPage:
 def make_page(
     spec: JobSpec,
     model: LinearModel,
-    result: Mapping[str, Any],
+    result: ResultDocument,
     folder: RunFolder,
     unwritten_metrics: str | None,
 ) -> RunPage:
@@ -60,7 +59,7 @@ def make_page(
 
         lines = unwritten_metrics
         if lines is None:  # an exact fit has no loss to follow
-            lines = "" if result["solver"]["name"] == "exact" else _metrics_lines(folder)
+            lines = "" if result.solver and result.solver.name == "exact" else _metrics_lines(folder)
         source = Source(
             result=result,
             description=describe(model),

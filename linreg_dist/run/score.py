@@ -25,6 +25,7 @@ from linreg_dist.data.encoding import CategoricalColumn
 from linreg_dist.data.manifest import Manifest, RowGroup, read_manifest
 from linreg_dist.data.reader import RowGroupReader, numeric_values
 from linreg_dist.data.store import bounded_map
+from linreg_dist.documents import Evaluation, Prediction
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.outputs import refuse_in_run, refuse_other_files, refuse_over_input
@@ -38,7 +39,7 @@ _SMALLER_GROUPS = (
 )
 
 
-def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[str]) -> dict[str, Any]:
+def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[str]) -> Evaluation:
     """Measure a model on Parquet that has its features and its target.
 
     Args:
@@ -46,9 +47,8 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
         data: file, folder, glob, URI, or a list of those.
 
     Returns:
-        ``{"metrics": {"mse", "rmse", "mae", "r2"}, "rows", "dropped", "seconds"}``; ``dropped`` counts rows
-        without a usable target, and without a usable feature where the model was trained with ``missing:
-        drop``.
+        The metrics; ``dropped`` counts rows without a usable target, and without a usable feature where the
+        model was trained with ``missing: drop``.
 
     Raises:
         SpecError: there is no such model.
@@ -69,7 +69,8 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
         torch.from_numpy(fitted.intercept_K),
     )
     # The training mean of y, near which sums of squares keep their digits; without it the intercept must do.
-    x_mean = fitted.details.get("scaling", {}).get("x_mean", [0.0] * coef.shape[0])
+    scaling = fitted.details.scaling
+    x_mean = [0.0] * coef.shape[0] if scaling is None else scaling.x_mean
     center = intercept + torch.tensor(x_mean, dtype=coef.dtype) @ coef
 
     def measure(group: RowGroup, table: pa.Table) -> tuple[ErrorSums, int]:
@@ -90,12 +91,12 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
             f"none of {manifest.num_rows:,} rows has a usable target {some_names(fitted.targets)} and "
             f"usable features; expected at least one"
         )
-    return {
-        "metrics": metrics,
-        "rows": used,
-        "dropped": manifest.num_rows - used,
-        "seconds": time.perf_counter() - started,
-    }
+    return Evaluation(
+        metrics=metrics,
+        rows=used,
+        dropped=manifest.num_rows - used,
+        seconds=time.perf_counter() - started,
+    )
 
 
 def predict(
@@ -105,7 +106,7 @@ def predict(
     keep: Sequence[str] = (),
     *,
     overwrite: bool = False,
-) -> dict[str, Any]:
+) -> Prediction:
     """Score Parquet into Parquet, row for row: one output file for each input file, in the same order of
     rows.
 
@@ -122,7 +123,7 @@ def predict(
         overwrite: write over files that are there.
 
     Returns:
-        ``{"output", "files", "rows", "null_predictions", "seconds"}``.
+        What was written.
 
     Raises:
         SpecError: no such model; the output holds files already, or is, holds or lies in the data, or a run;
@@ -179,13 +180,13 @@ def predict(
             nulls += table.column(names[0]).null_count
         if rows == 0:
             raise DataError(f"no rows to score in {data}")
-    return {
-        "output": str(folder),
-        "files": len(targets),
-        "rows": rows,
-        "null_predictions": nulls,
-        "seconds": time.perf_counter() - started,
-    }
+    return Prediction(
+        output=str(folder),
+        files=len(targets),
+        rows=rows,
+        null_predictions=nulls,
+        seconds=time.perf_counter() - started,
+    )
 
 
 class _FileWriter:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from linreg_dist.data.encoding import Encoding
+from linreg_dist.documents import DataDocument
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model import LinearModel
+from linreg_dist.run.details import model_of
 from linreg_dist.run.outputs import is_same_file, refuse_in_run
 from linreg_dist.run.versions import versions_of
 from linreg_dist.spec import JobSpec, load_spec
@@ -26,7 +28,7 @@ from linreg_dist.stats.artefact import (
 from linreg_dist.stats.inference import Refusal, refusal
 from linreg_dist.storage import Location, ObjectPath, as_location
 from linreg_dist.training.exact import fit_of, metrics_of, solve_sums
-from linreg_dist.training.fit import Fit
+from linreg_dist.training.fit import Fit, found_of
 from linreg_dist.training.inference import NO_ROWS, RobustTests
 from linreg_dist.training.job import standardizes
 from linreg_dist.training.moment_metrics import NOT_READ
@@ -173,6 +175,7 @@ def _spec(artefact: Artefact, overrides: Mapping[str, Any] | Sequence[str]) -> J
             "target": schema["targets"],
             "weight": schema["weight"],
             "weight_type": extra["weight_type"],
+            "missing": schema["missing"],
         },
         "model": {**extra["model"]},
         "tune": extra["tune"],
@@ -214,38 +217,17 @@ def _select_sums(sums: ExactSums, names: Sequence[str]) -> ExactSums:
 
 
 def _model(spec: JobSpec, artefact: Artefact, encoding: Encoding, sums: ExactSums, fit: Fit) -> LinearModel:
-    counts = sums.counts
-    details = {
-        "name": spec.name,
-        "solver": {
-            "name": "exact",
-            "reason": "solved from statistics; no data was read",
-            "epochs": 0,
-            "stopped": fit.stopped,
-            **fit.choices,
-        },
-        "loss": "squared",
-        "fit_intercept": spec.model.fit_intercept,
-        "rows": {
-            "train": counts.train,
-            "validation": counts.validation,
-            "dropped": {"filter": counts.filtered, "missing": counts.missing_rows},
-        },
-        "missing_values": dict(counts.missing),
-        "metrics": metrics_of(sums, fit, NOT_READ),
-        "scaling": {"x_mean": sums.feature_mean().tolist(), "x_std": sums.feature_std().tolist()},
-        **fit.documents,
-        "data": {"path": artefact.extra["path"], "files": _num_files(artefact)},
-        "versions": versions_of("torch", "numpy"),
-    }
-    return LinearModel(
-        fit.coef_KD,
-        fit.intercept_K,
-        encoding,
-        tuple(artefact.moments.target_names),
-        artefact.schema["missing"],
-        details,
-        fit.covariance,
+    metrics = metrics_of(sums, fit, NOT_READ)
+    mean, std = sums.feature_mean(), sums.feature_std()
+    found = found_of("exact", encoding, sums.counts, fit, metrics, mean, std, read_s=0.0)
+    return model_of(
+        spec,
+        found,
+        targets=tuple(artefact.moments.target_names),
+        solver=found.solver.model_copy(update={"reason": "solved from statistics; no data was read"}),
+        data=DataDocument(path=artefact.extra["path"], files=_num_files(artefact)),
+        versions=versions_of("torch", "numpy"),
+        covariance=fit.covariance,
     )
 
 

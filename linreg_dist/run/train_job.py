@@ -16,6 +16,7 @@ from linreg_dist.covariance import FILE_NAME as COVARIANCE_FILE
 from linreg_dist.data.columns import Columns, bind_columns, check_columns
 from linreg_dist.data.manifest import Manifest, read_manifest
 from linreg_dist.data.plan import num_lanes
+from linreg_dist.documents import Outcome, ResultDocument
 from linreg_dist.errors import ClusterError, DataError, LinregDistError, SpecError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.failure import explain_unwritten, failed_result, record_failure, unwritten_logged
@@ -52,14 +53,19 @@ class Run:
 
     Attributes:
         path: its folder; an `ObjectPath` where ``run.storage_path`` is a URI.
-        result: what result.json says.
+        document: what result.json says.
         already_finished: whether the job had been run before and nothing was done now.
 
     """
 
     path: Location
-    result: dict[str, Any]
+    document: ResultDocument
     already_finished: bool = False
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """The document in JSON types, as in result.json."""
+        return self.document.to_json()
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -291,7 +297,7 @@ def _run_workers(
     verbose: bool,
     watch: Watcher | None,
     last_words: Callable[[ClusterError], None],
-) -> dict[str, Any]:
+) -> Outcome:
     from linreg_dist.run.session import ray_session
     from linreg_dist.run.trainer import fit
 
@@ -317,7 +323,7 @@ def _keep_statistics(job: TrainJob, folder: RunFolder) -> None:
         remove_tree(job.run_dir / used_up, ignore_errors=True)
 
 
-def _finished(run: Location) -> dict[str, Any]:
+def _finished(run: Location) -> ResultDocument:
     """Return the result of a run that has succeeded.
 
     Raises:
@@ -325,7 +331,7 @@ def _finished(run: Location) -> dict[str, Any]:
 
     """
     result = RunFolder(run).result() if run.is_dir() else None
-    if result is None or result["status"] != SUCCEEDED:
+    if result is None or result.status != SUCCEEDED:
         raise DataError(
             f"there is no new file to add to {run}, and it is no run that has succeeded, whose result could "
             "stand; run the job without --update"

@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from typing import Any
 
+from linreg_dist.documents import Outcome
 from linreg_dist.errors import (
     ClusterError,
     InterruptedRunError,
@@ -46,7 +48,7 @@ _MEETING_TIMEOUT_S = 120  # for new workers to find each other; Ray's default is
 _ABORT_TIMEOUT_S = 30.0
 
 
-def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) -> dict[str, Any]:
+def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) -> Outcome:
     """Run the train function under Ray Train and return rank 0's outcome.
 
     Args:
@@ -104,13 +106,15 @@ def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) 
             raise InterruptedRunError(
                 "stopped by an interrupt; start the same job again to continue from its last checkpoint"
             ) from error
-    outcome: dict[str, Any] = result.return_value
-    if outcome["error"] is not None:
-        raise from_record(outcome["error"])
-    outcome["teardown_s"] = max(0.0, time.time() - outcome["left"])
-    outcome["groups"] = watch.group_sizes if watch else []
-    outcome["stuck"] = watch.reports if watch else []
-    return outcome
+    outcome: Outcome = result.return_value
+    if outcome.error is not None:
+        raise from_record(outcome.error)
+    return replace(
+        outcome,
+        teardown_s=max(0.0, time.time() - outcome.left),
+        worker_groups=tuple(watch.group_sizes) if watch else (),
+        stuck=tuple(watch.reports) if watch else (),
+    )
 
 
 def _scaling_config(spec: JobSpec) -> Any:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from linreg_dist.documents import PenaltyDocument, Tune, TunePoint
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.stats.penalised import Penalty, penalised_path
@@ -47,23 +48,25 @@ class CrossValidation:
     best: int
     one_std_err: int
 
-    def curve(self) -> dict[str, object]:
-        """Return everything as plain numbers and lists, ready for JSON."""
-        return {
-            "folds": self.fold_mse.shape[1],
-            "points": [
-                {
-                    "l1": penalty.l1,
-                    "l2": penalty.l2,
-                    "mse": float(self.mean[i]),
-                    "std_err": float(self.std_err[i]),
-                    "fold_mse": self.fold_mse[i].tolist(),
-                }
+    def curve(self) -> Tune:
+        """Return the curve and its choice as a document."""
+        chosen = self.penalties[self.one_std_err]
+        return Tune(
+            folds=self.fold_mse.shape[1],
+            points=[
+                TunePoint(
+                    l1=penalty.l1,
+                    l2=penalty.l2,
+                    mse=float(self.mean[i]),
+                    std_err=float(self.std_err[i]),
+                    fold_mse=self.fold_mse[i].tolist(),
+                )
                 for i, penalty in enumerate(self.penalties)
             ],
-            "best": self.best,
-            "one_std_err": self.one_std_err,
-        }
+            best=self.best,
+            one_std_err=self.one_std_err,
+            chosen=PenaltyDocument(l1=chosen.l1, l2=chosen.l2, rule="one standard error"),
+        )
 
 
 def penalties_of(strengths: Sequence[float], l1_ratios: Sequence[float] = (0.0,)) -> tuple[Penalty, ...]:

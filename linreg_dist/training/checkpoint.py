@@ -17,12 +17,12 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from linreg_dist.documents import EpochLine
 from linreg_dist.storage import (
     TENSORS_BYTES,
     Background,
@@ -65,7 +65,7 @@ class Progress:
     fingerprint: str
     epoch_sums: list[float]
     world_size: int
-    history: list[dict[str, Any]]
+    history: list[EpochLine]
     best: float | None
     stale: int
 
@@ -103,7 +103,8 @@ class CheckpointStore:
         name = f"epoch{progress.epoch:06d}-step{progress.step:09d}"
         payload = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
         document = {
-            **vars(progress),  # asdict would copy a history of thousands of epochs
+            **vars(progress),
+            "history": [line.to_json() for line in progress.history],
             "sha256": hashlib.sha256(payload).hexdigest(),
         }
         files = {_TENSORS: payload, _PROGRESS: json.dumps(document).encode()}
@@ -158,8 +159,9 @@ def _read(folder: Location) -> tuple[Progress, dict[str, torch.Tensor]] | None:
         payload = read_file(folder / _TENSORS, TENSORS_BYTES)
         if hashlib.sha256(payload).hexdigest() != document.pop("sha256", None):
             return None
+        document["history"] = [EpochLine.from_json(line) for line in document["history"]]
         return Progress(**document), load(payload)
-    except (OSError, ValueError, TypeError, SafetensorError):
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError):
         return None
 
 

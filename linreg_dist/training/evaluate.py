@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from linreg_dist.documents import Metrics, SplitMetrics
 from linreg_dist.training.batches import rows_of
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.metrics import ErrorSums
@@ -47,13 +46,13 @@ class Evaluator:
             index for lane in job.lanes_of(worker.rank, worker.world_size) for index in lanes[lane]
         ]
 
-    def validation(self, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> dict[str, Any] | None:
+    def validation(self, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> Metrics | None:
         """Return the metrics of the validation rows, None if there are none. Every worker must call it."""
         if self._num_validation == 0:
             return None
-        return self._measure(coef_DK, intercept_K, ("validation",))["validation"]
+        return self._measure(coef_DK, intercept_K, ("validation",)).validation
 
-    def final(self, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> dict[str, dict[str, Any] | None]:
+    def final(self, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> SplitMetrics:
         """Return the metrics of both splits. Every worker must call it."""
         return self._measure(coef_DK, intercept_K, ("train", "validation"))
 
@@ -64,7 +63,7 @@ class Evaluator:
 
     def _measure(
         self, coef_DK: torch.Tensor, intercept_K: torch.Tensor, splits: tuple[str, ...]
-    ) -> dict[str, dict[str, Any] | None]:
+    ) -> SplitMetrics:
         targets = self._job.columns.targets
         store, device = self._store, self._worker.device
         coef_DK, intercept_K = coef_DK.to(device), intercept_K.to(device)
@@ -81,10 +80,12 @@ class Evaluator:
         for parts in store.map(measure_one, self._order):
             for total, part in zip(sums, parts, strict=True):
                 total.merge(part)
-        return {
-            split: ErrorSums(self._worker.sum(total.values)).metrics(targets)
-            for split, total in zip(splits, sums, strict=True)
-        }
+        return SplitMetrics.from_json(
+            {
+                split: ErrorSums(self._worker.sum(total.values)).metrics(targets)
+                for split, total in zip(splits, sums, strict=True)
+            }
+        )
 
 
 def sample_curvature(worker: Worker, job: TrainJob, data: OpenData, scale: AffineScale) -> Curvature:

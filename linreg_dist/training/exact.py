@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 
+from linreg_dist.documents import PenaltyDocument, SplitMetrics
 from linreg_dist.spec import JobSpec
 from linreg_dist.stats.inference import Refusal, refusal
 from linreg_dist.stats.moments import Moments
@@ -103,14 +103,6 @@ def fit_of(
 
     """
     found = found_tests(solution, spec.data.weight_type, tests)
-    documents: dict[str, Any] = {
-        "inference": inference_document(
-            solution, spec.data.weight_type, spec.model.covariance, found, is_robust=tests is not None
-        ),
-        "penalty": {"l1": choice.penalty.l1, "l2": choice.penalty.l2},
-    }
-    if choice.curve is not None:
-        documents["tune"] = choice.curve
     return Fit(
         solution.coef,
         solution.intercept,
@@ -128,17 +120,21 @@ def fit_of(
         },
         rows_per_s=rows_per_s,
         train_s=train_s,
-        documents=documents,
+        penalty=PenaltyDocument(l1=choice.penalty.l1, l2=choice.penalty.l2),
+        inference=inference_document(
+            solution, spec.data.weight_type, spec.model.covariance, found, is_robust=tests is not None
+        ),
+        tune=choice.curve,
         covariance=covariance_of(found, solution.residual_sum),
     )
 
 
-def metrics_of(sums: ExactSums, fit: Fit, mae_reason: str) -> dict[str, Any]:
+def metrics_of(sums: ExactSums, fit: Fit, mae_reason: str) -> SplitMetrics:
     """Return the metrics of both splits that moments can give, and why there is no mean absolute error."""
-    splits = {"train": sums.train, "validation": sums.validation}
-    return {
-        name: moment_metrics(part, fit.coef_KD, fit.intercept_K, mae_reason) for name, part in splits.items()
-    }
+    return SplitMetrics(
+        train=moment_metrics(sums.train, fit.coef_KD, fit.intercept_K, mae_reason),
+        validation=moment_metrics(sums.validation, fit.coef_KD, fit.intercept_K, mae_reason),
+    )
 
 
 def _solve_smooth(spec: JobSpec, factor: RFactor, l2: float, *, standardize: bool) -> Solution:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from linreg_dist.covariance import CoefficientCovariance
+from linreg_dist.documents import CoefficientInference, Inference, TargetInference
 from linreg_dist.stats.inference import (
     CoefficientTests,
     FitStatistics,
@@ -64,8 +64,8 @@ def inference_document(
     found: RobustTests,
     *,
     is_robust: bool,
-) -> dict[str, Any]:
-    """Return tests and fit statistics per target, JSON types only.
+) -> Inference:
+    """Return tests and fit statistics per target.
 
     Args:
         solution: the fit.
@@ -73,11 +73,6 @@ def inference_document(
         covariance: the kind of standard errors that was asked for.
         found: the tests, or why there are none.
         is_robust: whether they are under a robust covariance.
-
-    Returns:
-        ``{"reason": None or why there are no tests, "covariance": kind, "df": degrees of freedom of t or None
-        for the normal distribution, "targets": {name: {"tests": {feature: {"std_err", "t", "p", "ci_low",
-        "ci_high", "vif"}}, "fit": {…}}}}``; the intercept's tests stand under `intercept_name`.
     """
     tests: Sequence[CoefficientTests | None]
     if isinstance(found, Refusal):
@@ -91,28 +86,27 @@ def inference_document(
         else dict(zip(solution.columns.feature_names, inflation.tolist(), strict=True))
     )
     targets = {
-        fit.target: {
-            "tests": {} if test is None else _tests(test, vif),
-            "fit": _fit(fit, test if is_robust else None),
-        }
+        fit.target: TargetInference(
+            tests={} if test is None else _tests(test, vif), fit=_fit(fit, test if is_robust else None)
+        )
         for fit, test in zip(fit_statistics(solution, weight_type), tests, strict=True)
     }
     first = tests[0]
-    return {
-        "reason": reason,
-        "covariance": covariance,
-        "df": None if first is None else _finite(first.df),
-        "targets": targets,
-    }
+    return Inference(
+        reason=reason,
+        covariance=covariance,
+        df=None if first is None else _finite(first.df),
+        targets=targets,
+    )
 
 
-def _tests(test: CoefficientTests, vif: Mapping[str, float]) -> dict[str, dict[str, float | None]]:
+def _tests(test: CoefficientTests, vif: Mapping[str, float]) -> dict[str, CoefficientInference]:
     columns = zip(test.names, test.std_err, test.statistic, test.p, test.ci_low, test.ci_high, strict=True)
     return {
-        name: {
+        name: CoefficientInference(
             **{key: _finite(value) for key, value in zip(_KEYS, values, strict=True)},
-            "vif": _finite(vif.get(name)),
-        }
+            vif=_finite(vif.get(name)),
+        )
         for name, *values in columns
     }
 

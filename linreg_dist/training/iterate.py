@@ -21,6 +21,7 @@ from linreg_dist import liveness
 from linreg_dist.data.plan import num_steps, plan_epoch
 from linreg_dist.data.store import arithmetic_threads
 from linreg_dist.data.summary import BlockSummary
+from linreg_dist.documents import EpochLine
 from linreg_dist.errors import RunFailedError
 from linreg_dist.training.automatic import choose_batch_size, choose_learning_rate
 from linreg_dist.training.batches import epoch_batches
@@ -50,7 +51,7 @@ class _State:
     epoch: int = 0
     step: int = 0
     epoch_sums: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[EpochLine] = field(default_factory=list)
     best: float | None = None
     stale: int = 0
     mean_weights: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
@@ -280,18 +281,17 @@ class _Iteration:
         seconds = time.perf_counter() - started
         validation = self.evaluator.validation(*self._in_blocks())
         rows = self.train_rows * (self.steps - first_step) / self.steps
-        line = {
-            "epoch": state.epoch,
-            "rows": self.train_rows,
-            "rows_per_s": rows / seconds,
-            "seconds": seconds,
-            "train_mse": train_mse,
-            "validation_mse": validation["mse"] if validation else None,
-            "validation_r2": validation["r2"] if validation else None,
-        }
+        line = EpochLine.of(
+            state.epoch,
+            rows=self.train_rows,
+            rows_per_s=rows / seconds,
+            seconds=seconds,
+            train_mse=train_mse,
+            validation=validation,
+        )
         state.history.append(line)
         self.log.line(line)
-        watched = train_mse if validation is None else float(validation["mse"])
+        watched = train_mse if validation is None else validation.mse
         early = self.job.spec.solver.early_stop
         if early is None or state.best is None or watched < state.best * (1.0 - early.min_rel_progress):
             state.best, state.stale = watched, 0

@@ -20,11 +20,11 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
 from linreg_dist.data.summary import BlockSummary
+from linreg_dist.documents import EpochLine
 from linreg_dist.training.checkpoint import CheckpointStore, Progress
 from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.fit import Fit
@@ -107,7 +107,7 @@ class _State:
     iteration: int = 0
     before: float = float("inf")
     ended: bool = False
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[EpochLine] = field(default_factory=list)
 
 
 class _Descent:

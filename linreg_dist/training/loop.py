@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,12 @@ import pyarrow as pa
 import torch
 
 from linreg_dist.data.cache import default_cache_folder, remove_cache
-from linreg_dist.data.summary import RowCounts
+from linreg_dist.documents import EpochLine, Found, Outcome
 from linreg_dist.errors import LinregDistError, StorageError, to_record
 from linreg_dist.storage import final_patience
 from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.faults import is_infrastructure
-from linreg_dist.training.fit import Fit
+from linreg_dist.training.fit import found_of
 from linreg_dist.training.job import TrainJob, settle_solver
 from linreg_dist.training.prepare import OpenData, open_data, summarise
 from linreg_dist.training.progress import MetricsLog
@@ -34,10 +35,10 @@ _PATIENCE_S = 24 * 3600.0
 _UNWATCHED_PATIENCE_S = 1800.0
 
 
-def train_loop_per_worker(config: dict[str, Any]) -> dict[str, Any]:
-    """Train one job and return its outcome as plain numbers.
+def train_loop_per_worker(config: dict[str, Any]) -> Outcome:
+    """Train one job and return its outcome.
 
-    Errors of the user or the data are part of the outcome (``{"error": …}``), agreed on by all workers: Ray
+    Errors of the user or the data are part of the outcome, agreed on by all workers: Ray
     would retry an exception ``max_failures`` times, and peers would wait for the one that raised. Anything
     else is raised, and Ray restarts the group.
 
@@ -53,8 +54,8 @@ def train_loop_per_worker(config: dict[str, Any]) -> dict[str, Any]:
     worker = join_group(_UNWATCHED_PATIENCE_S if stuck_after_s is None else _PATIENCE_S)
     with watched(config.get("board"), stuck_after_s, worker.rank, worker.world_size) as watch:
         earlier = watch.fatal() if watch else None
-        outcome = {"error": earlier} if earlier else _train_or_fail(worker, job, watch)
-    return {**outcome, "entered": entered, "left": time.time(), "world_size": worker.world_size}
+        found, error = (None, earlier) if earlier else _train_or_fail(worker, job, watch)
+    return Outcome(found, error, entered, time.time(), worker.world_size)
 
 
 def _load_compiler(job: TrainJob) -> None:
@@ -69,20 +70,22 @@ def _load_compiler(job: TrainJob) -> None:
         threading.Thread(target=importlib.import_module, args=("torch._dynamo",), daemon=True).start()
 
 
-def _train_or_fail(worker: Worker, job: TrainJob, watch: WorkerWatch | None) -> dict[str, Any]:
-    """Return the outcome, or the error that all workers agreed on.
+def _train_or_fail(
+    worker: Worker, job: TrainJob, watch: WorkerWatch | None
+) -> tuple[Found | None, dict[str, object] | None]:
+    """Return what was found, or the error that all workers agreed on.
 
     What one worker runs into alone is raised: the others are at work still, and only the end of the group
     keeps them from waiting. Ray then retries; where that would only repeat the error, the next group is told
     to give it back at once.
     """
     try:
-        return _train(worker, job)
+        return _train(worker, job), None
     except LinregDistError as error:
         if job.spec.scaling.max_workers > 0 and isinstance(error, StorageError):
             raise  # Ray starts the group again, which goes on from its checkpoints
         if worker.world_size == 1 or not error.alone:
-            return {"error": to_record(error)}
+            return None, to_record(error)
         if watch and not is_infrastructure(error.__cause__):
             watch.fail(error)
         raise
@@ -92,7 +95,7 @@ def _train_or_fail(worker: Worker, job: TrainJob, watch: WorkerWatch | None) -> 
         raise
 
 
-def _train(worker: Worker, job: TrainJob) -> dict[str, Any]:
+def _train(worker: Worker, job: TrainJob) -> Found:
     log = MetricsLog(job.run_dir / "metrics.jsonl" if worker.rank == 0 else None)
     with contextlib.closing(log):
         started = time.perf_counter()
@@ -100,17 +103,13 @@ def _train(worker: Worker, job: TrainJob) -> dict[str, Any]:
         job = settle_solver(job, data.encoding.num_encoded)
         with data.store:
             solve = _exact if job.solver == "exact" else _iterative
-            outcome = {**solve(worker, job, data, log, started), "solver": job.solver}
-    if log.unwritten is not None:
-        outcome["unwritten_metrics"] = log.unwritten
+            found = solve(worker, job, data, log, started)
     worker.gather(None)  # no worker still reads a block when its neighbour removes the files
     remove_cache(default_cache_folder(job.fingerprint))
-    return outcome
+    return replace(found, unwritten_metrics=log.unwritten)
 
 
-def _iterative(
-    worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, started: float
-) -> dict[str, Any]:
+def _iterative(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, started: float) -> Found:
     summary = summarise(worker, job, data, log)
     read_s = time.perf_counter() - started
     is_lbfgs = job.solver == "lbfgs"
@@ -134,10 +133,10 @@ def _iterative(
         fit = fit_iteratively(worker, job, data, summary, scale, evaluator, log)
     metrics = evaluator.final(*fit.in_blocks(data.shift))
     mean = summary.x.mean + data.shift.x_D
-    return _outcome(data, summary.counts, fit, metrics, read_s, mean, summary.x.std)
+    return found_of(job.solver, data.encoding, summary.counts, fit, metrics, mean, summary.x.std, read_s)
 
 
-def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, started: float) -> dict[str, Any]:
+def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, started: float) -> Found:
     from linreg_dist.training.exact import fit_exactly, metrics_of
     from linreg_dist.training.moment_metrics import NOT_KEPT, NOT_READ
     from linreg_dist.training.moment_sums import check_sums, gather_moments
@@ -166,52 +165,19 @@ def _exact(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, start
     if job.update_from is None and evaluator.is_cheap:
         metrics = evaluator.final(*fit.in_blocks(data.shift))
     # The rows that this run read, which may be few of those that the sums stand for.
-    log.line({"epoch": 0, **_epoch_line(total_counts(sums.groups.values()), metrics, read_s)})
-    return _outcome(data, sums.counts, fit, metrics, read_s, sums.feature_mean(), sums.feature_std())
-
-
-def _epoch_line(counts: RowCounts, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
-    validation = metrics["validation"]
-    return {
-        "rows": counts.train,
-        "rows_per_s": counts.train / seconds,
-        "seconds": seconds,
-        "train_mse": metrics["train"]["mse"],
-        "validation_mse": validation["mse"] if validation else None,
-        "validation_r2": validation["r2"] if validation else None,
-    }
-
-
-def _outcome(
-    data: OpenData,
-    counts: RowCounts,
-    fit: Fit,
-    metrics: dict[str, Any],
-    read_s: float,
-    x_mean_D: np.ndarray[Any, np.dtype[np.float64]],
-    x_std_D: np.ndarray[Any, np.dtype[np.float64]],
-) -> dict[str, Any]:
-    return {
-        "error": None,
-        "coef": fit.coef_KD.tolist(),
-        "intercept": fit.intercept_K.tolist(),
-        "encoding": data.encoding.to_json(),
-        "scaling": {"x_mean": x_mean_D.tolist(), "x_std": x_std_D.tolist()},
-        "rows": {
-            "train": counts.train,
-            "validation": counts.validation,
-            "dropped": {"filter": counts.filtered, "missing": counts.missing_rows},
-        },
-        "missing": dict(counts.missing),
-        "metrics": metrics,
-        "epochs": fit.epochs,
-        "stopped": fit.stopped,
-        "choices": fit.choices,
-        "documents": fit.documents,
-        "rows_per_s": fit.rows_per_s,
-        "read_s": read_s,
-        "train_s": fit.train_s,
-    }
+    rows = total_counts(sums.groups.values()).train
+    log.line(
+        EpochLine.of(
+            0,
+            rows=rows,
+            rows_per_s=rows / read_s,
+            seconds=read_s,
+            train_mse=metrics.train.mse if metrics.train else None,
+            validation=metrics.validation,
+        )
+    )
+    mean, std = sums.feature_mean(), sums.feature_std()
+    return found_of(job.solver, data.encoding, sums.counts, fit, metrics, mean, std, read_s)
 
 
 def block_dtype(job: TrainJob) -> type[np.floating[Any]]:

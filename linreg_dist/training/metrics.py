@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
+from linreg_dist.documents import Metrics
 from linreg_dist.training.sweep import SLICE_ELEMENTS, Rows
 
 
@@ -54,7 +54,7 @@ class ErrorSums:
         """Add another part's sums to these."""
         self.values += other.values
 
-    def metrics(self, targets: Iterable[str]) -> dict[str, Any] | None:
+    def metrics(self, targets: Iterable[str]) -> Metrics | None:
         """Return ``mse``, ``rmse``, ``mae``, ``r2``, or None for no rows.
 
         With several targets these are plain means over targets, as scikit-learn's ``uniform_average``, and
@@ -70,16 +70,19 @@ class ErrorSums:
         for k, name in enumerate(targets):
             constant = spread[k] <= 1e-12 * max(total_squared[k], 1e-300)
             mse = float(squared[k] / weight)
-            each[name] = {
-                "mse": mse,
-                "rmse": mse**0.5,
-                "mae": float(absolute[k] / weight),
-                "r2": None if constant else float(1.0 - squared[k] / spread[k]),
-            }
+            each[name] = Metrics(
+                mse=mse,
+                rmse=mse**0.5,
+                mae=float(absolute[k] / weight),
+                r2=None if constant else float(1.0 - squared[k] / spread[k]),
+            )
         if len(each) == 1:
             return next(iter(each.values()))
-        mean: dict[str, Any] = {}
-        for key in ("mse", "rmse", "mae", "r2"):
-            known = [item[key] for item in each.values() if item[key] is not None]
-            mean[key] = float(np.mean(known)) if known else None
-        return {**mean, "per_target": each}
+        known = [item.r2 for item in each.values() if item.r2 is not None]
+        return Metrics(
+            mse=float(np.mean([item.mse for item in each.values()])),
+            rmse=float(np.mean([item.rmse for item in each.values()])),
+            mae=float(np.mean([item.mae for item in each.values()])),
+            r2=float(np.mean(known)) if known else None,
+            per_target=each,
+        )

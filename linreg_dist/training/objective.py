@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from linreg_dist.documents import EpochLine
 from linreg_dist.errors import RunFailedError
 from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.full_pass import sum_over_rows
@@ -155,19 +155,18 @@ class Objective:
             self._log.tick("train", 0.0, rows=self._train_rows * self.evaluations, loss=train_mse)
         return _Point(objective, grad_KD, grad_bias / sum_w if free else None, largest, train_mse)
 
-    def line(self, epoch: int, evaluator: Evaluator, started: float, evaluations: int) -> dict[str, Any]:
+    def line(self, epoch: int, evaluator: Evaluator, started: float, evaluations: int) -> EpochLine:
         """Return the line of metrics.jsonl for an epoch that began at ``started``."""
         validation = evaluator.validation(*self._scale.to_blocks(self.weight.detach(), self.bias.detach()))
         seconds = time.perf_counter() - started
-        return {
-            "epoch": epoch,
-            "rows": self._train_rows,
-            "rows_per_s": self._train_rows * (self.evaluations - evaluations) / seconds,
-            "seconds": seconds,
-            "train_mse": self._train_mse,
-            "validation_mse": validation["mse"] if validation else None,
-            "validation_r2": validation["r2"] if validation else None,
-        }
+        return EpochLine.of(
+            epoch,
+            rows=self._train_rows,
+            rows_per_s=self._train_rows * (self.evaluations - evaluations) / seconds,
+            seconds=seconds,
+            train_mse=self._train_mse,
+            validation=validation,
+        )
 
     def _plane(self) -> Hyperplane:
         model, device = self._job.spec.model, self._worker.device

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from linreg_dist.documents import Tune
 from linreg_dist.spec import ModelSpec, TuneSpec
 from linreg_dist.stats.crossval import cross_validate, penalties_of
 from linreg_dist.stats.moments import Moments
@@ -14,10 +14,10 @@ from linreg_dist.stats.penalised import Penalty
 
 @dataclass(frozen=True)
 class PenaltyChoice:
-    """A penalty, and the cross-validation curve behind it, JSON types only; None where nothing was tuned."""
+    """A penalty, and the cross-validation curve behind it; None where nothing was tuned."""
 
     penalty: Penalty
-    curve: dict[str, Any] | None
+    curve: Tune | None
 
 
 def choose_penalty(
@@ -36,9 +36,4 @@ def choose_penalty(
         return PenaltyChoice(Penalty(model.l1, model.l2), None)
     penalties = penalties_of(tune.l2, tune.l1_ratio)
     found = cross_validate(folds, penalties, fit_intercept=model.fit_intercept, standardize=standardize)
-    chosen = penalties[found.one_std_err]
-    curve = {
-        **found.curve(),
-        "chosen": {"l1": chosen.l1, "l2": chosen.l2, "rule": "one standard error"},
-    }
-    return PenaltyChoice(chosen, curve)
+    return PenaltyChoice(penalties[found.one_std_err], found.curve())

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
+from linreg_dist.documents import Event, Tick
 from linreg_dist.errors import LinregDistError
 from linreg_dist.storage import Background, Location, ObjectPath, rewrite_file, write_whole
 from linreg_dist.training.room import describe_room
@@ -53,9 +53,9 @@ class MetricsLog:
         if self._object:
             self._object.close()
 
-    def line(self, document: dict[str, Any]) -> None:
+    def line(self, event: Event) -> None:
         """Write one line; one that a full disk refuses is left out, since no run is worth it."""
-        text = json.dumps(document) + "\n"
+        text = json.dumps(event.to_json()) + "\n"
         if self._file:
             try:
                 self._file.write(text.encode())
@@ -90,15 +90,15 @@ class MetricsLog:
         # `of_epoch` and not `epoch`: a line with the key `epoch` is a finished epoch, a line with `progress`
         # a tick.
         self.line(
-            {
-                "progress": round(min(max(progress, 0.0), 1.0), 4),
-                "phase": phase,
-                "of_epoch": epoch,
-                "rows": rows,
-                "rows_per_s": rows_per_s,
-                "loss": loss,
-                "eta_s": eta_s,
-            }
+            Tick(
+                progress=round(min(max(progress, 0.0), 1.0), 4),
+                phase=phase,
+                of_epoch=epoch,
+                rows=rows,
+                rows_per_s=rows_per_s,
+                loss=loss,
+                eta_s=eta_s,
+            )
         )
 
 

@@ -1,4 +1,4 @@
-"""`RowCounts` as JSON: what a checkpoint and a statistics file remember of the rows behind their moments."""
+"""`RowCounts` as JSON: in a checkpoint or a statistics file, and as what a result says of its rows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from linreg_dist.data.summary import RowCounts
+from linreg_dist.documents import RowsDocument
 
 
 def counts_to_json(counts: RowCounts) -> dict[str, Any]:
@@ -31,6 +32,15 @@ def counts_from_json(document: Mapping[str, Any], group: int = 0) -> RowCounts:
         missing_rows=document["missing_rows"],
         missing=Counter(document["missing"]),
         first_missing=dict.fromkeys(document["missing"], group),
+    )
+
+
+def rows_document(counts: RowCounts) -> RowsDocument:
+    """Return what became of the rows, as a result says it."""
+    return RowsDocument(
+        train=counts.train,
+        validation=counts.validation,
+        dropped={"filter": counts.filtered, "missing": counts.missing_rows},
     )
 
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from linreg_dist.documents import EpochLine, Event, Tick
 from linreg_dist.wording.json_text import parse_object
 
 _FIGURES = ("rows", "rows_per_s", "loss", "eta_s", "seconds", "learning_rate", "global_batch_size")
@@ -18,7 +19,7 @@ _MOST_EPOCHS = 10**12
 _LONGEST_TEXT = 200
 
 
-def parse_event(line: str | bytes) -> dict[str, Any] | None:
+def parse_event(line: str | bytes) -> Event | None:
     """Return the event that a line holds: a tick (it has ``progress``) or a finished epoch (it has
     ``epoch``); None if it holds neither.
 
@@ -34,7 +35,7 @@ def parse_event(line: str | bytes) -> dict[str, Any] | None:
     return checked_event(document)
 
 
-def checked_event(document: Mapping[str, Any]) -> dict[str, Any] | None:
+def checked_event(document: Mapping[str, Any]) -> Event | None:
     """Return a document as an event, see `parse_event`; None if it is none."""
     event: dict[str, Any] = {}
     for key, value in document.items():
@@ -46,9 +47,11 @@ def checked_event(document: Mapping[str, Any]) -> dict[str, Any] | None:
             event[key] = value if isinstance(value, str) and len(value) <= _LONGEST_TEXT else None
         elif value is None or isinstance(value, bool | int | float | str):
             event[key] = value
-    if "progress" in event:
-        return event if event["progress"] is not None else None
-    return event if event.get("epoch") is not None else None
+    kind, key = (Tick, "progress") if "progress" in event else (EpochLine, "epoch")
+    try:
+        return None if event.get(key) is None else kind.from_json(event)
+    except ValueError:
+        return None
 
 
 def _is_epoch(value: Any) -> bool:

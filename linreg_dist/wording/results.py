@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+from linreg_dist.documents import (
+    Coefficient,
+    CoefficientInference,
+    Document,
+    Fit,
+    Metrics,
+    SolverDocument,
+    TargetDescription,
+    Timing,
+)
+from linreg_dist.wording.names import intercept_name
 from linreg_dist.wording.numbers import (
     NO_VALUE,
     format_count,
@@ -13,7 +24,9 @@ from linreg_dist.wording.numbers import (
     format_number,
     format_p_value,
 )
-from linreg_dist.wording.text import safe_name
+from linreg_dist.wording.text import safe_document, safe_name
+
+_Document = TypeVar("_Document", bound=Document)
 
 METRICS = {"mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 INTERVAL = ("ci_low", "ci_high")
@@ -41,39 +54,56 @@ _ROBUST_NAMES = {
     **{kind: f"robust to unequal variances ({kind})" for kind in ("HC0", "HC1", "HC2", "HC3")},
     "cluster": "robust to correlation within clusters",
 }
-_SPANS = {"startup_s": "start-up", "train_s": "training", "teardown_s": "teardown"}
 
 
-def fit_facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the names and texts of the fit statistics that the document of ``show --json`` has."""
-    fit = document.get("fit") or {}
-    return [(title, text_of(fit[key])) for key, (title, text_of) in FIT.items() if fit.get(key) is not None]
+def shown_document(document: _Document) -> _Document:
+    """Return a document for a table: every text in it, keys among them, is one line and safe to show."""
+    return type(document).from_json(safe_document(document.to_json()))
 
 
-def inference_notes(document: Mapping[str, Any], *, has_tests: bool) -> list[str]:
-    """Return the sentences that qualify coefficients, from the document of ``show --json``."""
+def metric_values(metrics: Metrics) -> list[float | None]:
+    """Return the metrics in the order of `METRICS`."""
+    return [metrics.mse, metrics.rmse, metrics.mae, metrics.r2]
+
+
+def intercept_row(document: TargetDescription) -> Coefficient:
+    """Return the intercept of a target in the form of its coefficients."""
+    known = {key: getattr(document.intercept_inference, key) for key in CoefficientInference.model_fields}
+    name = intercept_name([row.feature for row in document.coefficients])
+    return Coefficient(feature=name, coef=document.intercept, **known)
+
+
+def fit_facts(fit: Fit) -> list[tuple[str, str]]:
+    """Return the names and texts of the fit statistics that exist."""
+    values = {key: getattr(fit, key) for key in FIT}
+    return [(title, text_of(values[key])) for key, (title, text_of) in FIT.items() if values[key] is not None]
+
+
+def inference_notes(document: TargetDescription, *, has_tests: bool) -> list[str]:
+    """Return the sentences that qualify coefficients."""
     notes = []
-    covariance = document.get("covariance")
+    covariance = document.covariance
     if not has_tests:
-        reason = document.get("inference_reason") or "the model holds none"
+        reason = document.inference_reason or "the model holds none"
         notes.append(f"No standard errors, t, p or confidence intervals: {reason}.")
     elif covariance not in (None, "nonrobust"):
         notes.append(f"Standard errors, tests, intervals and F are {_ROBUST_NAMES[covariance]}.")
-    if accuracy := document.get("accuracy"):
-        notes.append(f"Solved from sums alone, the coefficients may lack digits: {accuracy}.")
+    if document.accuracy:
+        notes.append(f"Solved from sums alone, the coefficients may lack digits: {document.accuracy}.")
     return notes
 
 
-def solver_text(solver: Mapping[str, Any]) -> str:
+def solver_text(solver: SolverDocument) -> str:
     """Return a solver's name with the reason for it."""
-    return f"{solver['name']} ({solver['reason']})" if solver.get("reason") else str(solver["name"])
+    return f"{solver.name} ({solver.reason})" if solver.reason else solver.name
 
 
-def spans_of(timing: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def spans_of(timing: Timing) -> Iterator[tuple[str, str]]:
     """Yield the parts of a run's time with their names."""
-    for key, title in _SPANS.items():
-        if timing.get(key) is not None:
-            yield title, format_duration(timing[key])
+    spans = (("start-up", timing.startup_s), ("training", timing.train_s), ("teardown", timing.teardown_s))
+    for title, seconds in spans:
+        if seconds is not None:
+            yield title, format_duration(seconds)
 
 
 def listed(names: Mapping[str, Any] | list[str] | tuple[str, ...]) -> str:

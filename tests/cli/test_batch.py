@@ -168,7 +168,7 @@ class TestProcesses:
             f'cp "$spec" {tmp_path}/spec; printf "{{\\"token\\": \\"$LINREG_DIST_TEST_TOKEN\\"}}"'
         )
         (outcome,) = run_batch([job]).jobs
-        assert outcome.result == {"token": "hunter2"}
+        assert outcome.result.to_json() == {"token": "hunter2"}
         written = (tmp_path / "spec").read_text()
         assert "${LINREG_DIST_TEST_TOKEN}" in written
         assert "hunter2" not in written
@@ -251,7 +251,15 @@ class TestCommandLine:
         def interrupted(jobs: list[JobSpec], **_: Any) -> Batch:
             return Batch(
                 tuple(
-                    batch_module.JobOutcome(job.name, "not started", False, None, 0.0, None) for job in jobs
+                    batch_module.JobOutcome(
+                        name=job.name,
+                        status="not started",
+                        ran=False,
+                        exit_code=None,
+                        seconds=0.0,
+                        result=None,
+                    )
+                    for job in jobs
                 )
             )
 

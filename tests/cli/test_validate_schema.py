@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 import pytest
@@ -13,6 +13,7 @@ import pytest
 import linreg_dist.run
 from linreg_dist import __version__
 from linreg_dist.cli import main as cli_main
+from linreg_dist.documents import DataCheck
 from linreg_dist.errors import ClusterError, DataError, InterruptedRunError, LinregDistError, RunFailedError
 from linreg_dist.spec import JobSpec, json_schema, load_spec
 
@@ -32,6 +33,11 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         return code, captured.out, captured.err
 
     return run
+
+
+FITS = DataCheck(
+    files=1, row_groups=1, rows=3, features=["x"], categorical=[], skipped_columns={}, solver="exact"
+)
 
 
 class TestValidate:
@@ -90,14 +96,14 @@ class TestValidate:
     def test_data_is_checked_on_request(self, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
         checked: list[JobSpec] = []
 
-        def check_data(spec: JobSpec) -> dict[str, Any]:
+        def check_data(spec: JobSpec) -> DataCheck:
             checked.append(spec)
-            return {"rows": 3}
+            return FITS
 
         monkeypatch.setattr(linreg_dist.run, "check_data", check_data)
         code, out, err = call("validate", "job.yaml", "--data", "--json")
         assert (code, err) == (0, "")
-        assert json.loads(out)["data"] == {"job": {"rows": 3}}
+        assert json.loads(out)["data"] == {"job": FITS.to_json()}
         assert [spec.data.target for spec in checked] == ["delay"]
         assert call("validate", "job.yaml", "--data")[2] == "job.yaml: valid; the data fits\n"
 

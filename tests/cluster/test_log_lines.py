@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linreg_dist.cluster.follow import Ending, job_error
-from linreg_dist.cluster.log_lines import LogLines
+from linreg_dist.cluster.log_lines import LogLines, as_result
 from linreg_dist.cluster.server import Job
 from linreg_dist.cluster.shipment import METADATA_FOLDER
 from linreg_dist.cluster.status import status_document
@@ -20,7 +20,7 @@ from linreg_dist.errors import RunFailedError, SpecError
 
 RESULT: dict[str, Any] = {
     "status": "failed",
-    "rows": {"train": 1},
+    "rows": {"train": 1, "validation": 0},
     "list": [1, -2.5, "x", None, True, {"a": []}],
     "error": {"message": "m", "exit_code": 3},
 }
@@ -43,13 +43,15 @@ def test_a_result_is_found_although_others_print_in_the_middle_of_it() -> None:
     head, *rest = json.dumps(RESULT, indent=2).splitlines()
     text = "\n".join([head, rest[0], "(raylet) a warning", *rest[1:4], "another", *rest[4:]]) + "\n"
     lines, shown = lines_of(text)
-    assert lines.result == RESULT
+    assert lines.result is not None
+    assert lines.result.to_json() == RESULT
     assert shown == ["(raylet) a warning", "another"]
 
 
 def test_a_second_beginning_gives_up_the_first() -> None:
     lines, shown = lines_of('{\n  "a": 1,\n', json.dumps(RESULT, indent=2) + "\n")
-    assert lines.result == RESULT
+    assert lines.result is not None
+    assert lines.result.to_json() == RESULT
     assert shown == ["{", '  "a": 1,']
 
 
@@ -66,7 +68,7 @@ def test_what_looks_like_a_document_and_never_ends_is_shown_after_all() -> None:
 def test_a_line_that_is_nothing_known_is_text(text: str) -> None:
     lines, shown = lines_of(text + "\n")
     assert shown == [text]
-    assert (lines.events, lines.result) == ({}, None)
+    assert (lines.epoch, lines.tick, lines.result) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -91,21 +93,23 @@ def test_a_document_of_another_shape_is_no_result(change: dict[str, Any]) -> Non
 def test_any_text_is_taken_and_nothing_of_it_is_lost_but_results(pieces: list[str]) -> None:
     text = "".join(pieces)
     lines, shown = lines_of(*pieces)
-    if lines.result is None and not lines.events:
+    if (lines.result, lines.epoch, lines.tick) == (None, None, None):
         assert sorted("\n".join(shown)) == sorted(text.removesuffix("\n"))
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
-        ("x", RunFailedError, "j-1 failed: x"),
-        ({"message": "m", "exit_code": "zz"}, RunFailedError, "j-1 failed: m"),
-        ({"exit_code": 2}, SpecError, "j-1 failed: the job failed"),
-        ({"message": ["m"], "exit_code": [2]}, RunFailedError, "j-1 failed: ['m']"),
+        ("x", RunFailedError, "j-1 failed: killed"),
+        ({"message": "m", "exit_code": "zz"}, RunFailedError, "j-1 failed: killed"),
+        ({"message": "m", "exit_code": 2}, SpecError, "j-1 failed: m"),
+        ({"message": "m", "exit_code": 77}, RunFailedError, "j-1 failed: m"),
+        ({"message": ["m"], "exit_code": [2]}, RunFailedError, "j-1 failed: killed"),
     ],
 )
 def test_an_error_of_any_shape_is_the_error_of_the_job(error: Any, kind: type, message: str) -> None:
-    found = job_error(Ending(Job("j-1", "FAILED"), {"error": error}))
+    result = as_result({"status": "failed", "error": error})
+    found = job_error(Ending(Job("j-1", "FAILED", "killed"), result))
     assert type(found) is kind
     assert str(found) == message
 
@@ -126,5 +130,5 @@ def test_the_status_of_a_job_survives_what_is_in_its_folder(tick: str, result: s
 
     job = Job("j-1", "FAILED", started_ms=1, metadata={METADATA_FOLDER: os.fspath(tmp_path)})
     document = status_document(Server(), job)  # type: ignore[arg-type]
-    assert document["progressPercentage"] in (None, 100.0)
-    json.dumps(document, allow_nan=False)
+    assert document.progress_percentage in (None, 100.0)
+    json.dumps(document.to_json(), allow_nan=False)

@@ -19,13 +19,17 @@ from linreg_dist.cluster import submit as send
 from linreg_dist.cluster.log_lines import LogLines
 from linreg_dist.cluster.server import DEFAULT_ADDRESS, JobExistsError
 from linreg_dist.cluster.status import status_document
+from linreg_dist.documents import ResultDocument
 from linreg_dist.errors import ClusterError, DataError, InterruptedRunError, RunFailedError, SpecError
 from linreg_dist.spec import load_spec
+from linreg_dist.wording.events import checked_event
 
 TICK = {"progress": 0.25, "phase": "train", "of_epoch": 1, "eta_s": 30.0}
 EPOCH = {"epoch": 0, "rows": 10, "train_mse": 2.0, "validation_mse": 3.0}
-RESULT = {"status": "succeeded", "name": "job", "metrics": {"train": {"mse": 1.0}}}
+RESULT = {"status": "succeeded", "name": "job", "metrics": {"train": {"mse": 1.0, "rmse": 1.0}}}
 LOG = f"hello\n{json.dumps(TICK)}\nwarning\n{json.dumps(EPOCH)}\n{json.dumps(RESULT, indent=2)}\nbye\n"
+
+EVENTS = ["hello", checked_event(TICK), "warning", checked_event(EPOCH), "bye"]
 
 
 class FakeServer:
@@ -163,15 +167,17 @@ class TestLogLines:
     def test_events_text_and_result_are_told_apart_however_they_arrive(self, size: int) -> None:
         lines = LogLines()
         items = [item for start in range(0, len(LOG), size) for item in lines.feed(LOG[start : start + size])]
-        assert items == ["hello", TICK, "warning", EPOCH, "bye"]
-        assert lines.result == RESULT
-        assert lines.events == {"progress": TICK, "epoch": EPOCH}
+        assert items == EVENTS
+        assert lines.result is not None
+        assert lines.result.to_json() == RESULT
+        assert [lines.tick, lines.epoch] == [checked_event(TICK), checked_event(EPOCH)]
         assert (list(lines.close()), lines.last_text) == ([], "bye")
 
     def test_an_error_document_on_one_line_is_the_result(self) -> None:
         lines = LogLines()
         assert list(lines.feed('{"status": "failed", "error": {"message": "x"}}\n')) == []
-        assert lines.result == {"status": "failed", "error": {"message": "x"}}
+        assert lines.result is not None
+        assert lines.result.to_json() == {"status": "failed", "error": {"message": "x"}}
 
     @pytest.mark.parametrize("text", ['{"a": 1}\n', "{not json}\n", "{\n  nothing\n}\n", '{\n  "a": 1\n}\n'])
     def test_what_only_looks_like_a_document_is_text(self, text: str) -> None:
@@ -199,8 +205,9 @@ class TestFollow:
         server.pieces = [["", LOG[:10], LOG[10:]]]
         server.pieces[0].pop(0)
         ending, seen = self.run(server)
-        assert seen == ["hello", TICK, "warning", EPOCH, "bye"]
-        assert ending.result == RESULT
+        assert seen == EVENTS
+        assert ending.result is not None
+        assert ending.result.to_json() == RESULT
 
     def test_a_lost_connection_is_made_again_and_nothing_repeated(self, server: FakeServer) -> None:
         server.log = LOG
@@ -209,14 +216,15 @@ class TestFollow:
             [LOG[:5], ClusterError("lost again")],
             [LOG[:15], LOG[15:100], LOG[100:]],
         ]
-        assert self.run(server)[1] == ["hello", TICK, "warning", EPOCH, "bye"]
+        assert self.run(server)[1] == EVENTS
 
     def test_what_the_connection_left_out_is_fetched_at_the_end(self, server: FakeServer) -> None:
         server.log = LOG
         server.pieces = [[LOG[:50], "", "never reached"]]
         ending, seen = self.run(server)
-        assert seen == ["hello", TICK, "warning", EPOCH, "bye"]
-        assert ending.result == RESULT
+        assert seen == EVENTS
+        assert ending.result is not None
+        assert ending.result.to_json() == RESULT
 
     def test_a_connection_that_stays_lost_is_an_error(self, server: FakeServer) -> None:
         server.pieces = [[ClusterError("lost")] for _ in range(6)]
@@ -270,7 +278,7 @@ class TestJobError:
     )
     def test_its_class_and_exit_code_are_those_of_the_job(self, code: int, kind: type[Exception]) -> None:
         result = {"status": "failed", "error": {"type": "UsageError", "message": "why", "exit_code": code}}
-        error = job_error(Ending(Job("job-1", "FAILED", exit_code=code), result))
+        error = job_error(Ending(Job("job-1", "FAILED", exit_code=code), ResultDocument.from_json(result)))
         assert type(error) is kind
         assert error.exit_code == code
         assert str(error) == "job-1 failed: why"
@@ -300,7 +308,7 @@ class TestStatus:
 
     def test_progress_comes_from_the_log(self, server: FakeServer, tmp_path: Path) -> None:
         server.log = LOG
-        document = status_document(server.as_server(), self.job(tmp_path, "RUNNING"))
+        document = status_document(server.as_server(), self.job(tmp_path, "RUNNING")).to_json()
         assert document["progressPercentage"] == 25.0
         assert document["estimatedRemainingSeconds"] == 30.0
         assert (document["metrics"], document["result"]) == (EPOCH, None)
@@ -312,22 +320,22 @@ class TestStatus:
         (tmp_path / "run/metrics.jsonl").write_text(json.dumps(TICK | {"progress": 0.5}) + "\n")
         server.log = LOG
         job = self.job(tmp_path, "RUNNING")
-        assert status_document(server.as_server(), job)["progressPercentage"] == 50.0
+        assert status_document(server.as_server(), job).to_json()["progressPercentage"] == 50.0
         older = dataclasses.replace(job, started_ms=int(time.time() * 1000) + 60_000)
-        assert status_document(server.as_server(), older)["progressPercentage"] == 25.0
+        assert status_document(server.as_server(), older).to_json()["progressPercentage"] == 25.0
         os.utime(tmp_path / "run/metrics.jsonl", (0, 0))
-        assert status_document(server.as_server(), job)["progressPercentage"] == 25.0
+        assert status_document(server.as_server(), job).to_json()["progressPercentage"] == 25.0
 
     def test_an_ended_job_has_its_result_and_nothing_left(self, server: FakeServer, tmp_path: Path) -> None:
         server.log = LOG
-        document = status_document(server.as_server(), self.job(tmp_path, "SUCCEEDED"))
+        document = status_document(server.as_server(), self.job(tmp_path, "SUCCEEDED")).to_json()
         assert (document["progressPercentage"], document["estimatedRemainingSeconds"]) == (100.0, 0.0)
         assert document["result"] == RESULT
-        failed = status_document(server.as_server(), self.job(tmp_path, "FAILED"))
+        failed = status_document(server.as_server(), self.job(tmp_path, "FAILED")).to_json()
         assert (failed["progressPercentage"], failed["estimatedRemainingSeconds"]) == (25.0, None)
 
     def test_a_job_that_waits_has_nothing_to_show(self, server: FakeServer, tmp_path: Path) -> None:
-        document = status_document(server.as_server(), self.job(tmp_path, "PENDING"))
+        document = status_document(server.as_server(), self.job(tmp_path, "PENDING")).to_json()
         assert (document["state"], document["progressPercentage"], document["metrics"]) == (
             "PENDING",
             None,

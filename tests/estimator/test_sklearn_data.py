@@ -273,7 +273,7 @@ class TestParquet:
         assert again.path == first.path == tmp_path / "mine" / "people"
         assert not again.already_finished
         other_spec = estimator.set_params(l2=1.0).fit(folder, "y")
-        assert other_spec.model_.details["penalty"]["l2"] == 1.0
+        assert other_spec.model_.details.penalty.l2 == 1.0
 
     def test_every_row_trains_unless_overrides_hold_some_out(self, tmp_path: Path) -> None:
         folder = parquet(tmp_path / "data")

@@ -46,7 +46,7 @@ def _fit(train: Train, problem: Problem, covariance: str = "nonrobust", **data: 
     run = train(
         problem.path, data={"features": features_of(problem), **data}, model={"covariance": covariance}
     )
-    return describe(run.model)
+    return describe(run.model).to_json()
 
 
 @pytest.mark.parametrize("mean", [0.0, 1e5])
@@ -128,7 +128,7 @@ def test_duplicated_columns_are_named_and_have_no_standard_errors(tmp_path: Path
         data={"features": [*features_of(problem), "copy"]},
         model={"covariance": "HC1"},
     )
-    document = describe(run.model)
+    document = describe(run.model).to_json()
     assert "combinations of others" in document["inference_reason"]
     assert "x1" in document["inference_reason"]
     assert "copy" in document["inference_reason"]

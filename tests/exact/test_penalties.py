@@ -52,7 +52,7 @@ def test_ridge_with_weights_is_scikit_learns(tmp_path: Path, train_here: Train) 
 def test_show_says_why_a_penalised_fit_has_no_standard_errors(tmp_path: Path, train_here: Train) -> None:
     problem = make_problem(tmp_path / "d")
     run = train_here(problem.path, data={"features": features_of(problem)}, model={"l1": 0.1})
-    document = describe(run.model)
+    document = describe(run.model).to_json()
     assert "penalised" in document["inference_reason"]
     assert all(row["std_err"] is None for row in document["coefficients"])
     assert document["penalty"] == {"l1": 0.1, "l2": 0.0}
@@ -77,4 +77,4 @@ def test_every_target_gets_its_own_fit(tmp_path: Path, train_here: Train) -> Non
     expected = np.linalg.lstsq(problem.with_ones, ys, rcond=None)[0]
     np.testing.assert_allclose(run.model.intercept_, expected[0], rtol=1e-9)
     np.testing.assert_allclose(run.model.coef_, expected[1:].T, rtol=1e-9, atol=1e-12)
-    assert [each["target"] for each in describe(run.model)["targets"]] == targets
+    assert [each["target"] for each in describe(run.model).to_json()["targets"]] == targets

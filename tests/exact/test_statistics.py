@@ -71,8 +71,8 @@ def test_merged_statistics_give_the_run_over_all_files(
 ) -> None:
     _, whole, old, new = parts
     merge_statistics([old, new], tmp_path / "m.safetensors")
-    found = describe(solve_statistics(tmp_path / "m.safetensors"))
-    expected = describe(LinearModel.load(whole))
+    found = describe(solve_statistics(tmp_path / "m.safetensors")).to_json()
+    expected = describe(LinearModel.load(whole)).to_json()
     np.testing.assert_allclose(_coefficients(found), _coefficients(expected), rtol=1e-11)
     for key, value in expected["fit"].items():
         assert found["fit"][key] == pytest.approx(value, rel=1e-9), key
@@ -86,8 +86,8 @@ def test_subtracting_a_part_gives_the_run_over_the_rest(
 ) -> None:
     _, whole, old, new = parts
     subtract_statistics(whole, new, tmp_path / "rest.safetensors")
-    found = describe(solve_statistics(tmp_path / "rest.safetensors"))
-    expected = describe(LinearModel.load(old))
+    found = describe(solve_statistics(tmp_path / "rest.safetensors")).to_json()
+    expected = describe(LinearModel.load(old)).to_json()
     np.testing.assert_allclose(_coefficients(found), _coefficients(expected), rtol=1e-9)
     assert found["rows"] == expected["rows"]
 
@@ -147,7 +147,7 @@ def test_another_penalty_is_solved_without_the_data(tmp_path: Path, train_here: 
     model = solve_statistics(run.path, {"model.l2": 0.5, "model.standardize": False})
     expected = Ridge(alpha=0.5 * len(problem.y), tol=1e-14).fit(problem.x, problem.y)
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-9)
-    assert "penalised" in describe(model)["inference_reason"]
+    assert "penalised" in describe(model).to_json()["inference_reason"]
 
 
 def test_what_was_summed_cannot_be_changed_afterwards(tmp_path: Path, train_here: Train) -> None:
@@ -162,7 +162,7 @@ def test_what_was_summed_cannot_be_changed_afterwards(tmp_path: Path, train_here
 def test_robust_errors_are_refused_with_the_reason(tmp_path: Path, train_here: Train) -> None:
     problem = make_problem(tmp_path / "d")
     run = train_here(problem.path, data={"features": features_of(problem)})
-    document = describe(solve_statistics(run.path, ["model.covariance=HC3"]))
+    document = describe(solve_statistics(run.path, ["model.covariance=HC3"])).to_json()
     assert "HC3 standard errors need a second pass" in document["inference_reason"]
     assert all(row["std_err"] is None for row in document["coefficients"])
 
@@ -173,10 +173,14 @@ def test_the_kind_of_errors_can_be_changed_back_to_what_statistics_give(
     problem = make_problem(tmp_path / "d")
     data = {"features": features_of(problem)}
     run = train_here(problem.path, data={**data, "cluster": "firm"}, model={"covariance": "cluster"})
-    assert "cluster standard errors need" in describe(solve_statistics(run.path))["inference_reason"]
+    assert (
+        "cluster standard errors need" in describe(solve_statistics(run.path)).to_json()["inference_reason"]
+    )
     classical = train_here(problem.path, data=data, name="classical")
-    found = describe(solve_statistics(run.path, ["model.covariance=nonrobust"]))
-    for row, expected in zip(found["coefficients"], describe(classical.model)["coefficients"], strict=True):
+    found = describe(solve_statistics(run.path, ["model.covariance=nonrobust"])).to_json()
+    for row, expected in zip(
+        found["coefficients"], describe(classical.model).to_json()["coefficients"], strict=True
+    ):
         assert row.pop("feature") == expected.pop("feature")
         assert row == pytest.approx(expected, rel=1e-9)
 
@@ -255,5 +259,5 @@ def test_a_mean_absolute_error_that_is_missing_has_its_reason_everywhere(
     assert "not kept in memory" in call("show", str(run.path), "--json")[1]
     assert "no row was read again" in call("stats", "solve", str(run.path), "--json")[1]
     stream = io.StringIO()
-    Console(width=200, file=stream).print(result_table(run.result))
+    Console(width=200, file=stream).print(result_table(run.document))
     assert "no MAE" in stream.getvalue()

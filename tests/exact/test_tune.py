@@ -70,7 +70,7 @@ def test_the_chosen_penalty_is_the_largest_within_one_standard_error_and_is_the_
         problem.path, data={"features": features_of(problem)}, model={"l2": max(allowed)}, name="fixed"
     )
     np.testing.assert_allclose(run.model.coef_, fixed.model.coef_, rtol=1e-10)
-    document = describe(run.model)
+    document = describe(run.model).to_json()
     assert document["penalty"] == {"l1": 0.0, "l2": max(allowed)}
     assert json.loads((run.path / "result.json").read_text())["tune"] == tune
 
@@ -98,7 +98,7 @@ def test_another_grid_is_tried_on_saved_folds_without_the_data(tmp_path: Path, t
     expected = train_here(
         problem.path, data=data, tune={"l2": [0.001, 0.1], "l1_ratio": [0.0, 1.0], "folds": 3}, name="other"
     )
-    assert again.details["tune"]["chosen"] == expected.result["tune"]["chosen"]
+    assert again.details.tune.chosen.to_json() == expected.result["tune"]["chosen"]
     np.testing.assert_allclose(again.coef_, expected.model.coef_, rtol=1e-10)
 
 
@@ -108,8 +108,8 @@ def test_a_penalty_that_is_given_is_not_chosen(tmp_path: Path, train_here: Train
         problem.path, data={"features": features_of(problem)}, tune={"l2": STRENGTHS, "folds": 3}
     )
     model = solve_statistics(run.path, ["model.l2=0.25"])
-    assert model.details["penalty"] == {"l1": 0.0, "l2": 0.25}
-    assert "tune" not in model.details
+    assert model.details.penalty.to_json() == {"l1": 0.0, "l2": 0.25}
+    assert model.details.tune is None
 
 
 def test_a_hundred_penalties_cost_no_further_pass(tmp_path: Path, train_here: Train) -> None:

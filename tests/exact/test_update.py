@@ -169,7 +169,7 @@ def test_an_update_may_change_the_penalty_and_says_what_it_cannot_know(problem: 
     base = train(_spec(problem))
     _deliver(problem)
     run = train(_spec(problem, "next", model={"covariance": "HC1"}), update=base.path)
-    assert "train again without --update" in run.model.details["inference"]["reason"]
+    assert "train again without --update" in run.model.details.inference.reason
     ridge = train(_spec(problem, "ridge", model={"l2": 0.1}), update=base.path)
     expected = train(_spec(problem, "whole", model={"l2": 0.1}))
     np.testing.assert_allclose(ridge.model.coef_, expected.model.coef_, rtol=1e-11)

@@ -55,9 +55,9 @@ def test_cluster_errors_statistics_and_the_curve_of_a_tuned_fit_are_the_same(tmp
     for mine, theirs in zip(here.result["tune"]["points"], there.result["tune"]["points"], strict=True):
         assert theirs["mse"] == pytest.approx(mine["mse"], rel=1e-12)
     assert there.result["tune"]["chosen"] == here.result["tune"]["chosen"]
-    found, expected = (run.model.details["inference"]["targets"]["y"]["tests"] for run in (there, here))
+    found, expected = (run.model.details.inference.targets["y"].tests for run in (there, here))
     for name in expected:
-        assert found[name]["std_err"] == pytest.approx(expected[name]["std_err"], rel=1e-11)
+        assert found[name].std_err == pytest.approx(expected[name].std_err, rel=1e-11)
 
 
 def test_huber_by_lbfgs_has_the_same_bits(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from linreg_dist.documents import EpochLine, ResultDocument
 from linreg_dist.page import Source, build_page, epoch_lines, render_page
 from linreg_dist.page.coefficients import _reach
 from linreg_dist.page.figures import draw
@@ -36,11 +36,11 @@ def source(tmp_path: Path, train_here: Any) -> Source:
     path = write_parquet(tmp_path / "d" / "a.parquet", linear_columns())
     run = train_here(path, outputs={"report": False})
     spec_yaml = (run.path / "job.yaml").read_text()
-    return Source(run.result, describe(run.model), run.model, [], str(run.path), spec_yaml)
+    return Source(run.document, describe(run.model), run.model, [], str(run.path), spec_yaml)
 
 
 def with_result(source: Source, **changes: Any) -> Source:
-    return replace(source, result={**source.result, **changes})
+    return replace(source, result=ResultDocument.from_json({**source.result.to_json(), **changes}))
 
 
 def notes(page: Page) -> str:
@@ -77,8 +77,8 @@ def test_rows_that_took_no_part_are_noted(source: Source) -> None:
 
 
 def test_a_long_history_is_thinned_and_keeps_its_ends(source: Source) -> None:
-    epochs = [{"epoch": i, "train_mse": 10.0 / (i + 1), "validation_mse": None} for i in range(5000)]
-    solver = {**source.result["solver"], "name": "sgd"}
+    epochs = [EpochLine(epoch=i, train_mse=10.0 / (i + 1), validation_mse=None) for i in range(5000)]
+    solver = {**source.solver.to_json(), "name": "sgd"}
     page = build_page(replace(with_result(source, solver=solver), epochs=epochs))
     plot = figures(page)["loss"].plot
     assert isinstance(plot, Curves)
@@ -92,7 +92,10 @@ def test_a_long_history_is_thinned_and_keeps_its_ends(source: Source) -> None:
 def test_epoch_lines_are_taken_once_and_torn_ones_left_out() -> None:
     lines = ['{"epoch": 1, "rows": 2}', '{"progress": 0.5}', '{"epoch": 0}', '{"epoch": 1, "rows": 3}', "[]"]
     torn = '{"epoch": 2, "ro'
-    assert epoch_lines("\n".join([*lines, torn])) == [{"epoch": 0}, {"epoch": 1, "rows": 3}]
+    assert epoch_lines("\n".join([*lines, torn])) == [
+        EpochLine(epoch=0),
+        EpochLine(epoch=1, rows=3),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +148,7 @@ def test_names_are_cut_to_a_line() -> None:
 
 def test_a_model_without_features_or_intervals_has_a_page(source: Source) -> None:
     """What an intercept alone would leave: no effect to draw, no row but the intercept's."""
-    document: Mapping[str, Any] = {**source.description, "coefficients": []}
+    document = source.description.model_copy(update={"coefficients": []})
     page = build_page(replace(source, description=document))
     assert not figures(page)
     assert "(intercept)" in render_page(page)

@@ -51,7 +51,7 @@ def check_page(run: Run) -> Document:
         if tag == "svg":
             assert attributes["aria-label"]
     origin = page.table("Data, run and versions").rows
-    assert origin["fingerprint"] == [run.model.details["data"]["digest"]]
+    assert origin["fingerprint"] == [run.model.details.data.digest]
     assert origin["versions"] == [", ".join(f"{k} {v}" for k, v in result["versions"].items())]
     assert "started_at" in result
     assert result["started_at"].replace("T", " ").removesuffix("Z") + " UTC" in page.sentences
@@ -61,7 +61,7 @@ def check_page(run: Run) -> Document:
 
 
 def check_coefficients(page: Document, model: LinearModel, target: str | None = None) -> None:
-    document = describe(model)
+    document = describe(model).to_json()
     document = next(d for d in document.get("targets", [document]) if target in (None, d["target"]))
     tables = [table for table in page.tables if table.caption == "Coefficients"]
     table = tables[0 if target is None else model.targets.index(target)]
@@ -87,7 +87,7 @@ def test_an_exact_fit(path: Path, train_here: Train) -> None:
         shown = [format_number(run.metrics[split][key]) for split in ("train", "validation")]
         assert quality.rows[name] == shown
     assert page.table("Missing values by column").rows == {"x1": ["12"]}
-    fit = describe(run.model)["fit"]
+    fit = describe(run.model).to_json()["fit"]
     shown = page.table("Fit statistics").rows
     assert shown["sigma"][0] == format_number(fit["sigma"])
     assert shown["F"] == [
@@ -101,7 +101,7 @@ def test_an_exact_fit(path: Path, train_here: Train) -> None:
     )
     assert "changes by one standard deviation" in caption
     (label,) = [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg"]
-    effects = run.model.coef_ * np.array(run.model.details["scaling"]["x_std"])
+    effects = run.model.coef_ * np.array(run.model.details.scaling.x_std)
     largest = run.model.encoding.names[int(np.argmax(np.abs(effects)))]
     assert label is not None
     assert f"the largest first: {largest} {format_number(float(np.max(np.abs(effects))), 4)} (" in label
@@ -243,7 +243,7 @@ def test_a_wide_model_is_cut_to_what_can_be_read(tmp_path: Path, train_here: Tra
     assert len(table.rows) == 101
     t = [abs(float(cells[2])) for cells in list(table.rows.values())[1:]]
     assert t == sorted(t, reverse=True)
-    every = sorted((abs(row["t"]) for row in describe(run.model)["coefficients"]), reverse=True)
+    every = sorted((abs(row.t) for row in describe(run.model).coefficients), reverse=True)
     assert t == [float(f"{value:.2f}") for value in every[:100]]
     assert f"1,000 more coefficients are left out here: linreg-dist show {run.path} prints" in page.sentences
     assert len(page.html) < 150_000

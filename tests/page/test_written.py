@@ -37,9 +37,8 @@ def test_two_renderings_of_one_result_have_the_same_bytes(
     from linreg_dist.run import describe
 
     run = train_here(path, solver={"name": "adam", "epochs": 5})
-    result = {key: value for key, value in run.result.items() if key != "report"}
     source = Source(
-        result=result,
+        result=run.document.model_copy(update={"report": None}),
         description=describe(run.model),
         model=run.model,
         epochs=epoch_lines((run.path / "metrics.jsonl").read_text()),

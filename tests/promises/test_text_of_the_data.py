@@ -167,7 +167,7 @@ def test_a_column_called_intercept_leaves_the_intercepts_inference_alone(
         path = write_parquet(tmp_path / f"{name}.parquet", renamed)
         run = train_here(path, name=f"r{len(name)}", model={"covariance": covariance})
         model = LinearModel.load(Path(str(run.path)))
-        found[name] = describe(model)
+        found[name] = describe(model).to_json()
         assert len(set(model.cov_names)) == 3
     for name, document in found.items():
         assert document["intercept_inference"] == found["x0"]["intercept_inference"]
@@ -193,8 +193,8 @@ def test_no_name_of_a_column_meets_one_of_our_own(
         data={"filter": [["x0", "<", 0.5]], "missing": "mean"},
     )  # fmt: skip
     assert run.metrics["train"] == pytest.approx(expected.metrics["train"])
-    assert evaluate(run.model, str(path))["metrics"]["mse"] > 0
-    assert predict(run.model, str(path), tmp_path / "out")["rows"] == 400
+    assert evaluate(run.model, str(path)).metrics.mse > 0
+    assert predict(run.model, str(path), tmp_path / "out").rows == 400
 
 
 def test_two_coefficients_of_one_name_are_refused_with_both_columns(

@@ -126,5 +126,5 @@ def test_a_finished_run_is_reported_loaded_shown_and_measured(name: str) -> None
     assert [row["feature"] for row in shown["coefficients"]] == ["x0", "x1", "colour=green", "colour=red"]
     has_tests = shown["inference_reason"] is None
     assert has_tests == (job == "exact")
-    measured = evaluate(run.model, "data")["metrics"]
+    measured = evaluate(run.model, "data").metrics.to_json()
     assert measured["rmse"] == pytest.approx(run.metrics["train"]["rmse"], rel=0.1)

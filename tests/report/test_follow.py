@@ -4,12 +4,11 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from linreg_dist.documents import EpochLine, Event
 from linreg_dist.report import follow_metrics
 
 POLL_S = 0.005
@@ -19,9 +18,9 @@ class Recorder:
     """Keeps the events and lets a test wait for them."""
 
     def __init__(self) -> None:
-        self.events: list[Mapping[str, Any]] = []
+        self.events: list[Event] = []
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Event) -> None:
         self.events.append(event)
 
     def wait_for(self, count: int) -> None:
@@ -32,7 +31,7 @@ class Recorder:
 
     @property
     def epochs(self) -> list[int]:
-        return [event["epoch"] for event in self.events]
+        return [event.epoch for event in self.events if isinstance(event, EpochLine)]
 
 
 def write(path: Path, *epochs: int, mode: str = "a") -> None:

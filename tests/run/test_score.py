@@ -25,7 +25,7 @@ def test_predictions_stand_beside_the_columns_that_are_kept_if_any(
     result = predict(run.path, [str(tmp_path / "data")], tmp_path / "scored", keep)
     scored = pq.read_table(tmp_path / "scored")
     assert scored.column_names == [*keep, "prediction"]
-    assert result["rows"] == scored.num_rows == 740
+    assert result.rows == scored.num_rows == 740
     expected = rows["x"] @ run.model.coef_.ravel() + run.model.intercept_
     np.testing.assert_allclose(scored["prediction"].to_numpy(), expected, rtol=1e-5, atol=1e-5)
     if "y" in keep:

@@ -93,7 +93,7 @@ def test_the_one_standard_error_choice_keeps_the_l1_ratio_of_the_best():
 def test_the_curve_is_plain_json():
     x, y, fold = problem()
     result = cross_validate(folds_of(x, y, fold), penalties_of([1.0, 0.1], [0.5]))
-    curve = json.loads(json.dumps(result.curve()))
+    curve = json.loads(json.dumps(result.curve().to_json()))
     assert curve["folds"] == 5
     assert [point["l1"] for point in curve["points"]] == [0.5, 0.05]
     assert curve["points"][curve["best"]]["mse"] == min(point["mse"] for point in curve["points"])

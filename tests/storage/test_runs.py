@@ -312,4 +312,4 @@ def test_globs_and_hive_folders_on_s3(tmp_path: Path, store: Store) -> None:
     query = f"?endpoint_override={store.proxy.url}"
     other = lr.train(spec_of(f"{data}/{query}", f"{store.uri}/runs{query}"), {"name": "other"})
     np.testing.assert_array_equal(other.model.coef_, run.model.coef_)
-    assert evaluate(other.path, f"{data}{query}")["rows"] == 800
+    assert evaluate(other.path, f"{data}{query}").rows == 800

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from linreg_dist.documents import EpochLine
 from linreg_dist.spec import ModelSpec, SolverSpec
 from linreg_dist.training.checkpoint import CheckpointStore, Progress
 from linreg_dist.training.optim import PenalisedOptimizer
@@ -19,7 +20,7 @@ PROGRESS = Progress(
     fingerprint="mine",
     epoch_sums=[3.0, 0.1],
     world_size=2,
-    history=[{"epoch": 0, "train_mse": 0.5, "validation_mse": None}],
+    history=[EpochLine(epoch=0, train_mse=0.5, validation_mse=None)],
     best=None,
     stale=0,
 )

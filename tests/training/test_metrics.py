@@ -38,9 +38,9 @@ def test_metrics_equal_scikit_learns(n, k, weighted, dtype):
         "r2": sk.r2_score(y, predicted, **raw),
     }
     for key, values in expected.items():
-        assert got[key] == pytest.approx(values.mean(), rel=rtol, abs=rtol / 10), key
+        assert getattr(got, key) == pytest.approx(values.mean(), rel=rtol, abs=rtol / 10), key
         if k > 1:
-            each = [got["per_target"][name][key] for name in names]
+            each = [getattr(got.per_target[name], key) for name in names]
             np.testing.assert_allclose(each, values, rtol=rtol, atol=rtol / 10, err_msg=key)
 
 
@@ -58,7 +58,7 @@ def test_parts_add_up_to_the_whole():
 def test_r2_does_not_depend_on_the_centre():
     rows = random_rows(500, 2)
     coef, intercept = np.full((2, 1), 0.3), np.array([0.1])
-    r2 = [sums_of(rows, coef, intercept, [c]).metrics(["y"])["r2"] for c in (0.0, 3.0, -100.0)]
+    r2 = [sums_of(rows, coef, intercept, [c]).metrics(["y"]).r2 for c in (0.0, 3.0, -100.0)]
     assert r2 == pytest.approx([r2[0]] * 3, rel=1e-9)
 
 
@@ -74,20 +74,20 @@ def test_no_rows_and_no_weight_have_no_metrics():
 def test_a_constant_target_has_no_r2(value, dtype):
     rows = Rows(random_rows(100, 2, dtype=dtype).x_ND, column_major(np.full((100, 1), value), dtype), None)
     got = sums_of(rows, np.zeros((2, 1)), np.array([value + 1.0])).metrics(["y"])
-    assert got["r2"] is None
-    assert got["mse"] == pytest.approx(1.0, rel=1e-1)
+    assert got.r2 is None
+    assert got.mse == pytest.approx(1.0, rel=1e-1)
 
 
 def test_a_constant_target_among_others_is_left_out_of_the_mean_r2():
     rows = random_rows(100, 2, 2)
     rows.y_NK[:, 1] = 4.0
     got = sums_of(rows, np.zeros((2, 2)), np.zeros(2)).metrics(["a", "b"])
-    assert got["per_target"]["b"]["r2"] is None
-    assert got["r2"] == got["per_target"]["a"]["r2"]
+    assert got.per_target["b"].r2 is None
+    assert got.r2 == got.per_target["a"].r2
 
 
 def test_one_row_has_an_error_and_no_r2():
     rows = random_rows(1, 2)
     got = sums_of(rows, np.zeros((2, 1)), np.zeros(1)).metrics(["y"])
-    assert got["r2"] is None
-    assert got["mae"] == pytest.approx(abs(rows.y_NK.item()))
+    assert got.r2 is None
+    assert got.mae == pytest.approx(abs(rows.y_NK.item()))

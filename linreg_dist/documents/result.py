@@ -1,0 +1,441 @@
+"""The documents of a run: the lines of metrics.jsonl, result.json, and what config.json says of a model.
+
+Files of earlier versions are read too, so a field that they may lack has a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import AliasChoices, ConfigDict, Field
+
+from linreg_dist.documents.base import Document
+
+
+class Metrics(Document):
+    """Errors of a model on some rows; of several targets the plain mean over them.
+
+    Attributes:
+        mse, rmse, mae: mean squared error, its root, mean absolute error; None where it is not known.
+        mae_reason: why ``mae`` is not known.
+        r2: 1 - Σw·e² / Σw·(y - ȳ)²; None where the target is constant.
+        per_target: each target's own metrics, where there are several.
+
+    """
+
+    mse: float
+    rmse: float
+    mae: float | None = None
+    mae_reason: str | None = None
+    r2: float | None = None
+    per_target: dict[str, Metrics] | None = None
+
+
+class SplitMetrics(Document):
+    """The metrics of the training and of the validation rows; None where there are none."""
+
+    train: Metrics | None = None
+    validation: Metrics | None = None
+
+
+class EpochLine(Document):
+    """A line of metrics.jsonl for a finished epoch.
+
+    Attributes:
+        epoch: from 0.
+        rows: training rows of a pass, over all workers.
+        rows_per_s: training rows a second, over all workers.
+        seconds: of the epoch.
+        train_mse: mean squared error of the training rows as the epoch met them.
+        validation_mse, validation_r2: after the epoch; None where no rows are held out.
+
+    """
+
+    epoch: int
+    rows: int | None = None
+    rows_per_s: float | None = None
+    seconds: float | None = None
+    train_mse: float | None = None
+    validation_mse: float | None = None
+    validation_r2: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        epoch: int,
+        *,
+        rows: int,
+        rows_per_s: float,
+        seconds: float,
+        train_mse: float | None,
+        validation: Metrics | None,
+    ) -> EpochLine:
+        """Return the line of an epoch with these metrics."""
+        return cls(
+            epoch=epoch,
+            rows=rows,
+            rows_per_s=rows_per_s,
+            seconds=seconds,
+            train_mse=train_mse,
+            validation_mse=validation.mse if validation else None,
+            validation_r2=validation.r2 if validation else None,
+        )
+
+
+class Tick(Document):
+    """A line of metrics.jsonl between two epochs: how far the job is.
+
+    Attributes:
+        progress: 0 to 1, over the whole job.
+        phase: what is done now.
+        of_epoch: the epoch in progress, from 0; None where there are none.
+        rows: done in this phase.
+        rows_per_s, loss, eta_s: rows a second, the loss so far, seconds left; None where not known.
+
+    """
+
+    progress: float
+    phase: str | None = None
+    of_epoch: int | None = None
+    rows: int | None = None
+    rows_per_s: float | None = None
+    loss: float | None = None
+    eta_s: float | None = None
+
+
+Event = EpochLine | Tick
+
+
+class SolverDocument(Document):
+    """The solver that ran, why it was chosen, and what it knows about its fit.
+
+    Attributes:
+        name: of the solver.
+        reason: why this one.
+        fallback: the solver that it replaced, and why, where it did.
+        epochs: passes over the training rows, over all attempts.
+        stopped: why it ended.
+        method, standardize, condition_number, relative_gradient, rank: of an exact fit.
+        constant_columns, collinear_columns: features that explain nothing, or nothing of their own.
+        accuracy: why digits may be missing.
+        learning_rate, global_batch_size, steps_per_epoch, averaged_over_last_epoch: of an epoch loop.
+        evaluations, gradient: of the objective, in L-BFGS.
+        huber_scale: robust scale of the residuals, per target.
+
+    """
+
+    name: str = "unknown"
+    reason: str | None = None
+    fallback: str | None = None
+    epochs: int | None = None
+    stopped: str | None = None
+    method: str | None = None
+    standardize: bool | None = None
+    condition_number: float | None = None
+    relative_gradient: float | None = None
+    rank: int | None = None
+    constant_columns: list[str] = Field(default_factory=list)
+    collinear_columns: dict[str, list[str]] = Field(default_factory=dict)
+    accuracy: str | None = None
+    learning_rate: float | None = None
+    global_batch_size: int | None = None
+    steps_per_epoch: int | None = None
+    averaged_over_last_epoch: bool | None = None
+    evaluations: int | None = None
+    gradient: float | None = None
+    huber_scale: list[float] | None = None
+    fixed_step_s: float | None = None
+    sweep_rows_per_s: float | None = None
+    fixed_share_of_step: float | None = None
+
+
+class RowsDocument(Document):
+    """What became of the rows: used once per pass, held out, and left out by each rule."""
+
+    train: int
+    validation: int
+    dropped: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def num_dropped(self) -> int:
+        """Rows left out, by all rules together."""
+        return sum(self.dropped.values())
+
+    @property
+    def num_read(self) -> int:
+        """All rows that were read."""
+        return self.train + self.validation + self.num_dropped
+
+
+class Timing(Document):
+    """Seconds of each part of a run, and training rows a second."""
+
+    startup_s: float | None = None
+    train_s: float | None = None
+    read_s: float | None = None
+    fit_s: float | None = None
+    teardown_s: float | None = None
+    total_s: float | None = None
+    rows_per_s: float | None = None
+    report_s: float | None = None
+
+
+class SkippedFile(Document):
+    """An entry of the data that was not read, and why."""
+
+    path: str
+    reason: str
+
+
+class DataDocument(Document):
+    """The data that a run or a model was made from.
+
+    Attributes:
+        path: as the spec names it, paths absolute.
+        digest: a fingerprint of all files.
+        format: parquet, delta or iceberg.
+        version: the snapshot of a table; None for files.
+        files, row_groups: how many there are.
+        row_groups_skipped: those that the filter ruled out by their statistics or their folder.
+        bytes_read: the columns' compressed bytes in the row groups that were read, once.
+        skipped_columns: columns that are no features, each with the reason.
+        skipped_files: entries that look like data and were not read.
+
+    """
+
+    path: list[str] | None = None
+    digest: str | None = None
+    format: str | None = None
+    version: str | None = None
+    files: int | None = None
+    row_groups: int | None = None
+    row_groups_skipped: int | None = None
+    bytes_read: int | None = None
+    skipped_columns: dict[str, str] = Field(default_factory=dict)
+    skipped_files: list[SkippedFile] = Field(default_factory=list)
+
+
+class StuckReport(Document):
+    """A worker that made no progress: where it was, how it was noticed, and its stacks."""
+
+    rank: int
+    world_size: int
+    host: str | None = None
+    ip: str | None = None
+    pid: int | None = None
+    doing: str
+    how: str
+    process_state: str | None = None
+    stack: str | None = None
+
+
+class ErrorRecord(Document):
+    """The error that ended a run."""
+
+    type: str = "LinregDistError"
+    message: str
+    exit_code: int = 1
+    stuck: list[StuckReport] = Field(default_factory=list)
+
+
+class PenaltyDocument(Document):
+    """The weights of a penalty, and the rule that chose them, if one did."""
+
+    l1: float = 0.0
+    l2: float = 0.0
+    rule: str | None = None
+
+
+class TunePoint(PenaltyDocument):
+    """The cross-validated error of one penalty."""
+
+    mse: float
+    std_err: float
+    fold_mse: list[float] = Field(default_factory=list)
+
+
+class Tune(Document):
+    """A cross-validation: the penalties that were compared, the best and the chosen one by position."""
+
+    folds: int
+    points: list[TunePoint]
+    best: int
+    one_std_err: int
+    chosen: PenaltyDocument | None = None
+
+
+class UpdateDocument(Document):
+    """What an update added: to which run, and how many new files and rows."""
+
+    run: str = Field(validation_alias=AliasChoices("from", "run"), serialization_alias="from")
+    files: int
+    rows: int
+
+
+class CoefficientInference(Document):
+    """The inference of one coefficient; None where it does not exist."""
+
+    std_err: float | None = None
+    t: float | None = None
+    p: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    vif: float | None = None
+
+
+class TargetInference(Document):
+    """The tests by feature (the intercept under ``(intercept)``) and statistics of the fit, of one target."""
+
+    tests: dict[str, CoefficientInference] = Field(default_factory=dict)
+    fit: dict[str, float | None] = Field(default_factory=dict)
+
+
+class Inference(Document):
+    """The statistician's half of an exact fit.
+
+    Attributes:
+        reason: why there are no tests; None where there are.
+        covariance: the kind of standard errors that was asked for.
+        df: degrees of freedom of t, None for the normal distribution.
+        targets: by name.
+
+    """
+
+    reason: str | None = None
+    covariance: str | None = None
+    df: float | None = None
+    targets: dict[str, TargetInference] = Field(default_factory=dict)
+
+
+class ScalingDocument(Document):
+    """Mean and standard deviation of every encoded feature on the training rows."""
+
+    x_mean: list[float | None]
+    x_std: list[float | None]
+
+
+class ModelDetails(Document):
+    """What config.json says of a model beside how to predict with it."""
+
+    name: str | None = None
+    solver: SolverDocument | None = None
+    penalty: PenaltyDocument | None = None
+    loss: str | None = None
+    fit_intercept: bool = True
+    rows: RowsDocument | None = None
+    missing_values: dict[str, int] | None = None
+    metrics: SplitMetrics | None = None
+    scaling: ScalingDocument | None = None
+    inference: Inference | None = None
+    tune: Tune | None = None
+    data: DataDocument | None = None
+    versions: dict[str, str] | None = None
+
+
+_ALWAYS = ("status", "name", "solver", "model", "rows", "metrics", "timing", "versions", "error")
+
+
+class ResultDocument(Document):
+    """result.json: how a run ended.
+
+    Attributes:
+        status: succeeded, failed or interrupted.
+        model, report: their places; None where there is none.
+        report_reason: why there is no report.
+        worker_groups: sizes of the groups of workers that were started.
+        stuck: workers that were found stuck on the way.
+
+    """
+
+    model_config = ConfigDict(
+        title="linreg-dist result",
+        json_schema_extra={"required": list(_ALWAYS), "$id": "urn:linreg-dist:result:1"},
+    )
+
+    status: str = "unknown"
+    name: str | None = None
+    started_at: str | None = None
+    solver: SolverDocument | None = None
+    model: str | None = None
+    report: str | None = None
+    report_reason: str | None = None
+    rows: RowsDocument | None = None
+    missing_values: dict[str, int] | None = None
+    skipped_columns: dict[str, str] = Field(default_factory=dict)
+    data: DataDocument | None = None
+    metrics: SplitMetrics | None = None
+    timing: Timing | None = None
+    num_workers: int | None = None
+    worker_groups: list[int] = Field(default_factory=list)
+    stuck: list[StuckReport] = Field(default_factory=list)
+    versions: dict[str, str] | None = None
+    tune: Tune | None = None
+    update: UpdateDocument | None = None
+    error: ErrorRecord | None = None
+
+
+def result_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of result.json."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **ResultDocument.model_json_schema(by_alias=True),
+    }
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the workers found, in plain numbers.
+
+    Attributes:
+        coef_KD, intercept_K: in the units of the files.
+        encoding: how columns were encoded, as JSON.
+        scaling, rows, missing_values, metrics: of the training data.
+        solver: the solver that ran, without the reason for it.
+        penalty: what the spec or cross-validation chose; None for the spec's.
+        inference, tune: of an exact fit.
+        rows_per_s: training rows a second over all workers.
+        read_s, fit_s: seconds of reading and of solving.
+        unwritten_metrics: the lines of metrics.jsonl, if an object store would not take them.
+
+    """
+
+    coef_KD: Sequence[Sequence[float]]
+    intercept_K: Sequence[float]
+    encoding: Sequence[Mapping[str, Any]]
+    scaling: ScalingDocument
+    rows: RowsDocument
+    missing_values: Mapping[str, int]
+    metrics: SplitMetrics
+    solver: SolverDocument
+    rows_per_s: float
+    read_s: float
+    fit_s: float
+    penalty: PenaltyDocument | None = None
+    inference: Inference | None = None
+    tune: Tune | None = None
+    unwritten_metrics: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the train function returns on every worker, and what the driver adds to rank 0's.
+
+    Attributes:
+        found: None where the workers agreed on an error.
+        error: that error, as `linreg_dist.errors.to_record` writes it.
+        entered, left: Unix times.
+        world_size: of the group of workers that came to the end.
+        teardown_s, worker_groups, stuck: what the driver saw.
+
+    """
+
+    found: Found | None
+    error: dict[str, object] | None
+    entered: float
+    left: float
+    world_size: int
+    teardown_s: float = 0.0
+    worker_groups: Sequence[int] = ()
+    stuck: Sequence[Mapping[str, Any]] = field(default_factory=tuple)

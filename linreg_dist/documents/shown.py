@@ -1,0 +1,225 @@
+"""The documents that the verbs print with ``--json``, beside result.json."""
+
+from __future__ import annotations
+
+from pydantic import AliasChoices, Field
+
+from linreg_dist.documents.base import Document
+from linreg_dist.documents.result import (
+    CoefficientInference,
+    DataDocument,
+    EpochLine,
+    Metrics,
+    PenaltyDocument,
+    ResultDocument,
+    RowsDocument,
+    SolverDocument,
+    SplitMetrics,
+    Tune,
+)
+
+
+class Coefficient(CoefficientInference):
+    """A coefficient in the units of the data, with its inference."""
+
+    feature: str
+    coef: float
+
+
+class Fit(Document):
+    """Statistics of a fit; None where they do not exist."""
+
+    r2: float | None = None
+    adj_r2: float | None = None
+    sigma: float | None = None
+    f: float | None = None
+    f_p: float | None = None
+    aic: float | None = None
+    bic: float | None = None
+    n: float | None = None
+    df_resid: float | None = None
+    condition_number: float | None = None
+
+
+class CovarianceMatrix(Document):
+    """The covariance matrix of a target's coefficients; None for a constant feature."""
+
+    names: list[str]
+    matrix: list[list[float | None]]
+
+
+class TargetDescription(Document):
+    """The coefficients of one target, and its fit.
+
+    Attributes:
+        inference_reason: why there are no standard errors; None where there are.
+        covariance: the kind of standard errors.
+        accuracy: why digits may be missing.
+        cov_params: where it was asked for and exists.
+
+    """
+
+    target: str
+    intercept: float
+    intercept_inference: CoefficientInference
+    coefficients: list[Coefficient]
+    fit: Fit
+    inference_reason: str | None = None
+    covariance: str | None = None
+    accuracy: str | None = None
+    cov_params: CovarianceMatrix | None = None
+
+
+class ModelDescription(TargetDescription):
+    """What `show` says of a model: its first target, where it came from, and with several targets each."""
+
+    name: str | None = None
+    solver: SolverDocument | None = None
+    penalty: PenaltyDocument | None = None
+    tune: Tune | None = None
+    rows: RowsDocument | None = None
+    missing_values: dict[str, int] | None = None
+    metrics: SplitMetrics | None = None
+    data: DataDocument | None = None
+    versions: dict[str, str] | None = None
+    targets: list[TargetDescription] | None = None
+
+    @property
+    def each_target(self) -> list[TargetDescription]:
+        """The description of each target."""
+        return [self] if self.targets is None else self.targets
+
+
+class Evaluation(Document):
+    """What `evaluate` measured; ``dropped`` counts rows without a usable target or feature."""
+
+    metrics: Metrics
+    rows: int
+    dropped: int
+    seconds: float
+
+
+class Prediction(Document):
+    """What `predict` wrote."""
+
+    output: str
+    files: int
+    rows: int
+    null_predictions: int
+    seconds: float
+
+
+class RowGroupSizes(Document):
+    """How large the row groups of a data set are; bytes are uncompressed."""
+
+    count: int
+    rows_median: int
+    bytes_median: int
+    bytes_max: int
+
+
+class ColumnLayout(Document):
+    """How a column is stored; ``nulls`` is None where the files hold no statistics."""
+
+    name: str
+    type: str
+    use: str
+    nulls: int | None
+    encodings: list[str]
+    codec: list[str]
+    num_bytes: int = Field(validation_alias=AliasChoices("bytes", "num_bytes"), serialization_alias="bytes")
+
+
+class Inspection(Document):
+    """What `inspect` says of Parquet files; ``bytes`` is their size."""
+
+    files: int
+    rows: int
+    num_bytes: int = Field(validation_alias=AliasChoices("bytes", "num_bytes"), serialization_alias="bytes")
+    row_groups: RowGroupSizes
+    columns: list[ColumnLayout]
+    advice: list[str]
+
+
+class DataCheck(Document):
+    """What the footers say of the data of a spec, and which solver would run."""
+
+    files: int
+    row_groups: int
+    rows: int
+    features: list[str]
+    categorical: list[str]
+    skipped_columns: dict[str, str]
+    solver: str
+
+
+class StatisticsWritten(Document):
+    """A statistics file that was written, and its training rows."""
+
+    statistics: str
+    rows: int
+
+
+class JobDocument(Document):
+    """How one job of a batch ended.
+
+    Attributes:
+        name: the job's name.
+        status: succeeded, failed, interrupted or not started.
+        ran: False if its run had been finished before, and was taken as it was.
+        exit_code: of its process; None if there was none.
+        seconds: wall time of its process, start-up included.
+        result: what its result.json says; of a failed job at least ``status`` and ``error``.
+
+    """
+
+    name: str
+    status: str
+    ran: bool
+    exit_code: int | None
+    seconds: float
+    result: ResultDocument | None
+
+
+class BatchDocument(Document):
+    """How a batch ended: how many jobs have each status, and each job."""
+
+    status: str
+    counts: dict[str, int]
+    jobs: list[JobDocument]
+
+
+class SubmittedJob(Document):
+    """A job on a Ray cluster's job server; times are Unix times in milliseconds, states have Ray's names."""
+
+    job: str
+    name: str | None
+    state: str
+    message: str | None
+    start_time: int | None
+    end_time: int | None
+    exit_code: int | None
+    run_folder: str | None
+
+
+class JobStatus(SubmittedJob):
+    """A submitted job with its progress; what is not known is None.
+
+    Attributes:
+        progress_percentage: of the whole job.
+        estimated_remaining_s: until it ends.
+        metrics: the line of the last epoch.
+        result: of a job that has ended.
+
+    """
+
+    progress_percentage: float | None = Field(
+        validation_alias=AliasChoices("progressPercentage", "progress_percentage"),
+        serialization_alias="progressPercentage",
+    )
+    estimated_remaining_s: float | None = Field(
+        validation_alias=AliasChoices("estimatedRemainingSeconds", "estimated_remaining_s"),
+        serialization_alias="estimatedRemainingSeconds",
+    )
+    metrics: EpochLine | None
+    result: ResultDocument | None
