@@ -208,7 +208,7 @@ class DataDocument(Document):
     path: list[str] | None = None
     digest: str | None = None
     format: str | None = None
-    version: str | None = None
+    version: int | str | None = None
     files: int | None = None
     row_groups: int | None = None
     row_groups_skipped: int | None = None

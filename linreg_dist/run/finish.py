@@ -168,8 +168,8 @@ def finish_job(
         skipped_columns=job.columns.skipped,
         data=DataDocument(
             digest=manifest.digest,
-            format="parquet",
-            version=None,
+            format=manifest.tables[0].format if manifest.tables else "parquet",
+            version=manifest.tables[0].version if manifest.tables else None,
             files=len(manifest.files),
             row_groups=len(manifest.row_groups),
             skipped_columns=job.columns.skipped,
