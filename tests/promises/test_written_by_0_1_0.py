@@ -122,7 +122,7 @@ def test_a_finished_run_is_reported_loaded_shown_and_measured(name: str) -> None
     shutil.copytree(f"finished/{name}", f"runs/{job}")
     run = train(spec_of(job))
     assert run.already_finished
-    shown = describe(run.model)
+    shown = describe(run.model).to_json()
     assert [row["feature"] for row in shown["coefficients"]] == ["x0", "x1", "colour=green", "colour=red"]
     has_tests = shown["inference_reason"] is None
     assert has_tests == (job == "exact")
