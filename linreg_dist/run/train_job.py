@@ -298,10 +298,11 @@ def _run_workers(
     watch: Watcher | None,
     last_words: Callable[[ClusterError], None],
 ) -> Outcome:
+    from linreg_dist.run.guest import settings_kept
     from linreg_dist.run.session import ray_session
     from linreg_dist.run.trainer import fit
 
-    with ray_session(job.spec, verbose=verbose, last_words=last_words) as head:
+    with settings_kept(), ray_session(job.spec, verbose=verbose, last_words=last_words) as head:
         folder.metrics_jsonl.unlink(missing_ok=True)
         with watch(folder.metrics_jsonl) if watch else nullcontext():
             try:

@@ -1,0 +1,61 @@
+"""Settings of the calling process that a run changes, put back when it ends.
+
+`linreg_dist.train` and the estimator run in notebooks and services that go on afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pyarrow as pa
+
+# Set for Ray, which reads them when it is imported and when it starts.
+_VARIABLES = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_TRAIN_V2_ENABLED")
+_RAY_LOGGERS = ("ray", "ray.train", "ray.tune", "ray.data")
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Leave threads, random states, log levels, warning filters and signal handlers as they were found.
+
+    torch is loaded here; whoever trains loads it anyway.
+    """
+    import torch
+
+    torch_threads, torch_state = torch.get_num_threads(), torch.get_rng_state()
+    arrow_threads, arrow_io_threads = pa.cpu_count(), pa.io_thread_count()
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    levels = {name: logging.getLogger(name).level for name in _RAY_LOGGERS}
+    filters = warnings.filters[:]
+    variables = {name: os.environ.get(name) for name in _VARIABLES}
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        torch.set_num_threads(torch_threads)
+        torch.set_rng_state(torch_state)
+        pa.set_cpu_count(arrow_threads)
+        pa.set_io_thread_count(arrow_io_threads)
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        warnings.filters[:] = filters  # type: ignore[index]  # a list, whatever its stub says
+        for name, value in variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        if in_main_thread:
+            for number, handler in handlers.items():
+                if handler is not None:
+                    signal.signal(number, handler)
