@@ -104,7 +104,7 @@ def pack(
         spec_yaml=resolved_yaml(sent),
         environment=environment,
         runtime_env=runtime_env,
-        entrypoint=f"python -m linreg_dist train {spec_path} --json --progress jsonl"
+        entrypoint=f"python -P -m linreg_dist train {spec_path} --json --progress jsonl"
         + (" --fresh" if fresh else ""),
         metadata={
             METADATA_NAME: spec.name,

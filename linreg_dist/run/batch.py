@@ -26,6 +26,7 @@ from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedEr
 from linreg_dist.run.failure import error_record
 from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder
 from linreg_dist.run.interrupts import stop_notice_interrupts
+from linreg_dist.run.python_path import child_environment
 from linreg_dist.spec import JobSpec, resolved_yaml, spec_hash
 from linreg_dist.wording.json_text import parse_object
 
@@ -140,6 +141,7 @@ class _Processes:
                     stdout=subprocess.PIPE,
                     stderr=None if verbose else subprocess.PIPE,
                     text=True,
+                    env=child_environment(),
                     start_new_session=True,
                 )
                 self._alive.add(process)
@@ -201,7 +203,7 @@ def _run_one(
 ) -> JobOutcome:
     try:
         return _run_in_process(job, file, processes, resume, fresh, verbose)
-    except (OSError, ValueError) as error:  # its folder or result.json cannot be read: the others' may
+    except (OSError, ValueError, LinregDistError) as error:  # its folder or result.json: the others' may do
         record = error_record(RunFailedError(f"the job could not be started: {error}"))
         result = ResultDocument(status=FAILED, name=job.name, error=record)
         return _outcome(job, FAILED, result)

@@ -84,7 +84,7 @@ class RunFolder:
         """
         try:
             return ResultDocument.from_json(json.loads(_read(self.result_json)))
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
 
     def require_usable(self, spec: JobSpec, *, fresh: bool) -> None:
@@ -205,13 +205,13 @@ def _read(file: Location) -> bytes:
     """Return the content of a file of a run.
 
     Raises:
-        FileNotFoundError, NotADirectoryError: there is none.
+        FileNotFoundError: there is none.
         SpecError: it is no file that can be read.
 
     """
     try:
         return read_file(file)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         raise
     except OSError as error:
         raise SpecError(

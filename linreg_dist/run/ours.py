@@ -15,12 +15,13 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from linreg_dist._version import __version__
-from linreg_dist.errors import SpecError
+from linreg_dist.errors import LinregDistError, SpecError
 from linreg_dist.run.lock import is_of_lock
 from linreg_dist.storage import Location, ObjectPath, kind_of, read_file, remove_tree, write_whole
 
@@ -146,6 +147,24 @@ def clear(folder: Location) -> None:
                 entry.place.rmdir()
         elif entry.name != MARKER:
             entry.place.unlink(missing_ok=True)
+
+
+def discard(folder: Location, below: str) -> None:
+    """Delete the files of a run in one of its own folders, such as checkpoints that are used up.
+
+    What no run writes stays, as does all that cannot be deleted now: it does no harm.
+    """
+    inside = folder / below
+    with suppress(OSError, LinregDistError):
+        if not inside.is_dir() or (isinstance(inside, Path) and not _is_real_folder(inside)):
+            return
+        entries = list(_entries(inside, below + "/"))
+        if all(_is_written_by_a_run(entry) for entry in entries):
+            remove_tree(inside)
+            return
+        for entry in entries:
+            if entry.kind == "a file" and _is_written_by_a_run(entry):
+                entry.place.unlink(missing_ok=True)
 
 
 def refuse_inputs_inside(folder: Location, inputs: Iterable[tuple[str, str]]) -> None:

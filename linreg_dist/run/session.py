@@ -9,13 +9,15 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from linreg_dist import limits
 from linreg_dist.errors import ClusterError, InterruptedRunError, SpecError
 from linreg_dist.run.capacity import shortage
 from linreg_dist.run.head_watch import HeadWatch
+from linreg_dist.run.loopback import ray_listens_on_loopback
+from linreg_dist.run.python_path import ray_job_config
 from linreg_dist.spec import JobSpec, is_uri
 from linreg_dist.wording.streams import get_logger
 
@@ -168,8 +170,12 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
             # Ray's controller, which is none of the workers, writes to the storage too.
             runtime_env = options.setdefault("runtime_env", {})
             runtime_env["env_vars"] = {**runtime_env.get("env_vars", {}), **spec.cluster.env}
+    if not str(address).startswith("ray://"):  # there the driver is a process of the cluster
+        options["job_config"] = ray_job_config()
+    starts_one = options["address"] == "local"
     try:
-        ray.init(**options)
+        with ray_listens_on_loopback() if starts_one else nullcontext():
+            ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ClusterError(
             f"cannot connect to Ray at {address or 'this machine'}: {first_line(error)}. Check that it "

@@ -25,6 +25,7 @@ from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.interrupts import interrupt_main_thread, interruptible
 from linreg_dist.run.local_watch import watch_this_process
 from linreg_dist.run.lock import RunLock, hold_run
+from linreg_dist.run.ours import discard
 from linreg_dist.run.update import Addition, plan_update
 from linreg_dist.spec import JobSpec, load_spec
 from linreg_dist.storage import (
@@ -321,7 +322,7 @@ def _keep_statistics(job: TrainJob, folder: RunFolder) -> None:
     if job.pending_covariance.exists():
         move_file(job.pending_covariance, folder.model / COVARIANCE_FILE)
     for used_up in (FIRST_PASS, MOMENT_CHECKPOINTS):
-        remove_tree(job.run_dir / used_up, ignore_errors=True)
+        discard(job.run_dir, used_up)
 
 
 def _finished(run: Location) -> ResultDocument:

@@ -24,6 +24,7 @@ from linreg_dist.run.capacity import watch_capacity
 from linreg_dist.run.head_watch import HeadWatch
 from linreg_dist.run.interrupts import Interruption, interruptible
 from linreg_dist.run.local_watch import watch_this_process
+from linreg_dist.run.loopback import is_on_loopback
 from linreg_dist.run.session import first_line, quiet_ray, use_train_v2
 from linreg_dist.run.watch import GroupWatch, watch_group
 from linreg_dist.spec import JobSpec
@@ -66,7 +67,7 @@ def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) 
     use_train_v2()
     import ray.exceptions
     import ray.train
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
 
     from linreg_dist.training.loop import train_loop_per_worker
 
@@ -77,7 +78,7 @@ def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) 
         trainer = _our_trainer(TorchTrainer)(
             train_loop_per_worker,
             train_loop_config={"job": job, "board": watch.board if watch else None},
-            torch_config=TorchConfig(timeout_s=_MEETING_TIMEOUT_S),
+            torch_config=_torch_config(spec),
             scaling_config=_scaling_config(spec),
             run_config=ray.train.RunConfig(
                 name=spec.name,
@@ -115,6 +116,17 @@ def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) 
         worker_groups=tuple(watch.group_sizes) if watch else (),
         stuck=tuple(watch.reports) if watch else (),
     )
+
+
+def _torch_config(spec: JobSpec) -> Any:
+    """Return how the workers meet: on the loopback interface where their Ray is one of this machine only."""
+    if spec.scaling.max_workers > 0 and is_on_loopback():
+        from linreg_dist.run.loopback_group import LoopbackTorchConfig
+
+        return LoopbackTorchConfig(timeout_s=_MEETING_TIMEOUT_S)
+    from ray.train.torch import TorchConfig
+
+    return TorchConfig(timeout_s=_MEETING_TIMEOUT_S)
 
 
 def _scaling_config(spec: JobSpec) -> Any:

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 import linreg_dist as lr
 from linreg_dist.cli.main import run as cli
-from linreg_dist.run.ours import MARKER, clear, is_inside, is_run_folder, mark, require_usable, run_around
+from linreg_dist.run.ours import (
+    MARKER,
+    clear,
+    discard,
+    is_inside,
+    is_run_folder,
+    mark,
+    require_usable,
+    run_around,
+)
 from linreg_dist.storage import ObjectPath
 from tests.parquet import linear_columns, write_parquet
 
@@ -165,6 +174,24 @@ def test_all_that_a_run_writes_is_a_runs_and_can_be_started_over(tmp_path: Path,
         assert lr.train(spec).already_finished
         clear(run.path)
         assert list(tree(run.path)) == [MARKER], "every file of a run is known by its name"
+
+
+@pytest.mark.parametrize("folder", ["checkpoints/first_pass", "checkpoints/moments"])
+def test_used_up_checkpoints_go_and_what_is_not_ours_stays(tmp_path: Path, folder: str) -> None:
+    names = [f"{folder}/lane-0000.json", f"{folder}/lane-0000.safetensors", f"{folder}/notes.txt"]
+    put(tmp_path / "run", dict.fromkeys(names, "x"))
+    discard(tmp_path / "run", folder)
+    assert len(tree(tmp_path / "run")) == 2, "one of the two lanes is of this folder"
+    assert (tmp_path / "run" / folder / "notes.txt").exists()
+    for name in tree(tmp_path / "run"):
+        (tmp_path / "run" / name).unlink()
+    put(tmp_path / "run", {f"{folder}/lane-0001{'.json' if 'first' in folder else '.safetensors'}": "x"})
+    discard(tmp_path / "run", folder)
+    assert not (tmp_path / "run" / folder).exists()
+    put(tmp_path / "elsewhere", {"lane-0000.json": "x", "lane-0000.safetensors": "x"})
+    (tmp_path / "run" / folder).symlink_to(tmp_path / "elsewhere")
+    discard(tmp_path / "run", folder)
+    assert len(tree(tmp_path / "elsewhere")) == 2
 
 
 def test_an_update_in_place_leaves_only_what_a_run_writes(tmp_path: Path, job) -> None:
