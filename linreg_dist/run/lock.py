@@ -11,6 +11,7 @@ How the lock lies on a file system and on an object store is said in `lock_file`
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from linreg_dist.run.lock_file import LockFile
 from linreg_dist.run.lock_object import LockObject
 from linreg_dist.run.owner import Owner
 from linreg_dist.storage import Location, no_patience
+from linreg_dist.training.room import describe_room
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -127,9 +129,10 @@ def hold_run(folder: Location, *, on_loss: Callable[[], None] | None = None) -> 
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(lock)
     except OSError as error:
+        room = f"; {describe_room(folder)}" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise RunFailedError(
-            f"the run's folder {folder} cannot be written to: {error}. Make room or get the right to write "
-            "there, or choose another run.storage_path"
+            f"the run's folder {folder} cannot be written to: {error}{room}. Make room or get the right to "
+            "write there, or choose another run.storage_path"
         ) from error
     held = RunLock(lock, on_loss)
     try:

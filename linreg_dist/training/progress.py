@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from linreg_dist.documents import Event, Tick
 from linreg_dist.errors import LinregDistError
@@ -35,9 +36,9 @@ class MetricsLog:
 
     def __init__(self, path: Location | None) -> None:
         # Unbuffered: a line that a full disk refuses must not come back at the next one, or at the end.
-        self._file = rewrite_file(path) if isinstance(path, Path) else None
         self._path = path
         self._full = False
+        self._file = self._open(path) if isinstance(path, Path) else None
         self._object = _ObjectLines(path) if isinstance(path, ObjectPath) else None
         self._last_tick = time.monotonic()
 
@@ -45,6 +46,13 @@ class MetricsLog:
     def unwritten(self) -> str | None:
         """After `close`: all lines, if an object store would not take them; else None."""
         return self._object.unwritten if self._object else None
+
+    def _open(self, path: Path) -> BinaryIO | None:
+        try:
+            return rewrite_file(path)
+        except OSError as error:
+            logger.warning("%s cannot be made: %s; %s", path, error, describe_room(path))
+            return None
 
     def close(self) -> None:
         """Close the file."""

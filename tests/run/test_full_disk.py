@@ -57,14 +57,19 @@ class Disk:
 def disk(tmp_path: Path) -> Iterator[Disk]:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system to fill")
-    path = tmp_path / "disk"
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
-    try:
+    with mounted(tmp_path / "disk", "size=1m") as path:
         yield Disk(path)
+
+
+@contextmanager
+def mounted(path: Path, options: str) -> Iterator[Path]:
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no small file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield path
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
@@ -197,6 +202,16 @@ def test_a_run_that_finds_no_room_at_all_is_refused_with_its_folder(spec: dict[s
     disk.fill()
     with pytest.raises(RunFailedError, match=r"folder .*job cannot be written to.*No space left"):
         train(spec)
+
+
+@pytest.mark.parametrize("inodes", [2, 4, 6, 8])
+def test_a_disk_whose_inodes_are_taken_is_said_to_be_so(
+    spec: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, inodes: int
+) -> None:
+    """Bytes are free, and no file can be made."""
+    with mounted(tmp_path / "few", f"nr_inodes={inodes}") as few, pytest.raises(RunFailedError) as raised:
+        train({**spec, "solver": {"name": "exact"}, "run": {"storage_path": str(few / "runs")}})
+    assert f"all of its {inodes} inodes are taken" in f"{raised.value} {caplog.text}"
 
 
 def test_blocks_that_find_no_room_are_not_kept(disk: Disk, caplog) -> None:
