@@ -138,6 +138,12 @@ def process_start(pid: int) -> str | None:
     return None if fields is None or fields[0] in "ZX" else fields[19]
 
 
+def parent_pid(pid: int) -> int | None:
+    """Return the parent of a process of this machine; None if there is no such process."""
+    fields = _stat_fields(pid)
+    return None if fields is None else int(fields[1])
+
+
 def process_exists(pid: int) -> bool:
     """Return whether a process of this machine goes on, even where ``/proc`` hides it from this user."""
     fields = _stat_fields(pid)

@@ -54,6 +54,23 @@ def stop_when_closed(descriptor: int) -> None:
     threading.Thread(target=watch, name="stop-when-closed", daemon=True).start()
 
 
+@contextmanager
+def unblocked_interrupts() -> Iterator[None]:
+    """Let SIGINT arrive in the ``with`` block, if that is on the main thread.
+
+    Ray blocks SIGINT in all its processes, and what they start is born so: in a submitted job Ctrl-C, and all
+    that interrupts as it does, would never arrive.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def interrupt_main_thread() -> None:
     """Raise KeyboardInterrupt in the main thread, as far as its signal handlers do.
 

@@ -95,9 +95,11 @@ class RunLock:
             except _UNREACHED as error:  # storage may be away for a while; the next beat tells
                 logger.warning("no heartbeat could be written to %s: %s", self._lock.path, error)
             if self._lost is not None:
-                if self._on_loss is not None and not self._released.is_set():
-                    self._on_loss()
-                return
+                break
+        # Again and again: an interrupt may come where it is not heeded.
+        while self._on_loss is not None and not self._released.is_set():
+            self._on_loss()
+            self._released.wait(BEAT_S)
 
     def _look(self) -> None:
         found = self._lock.holder()
@@ -117,7 +119,8 @@ def hold_run(folder: Location, *, on_loss: Callable[[], None] | None = None) -> 
 
     Args:
         folder: the run's.
-        on_loss: called from the heartbeat's thread when another driver has taken the run over.
+        on_loss: called from the heartbeat's thread when another driver has taken the run over, and again
+            every few seconds until the block is left.
 
     Raises:
         RunInUseError: another driver works on it.

@@ -22,7 +22,8 @@ from linreg_dist.model import LinearModel
 from linreg_dist.run.failure import explain_unwritten, failed_result, record_failure, unwritten_logged
 from linreg_dist.run.finish import finish_job, kept_if_refused
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
-from linreg_dist.run.interrupts import interrupt_main_thread, interruptible
+from linreg_dist.run.interrupts import interrupt_main_thread, interruptible, unblocked_interrupts
+from linreg_dist.run.job_watch import watch_supervisor
 from linreg_dist.run.local_watch import watch_this_process
 from linreg_dist.run.lock import RunLock, hold_run
 from linreg_dist.run.ours import discard
@@ -117,7 +118,8 @@ def train(
     folder = RunFolder.of(checked)
     folder.require_usable(checked, fresh=fresh)
     in_main_thread = threading.current_thread() is threading.main_thread()
-    with hold_run(folder.path, on_loss=interrupt_main_thread if in_main_thread else None) as lock:
+    on_loss = interrupt_main_thread if in_main_thread else None
+    with unblocked_interrupts(), hold_run(folder.path, on_loss=on_loss) as lock:
         try:
             return _train(checked, folder, lock, fresh=fresh, verbose=verbose, watch=watch, update=update)
         except KeyboardInterrupt:
@@ -137,7 +139,11 @@ def _train(
 ) -> Run:
     began = time.time()
     try:
-        with interruptible() as interruption, watch_this_process(checked.run.stuck_after_s, interruption):
+        with (
+            interruptible() as interruption,
+            watch_this_process(checked.run.stuck_after_s, interruption),
+            watch_supervisor(interruption),
+        ):
             manifest, columns = read_data(checked)
     except LinregDistError as error:
         with unwritten_logged(folder, error):

@@ -23,6 +23,7 @@ from linreg_dist.errors import (
 from linreg_dist.run.capacity import watch_capacity
 from linreg_dist.run.head_watch import HeadWatch
 from linreg_dist.run.interrupts import Interruption, interruptible
+from linreg_dist.run.job_watch import watch_supervisor
 from linreg_dist.run.local_watch import watch_this_process
 from linreg_dist.run.loopback import is_on_loopback
 from linreg_dist.run.session import first_line, quiet_ray, use_train_v2
@@ -247,6 +248,7 @@ def _stopped_in_time(spec: JobSpec, head: HeadWatch | None) -> Iterator[None]:
         _deadline(spec.run.timeout_s, interruption),
         nullcontext() if head is None else head.interrupts(interruption),
         watch_capacity(spec, interruption),
+        watch_supervisor(interruption),
         watch_this_process(spec.run.stuck_after_s if local else None, interruption),
     ):
         yield
