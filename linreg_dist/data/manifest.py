@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,12 +19,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linreg_dist.data.footers import length_of, parse_footer, read_footer
-from linreg_dist.data.source import FoundFile
+from linreg_dist.data.source import FoundFile, FoundFiles
 from linreg_dist.data.tables.resolve import TableInfo, find_data
 from linreg_dist.data.tables.snapshot import Positions, content_digest, count_between, stored_columns
+from linreg_dist.documents import SkippedFile
 from linreg_dist.errors import DataError
+from linreg_dist.wording.streams import get_logger
+
+logger = get_logger(__name__)
 
 Role = Literal["train", "validation"]
+_SHOWN = 10
+_Footer = tuple[pq.FileMetaData, pa.Schema, str]
 _FOOTER_THREADS = 16  # footers are latency, not work: object stores answer many at once
 
 
@@ -77,6 +84,7 @@ class Manifest:
     row_groups: tuple[RowGroup, ...]
     partition_types: dict[str, pa.DataType] = field(default_factory=dict)
     tables: tuple[TableInfo, ...] = ()
+    skipped: tuple[SkippedFile, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -118,6 +126,7 @@ def read_manifest(
     *,
     table_format: str = "auto",
     version: int | str | None = None,
+    skip_bad: bool = False,
 ) -> Manifest:
     """Read the footers of every file.
 
@@ -126,30 +135,36 @@ def read_manifest(
         validation_paths: the same for data that only validates (``validation: {method: path}``).
         table_format: of ``paths``: auto, parquet, delta or iceberg.
         version: which version of the table to read; None is the current one.
+        skip_bad: leave out, and name, files that cannot be read; else they are an error.
 
     Raises:
         DataError: nothing found, a file is no Parquet or has two columns of one name, or the files hold no
             row at all.
 
     """
-    found, types, tables = find_data(paths, table_format, version)
+    data, tables = find_data(paths, table_format, version, skip_bad=skip_bad)
+    found, types, skipped = data.files, data.types, data.skipped
     roles: list[Role] = ["train"] * len(found)
     if validation_paths:
-        extra, extra_types, extra_tables = find_data(validation_paths, "auto", None)
-        _check_apart(found, types, extra, extra_types)
-        found, types, tables = found + extra, types | extra_types, tables + extra_tables
-        roles += ["validation"] * len(extra)
+        extra, extra_tables = find_data(validation_paths, "auto", None, skip_bad=skip_bad)
+        _check_apart(data, extra)
+        found, types, tables = found + extra.files, types | extra.types, tables + extra_tables
+        skipped = skipped + extra.skipped
+        roles += ["validation"] * len(extra.files)
     with ThreadPoolExecutor(min(_FOOTER_THREADS, len(found))) as pool:
-        footers = list(pool.map(_read_footer, found))
+        read = list(pool.map(partial(_footer_or_error, skip_bad=skip_bad), found))
+    skipped = skipped + [
+        SkippedFile(path=item.uri, reason=str(footer))
+        for item, footer in zip(found, read, strict=True)
+        if isinstance(footer, DataError)
+    ]
+    _tell_skipped(skipped)
+    footers = [footer for footer in read if not isinstance(footer, DataError)]
+    roles = [role for role, footer in zip(roles, read, strict=True) if not isinstance(footer, DataError)]
+    found = [item for item, footer in zip(found, read, strict=True) if not isinstance(footer, DataError)]
     files: list[ParquetFileInfo] = []
     groups: list[RowGroup] = []
     for number, (item, (footer, schema, digest), role) in enumerate(zip(found, footers, roles, strict=True)):
-        doubled = [name for name, times in Counter(schema.names).items() if times > 1]
-        if doubled:
-            raise DataError(
-                f"{item.uri} has {schema.names.count(doubled[0])} columns named {doubled[0]!r}; expected "
-                "different names: rename them when writing the Parquet"
-            )
         stored: dict[str, str] = {}
         if item.columns is not None:
             stored = stored_columns(item.columns, schema)
@@ -176,7 +191,7 @@ def read_manifest(
             if rows:
                 groups.append(RowGroup(len(groups), number, ordinal, first_row, rows, group.total_byte_size))
             first_row, place = first_row + rows, place + group.num_rows
-    manifest = Manifest(tuple(files), tuple(groups), types, tables)
+    manifest = Manifest(tuple(files), tuple(groups), types, tables, tuple(skipped))
     if not any(manifest.role(group) == "train" for group in groups):
         raise DataError(
             f"{', '.join(paths)} holds no rows ({len(files)} file(s), all empty); expected at least one "
@@ -185,33 +200,55 @@ def read_manifest(
     return manifest
 
 
-def _check_apart(
-    train: Sequence[FoundFile],
-    types: dict[str, pa.DataType],
-    validation: Sequence[FoundFile],
-    validation_types: dict[str, pa.DataType],
-) -> None:
+def _tell_skipped(skipped: Sequence[SkippedFile]) -> None:
+    """Say on the console what looks like data and is not read."""
+    for item in skipped[:_SHOWN]:
+        logger.warning("not read: %s: %s", item.path, item.reason)
+    if len(skipped) > _SHOWN:
+        logger.warning("not read: %d more entries; result.json has all of them", len(skipped) - _SHOWN)
+
+
+def _check_apart(train: FoundFiles, validation: FoundFiles) -> None:
     """Refuse validation files that also train, and hive keys that are numbers on one side and strings on
     the other.
     """
-    shared = sorted({file.uri for file in train} & {file.uri for file in validation})
+    known = {file.identity or file.uri: file.uri for file in train.files}
+    shared = [file for file in validation.files if (file.identity or file.uri) in known]
     if shared:
+        first = shared[0]
+        name = known[first.identity or first.uri]
+        also = "" if name == first.uri else f" (also called {name})"
         raise DataError(
-            f"{shared[0]} is in both data.path and data.validation.path ({len(shared)} such file(s)): a "
-            f"model must "
-            "not be measured on rows it was trained on; keep the files apart"
+            f"{first.uri}{also} is in both data.path and data.validation.path ({len(shared)} such file(s)): "
+            "a model must not be measured on rows it was trained on; keep the files apart"
         )
-    for name in types.keys() & validation_types.keys():
-        if types[name] != validation_types[name]:
+    types = train.types
+    for name in types.keys() & validation.types.keys():
+        if types[name] != validation.types[name]:
             raise DataError(
-                f"the hive key {name!r} is {types[name]} in data.path and {validation_types[name]} in "
+                f"the hive key {name!r} is {types[name]} in data.path and {validation.types[name]} in "
                 f"data.validation.path; "
                 "expected the same type: integers in both, or other text in both"
             )
 
 
-def _read_footer(found: FoundFile) -> tuple[pq.FileMetaData, pa.Schema, str]:
+def _footer_or_error(found: FoundFile, *, skip_bad: bool) -> _Footer | DataError:
+    try:
+        return _read_footer(found)
+    except DataError as error:
+        if skip_bad:
+            return error
+        raise
+
+
+def _read_footer(found: FoundFile) -> _Footer:
     """Return a file's footer, parsed, its schema, and the footer's sha256."""
     tail = read_footer(found.uri)
     footer, schema = parse_footer(tail, found.uri)
+    doubled = [name for name, times in Counter(schema.names).items() if times > 1]
+    if doubled:
+        raise DataError(
+            f"{found.uri} has {schema.names.count(doubled[0])} columns named {doubled[0]!r}; expected "
+            "different names: rename them when writing the Parquet"
+        )
     return footer, schema, hashlib.sha256(tail[-length_of(tail) :]).hexdigest()

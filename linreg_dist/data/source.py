@@ -8,8 +8,10 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,15 +19,17 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
-from linreg_dist import liveness
+from linreg_dist.data.listing import Entry, Identity, Listing, has_parquet_suffix, identify, list_folder
 from linreg_dist.data.tables.find import refuse_tables_below
 from linreg_dist.data.tables.snapshot import Positions, TableColumn
+from linreg_dist.documents import SkippedFile
 from linreg_dist.errors import DataError
 from linreg_dist.spec import is_uri
 from linreg_dist.storage import open_filesystem as open_any
 from linreg_dist.storage import retried, split_query, without_credentials
 
 _GLOB_CHARACTERS = "*?["
+_SHOWN = 10
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _INTEGER = re.compile(r"-?[0-9]{1,18}")  # 18 digits always fit into int64
 
@@ -42,6 +46,7 @@ class FoundFile:
             values of a table.
         columns: the columns of the table that the file is part of; None is a file that speaks for itself.
         deleted: rows of the file that the table has deleted, ascending.
+        identity: what the file is, whatever it is called; see `Identity`.
 
     """
 
@@ -51,6 +56,23 @@ class FoundFile:
     partition: dict[str, Any]
     columns: tuple[TableColumn, ...] | None = None
     deleted: Positions = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
+    identity: Identity | None = None
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """The files of a data set.
+
+    Attributes:
+        files: ordered as given, and by key within one path.
+        types: of the hive columns.
+        skipped: entries that look like data and are not read.
+
+    """
+
+    files: list[FoundFile]
+    types: dict[str, pa.DataType]
+    skipped: list[SkippedFile] = field(default_factory=list)
 
 
 def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
@@ -70,53 +92,87 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
         ) from error
 
 
-def find_files(
-    paths: Sequence[str], *, tables_as_files: bool = False
-) -> tuple[list[FoundFile], dict[str, pa.DataType]]:
+def find_files(paths: Sequence[str], *, tables_as_files: bool = False, skip_bad: bool = False) -> FoundFiles:
     """Resolve files, directories and globs to Parquet files in a stable order.
 
     In a glob ``*``, ``?`` and ``[…]`` stay within one folder and ``**`` stands for any number of folders, as
     in a shell; a folder that matches is read as a folder. A path that exists is taken as it is, whatever
-    characters it has. Hidden files and those starting with ``_`` are skipped, as Spark and pyarrow do. Hive
-    keys become columns: integers where every value is one, strings otherwise. A folder that holds a Delta,
-    Iceberg or Hudi table is refused unless ``tables_as_files``.
+    characters it has. Hidden files and those starting with ``_`` are skipped, as Spark and pyarrow do. A file
+    with several names below one path is read once. Hive keys become columns: integers where every value is
+    one, strings otherwise. A folder that holds a Delta, Iceberg or Hudi table is refused unless
+    ``tables_as_files``.
 
-    Returns:
-        The files ordered as given and by key within one path, and the types of the hive columns.
+    Args:
+        paths: files, folders, globs, URIs.
+        tables_as_files: read every file in a table's folder.
+        skip_bad: leave out, and name, entries that should be read and cannot; else they are an error.
 
     Raises:
-        DataError: nothing is there, or it holds no Parquet file.
+        DataError: nothing is there, it holds no Parquet file, one file is there twice, or an entry that looks
+            like data cannot be read.
 
     """
-    listed: list[tuple[str, str, int]] = []
+    listed: list[tuple[str, Entry]] = []
+    skipped: list[SkippedFile] = []
+    bad: list[SkippedFile] = []
     for path in paths:
-        found = _list_one(path, tables_as_files=tables_as_files)
-        if not found:
+        prefix, query, listing = _list_one(path, tables_as_files=tables_as_files)
+        skipped += [_as_uri(item, prefix, query) for item in listing.skipped]
+        bad += [_as_uri(item, prefix, query) for item in listing.bad]
+        if not listing.files and not listing.bad:
             raise DataError(
                 f"no Parquet files at {path}: expected a .parquet file, a folder that holds some, or a "
                 f"glob that matches"
             )
-        listed.extend(found)
-    seen: dict[str, int] = {}
-    for uri, _, _ in listed:
-        seen[uri] = seen.get(uri, 0) + 1
-    doubled = [uri for uri, count in seen.items() if count > 1]
-    if doubled:
-        raise DataError(
-            f"{doubled[0]} is named {seen[doubled[0]]} times by data.path: each row would count more than "
-            f"once; "
-            "list every file, folder or glob once"
-        )
-    types, partitions = _hive_partitions([_hive_folders(uri, key) for uri, key, _ in listed])
+        listed += [(prefix + entry.path + query, entry) for entry in listing.files]
+    if bad and not skip_bad:
+        raise DataError(_refusal(bad))
+    if not listed:
+        raise DataError(f"no file of {', '.join(paths)} can be read: {_refusal(bad)}")
+    _refuse_doubled(listed)
+    types, partitions = _hive_partitions([_hive_folders(uri, entry.key) for uri, entry in listed])
     files = [
-        FoundFile(uri=uri, key=key, size=size, partition=partition)
-        for (uri, key, size), partition in zip(listed, partitions, strict=True)
+        FoundFile(uri, entry.key, entry.size, partition, identity=entry.identity)
+        for (uri, entry), partition in zip(listed, partitions, strict=True)
     ]
-    return files, types
+    return FoundFiles(files, types, skipped + bad)
 
 
-def _list_one(path: str, *, tables_as_files: bool) -> list[tuple[str, str, int]]:
-    """List ``(uri, key, size)`` below one path of the spec, sorted by key."""
+def _refuse_doubled(listed: Sequence[tuple[str, Entry]]) -> None:
+    """Refuse a file that several entries of data.path lead to.
+
+    Raises:
+        DataError: names it, by both names where there are two.
+
+    """
+    counts = Counter(entry.identity for _, entry in listed)
+    identity, count = counts.most_common(1)[0]
+    if count == 1:
+        return
+    names = list(dict.fromkeys(uri for uri, entry in listed if entry.identity == identity))
+    also = f" (also called {', '.join(names[1:])})" if len(names) > 1 else ""
+    raise DataError(
+        f"{names[0]}{also} is named {count} times by data.path: each row would count more than once; list "
+        "every file, folder or glob once"
+    )
+
+
+def _refusal(bad: Sequence[SkippedFile]) -> str:
+    lines = [f"{item.path}: {item.reason}" for item in bad[:_SHOWN]]
+    more = f"\nand {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
+    return (
+        f"{len(bad):,} {'entry' if len(bad) == 1 else 'entries'} of the data cannot be read:\n"
+        + "\n".join(lines)
+        + f"{more}\nRepair or remove them, or leave them out by data.on_bad_file: skip"
+    )
+
+
+def _as_uri(item: SkippedFile, prefix: str, query: str) -> SkippedFile:
+    return SkippedFile(path=prefix + item.path + query, reason=item.reason)
+
+
+def _list_one(path: str, *, tables_as_files: bool) -> tuple[str, str, Listing]:
+    """List what is below one path of the spec; also what makes a listed path a URI again."""
     filesystem, root = open_filesystem(path)
     # What precedes the path inside the file system, so that listed paths become URIs again (query included).
     stem, query = split_query(path) if is_uri(path) else (path, "")
@@ -134,35 +190,23 @@ def _list_one(path: str, *, tables_as_files: bool) -> list[tuple[str, str, int]]
         if info.type == fs.FileType.NotFound:
             raise DataError(f"data.path {path} does not exist; expected Parquet files, a folder or a glob")
         if info.type == fs.FileType.File:
-            return [(path, posixpath.basename(base), info.size)]
-        selector = fs.FileSelector(base, recursive=True)
-        # One call, however many files there are: nothing tells whether it gets on.
-        with liveness.process.waiting(f"listing {path}"):
-            children = retried(lambda: filesystem.get_file_info(selector), "list", path)
+            entry = Entry(base, posixpath.basename(base), info.size, identify(filesystem, base))
+            return prefix, query, Listing([entry])
+        is_wanted = None if glob is None else partial(_matches, glob)
+        listing = list_folder(filesystem, base, path, is_wanted)
     except OSError as error:
         raise DataError(f"cannot list {path}: {error}") from error
     if not tables_as_files:
-        refuse_tables_below(path, (posixpath.relpath(child.path, base) for child in children))
-    found = []
-    for child in children:
-        key = posixpath.relpath(child.path, base)
-        if child.type != fs.FileType.File or any(part[0] in "._" for part in key.split("/")):
-            continue
-        if _is_wanted(key, glob):
-            found.append((prefix + child.path + query, key, child.size))
-    return sorted(found, key=lambda item: item[1])
+        refuse_tables_below(path, listing.marks)
+    return prefix, query, listing
 
 
-def _is_wanted(key: str, glob: list[str] | None) -> bool:
-    """Return whether a file below the root is Parquet, or matches the glob, itself or by a folder above
-    it.
-    """
+def _matches(glob: list[str], key: str) -> bool:
+    """Return whether a file below the root matches the glob, itself or by a folder above it."""
     *folders, name = key.split("/")
-    if glob is None:
-        return _has_parquet_suffix(name)
     if fnmatch.fnmatchcase(name, glob[-1]) and glob[-1] != "**" and _folders_match(folders, glob[:-1]):
         return True
-    return _has_parquet_suffix(name) and any(
+    return has_parquet_suffix(name) and any(
         _folders_match(folders[:depth], glob) for depth in range(len(folders) + 1)
     )
 
@@ -175,10 +219,6 @@ def _folders_match(folders: list[str], glob: list[str]) -> bool:
     return (
         bool(folders) and fnmatch.fnmatchcase(folders[0], glob[0]) and _folders_match(folders[1:], glob[1:])
     )
-
-
-def _has_parquet_suffix(name: str) -> bool:
-    return name.lower().endswith((".parquet", ".pq", ".parq"))
 
 
 def _hive_folders(uri: str, key: str) -> list[str]:

@@ -173,6 +173,7 @@ def finish_job(
             files=len(manifest.files),
             row_groups=len(manifest.row_groups),
             skipped_columns=job.columns.skipped,
+            skipped_files=list(manifest.skipped),
         ),
         metrics=found.metrics,
         timing=Timing(

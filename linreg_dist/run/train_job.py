@@ -224,6 +224,7 @@ def read_data(spec: JobSpec) -> tuple[Manifest, Columns]:
         spec.data.validation.paths,
         table_format=spec.data.format,
         version=spec.data.version,
+        skip_bad=spec.data.on_bad_file == "skip",
     )
     columns = bind_columns(spec.data, manifest)
     if spec.data.cluster is not None:

@@ -22,7 +22,9 @@ _RESULT_FIELDS: dict[str, Any] = {
 }
 # Fields that came after the first release count only where they are used: what a run of before wrote, its
 # checkpoints and statistics, stays valid.
-_ADDED_LATER: dict[str, dict[str, Any]] = {"data": {"format": "auto", "version": None}}
+_ADDED_LATER: dict[str, dict[str, Any]] = {
+    "data": {"format": "auto", "version": None, "on_bad_file": "error"}
+}
 _ABSENT = object()
 
 

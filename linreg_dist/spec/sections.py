@@ -98,6 +98,11 @@ class DataSpec(Section):
         "such as 2026-11-27T06:00:00Z (the version of that time, UTC unless it names a zone); null is the "
         "current one.",
     )
+    on_bad_file: Literal["error", "skip"] = Field(
+        default="error",
+        description="What to do with a file that cannot be read (damaged, a broken link, ...): error, or skip, "
+        "which leaves out the whole file, and names it on the console and in result.json.",
+    )
     weight: ColumnName | None = Field(
         default=None, description="Column of row weights, none negative; null weighs every row 1."
     )

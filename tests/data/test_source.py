@@ -23,12 +23,13 @@ def tree(tmp_path: Path) -> Path:
 
 
 def keys(*paths: Path | str) -> list[str]:
-    return [file.key for file in find_files([str(path) for path in paths])[0]]
+    return [file.key for file in find_files([str(path) for path in paths]).files]
 
 
 def test_a_file_is_found_under_its_own_name_whatever_its_ending(tmp_path):
     path = write_parquet(tmp_path / "rows.dat", ROW)
-    files, types = find_files([str(path)])
+    found = find_files([str(path)])
+    files, types = found.files, found.types
     assert [(file.uri, file.key, file.size) for file in files] == [
         (str(path), "rows.dat", path.stat().st_size)
     ]
@@ -96,7 +97,8 @@ def test_a_file_reached_twice_is_refused(tree, second):
 def test_hive_keys_are_integers_where_every_value_is_one(tmp_path):
     for folder in ("month=1", "month=02", "month=-3"):
         write_parquet(tmp_path / folder / "part.parquet", ROW)
-    files, types = find_files([str(tmp_path)])
+    found = find_files([str(tmp_path)])
+    files, types = found.files, found.types
     assert types == {"month": pa.int64()}
     assert sorted(file.partition["month"] for file in files) == [-3, 1, 2]
 
@@ -105,7 +107,8 @@ def test_hive_keys_are_integers_where_every_value_is_one(tmp_path):
 def test_hive_keys_are_strings_where_one_value_is_no_integer(tmp_path, value):
     for folder in ("k=1", f"k={value}"):
         write_parquet(tmp_path / folder / "part.parquet", ROW)
-    files, types = find_files([str(tmp_path)])
+    found = find_files([str(tmp_path)])
+    files, types = found.files, found.types
     assert types == {"k": pa.string()}
     assert {file.partition["k"] for file in files} == {"1", value}
 
@@ -113,20 +116,23 @@ def test_hive_keys_are_strings_where_one_value_is_no_integer(tmp_path, value):
 def test_hive_keys_are_unescaped_and_may_be_null(tmp_path):
     for folder in ("city=S%C3%A3o%20Paulo", "city=__HIVE_DEFAULT_PARTITION__", "city=a%3Db"):
         write_parquet(tmp_path / folder / "part.parquet", ROW)
-    files, _ = find_files([str(tmp_path)])
+    found = find_files([str(tmp_path)])
+    files = found.files
     assert {file.partition["city"] for file in files} == {"São Paulo", None, "a=b"}
 
 
 def test_a_file_outside_the_hive_folders_has_a_null_key(tmp_path):
     write_parquet(tmp_path / "year=2013" / "month=1" / "part.parquet", ROW)
     write_parquet(tmp_path / "year=2014" / "part.parquet", ROW)
-    files, types = find_files([str(tmp_path)])
+    found = find_files([str(tmp_path)])
+    files, types = found.files, found.types
     assert [file.partition for file in files] == [{"year": 2013, "month": 1}, {"year": 2014, "month": None}]
     assert types == {"year": pa.int64(), "month": pa.int64()}
 
 
 def test_a_file_uri_is_found_as_its_path_is(tree):
-    files, _ = find_files([f"file://{tree}"])
+    found = find_files([f"file://{tree}"])
+    files = found.files
     assert [file.key for file in files] == keys(tree)
     assert files[0].uri == f"file://{tree}/a.parquet"
     filesystem, path = open_filesystem(files[0].uri)

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
-from linreg_dist.data.source import FoundFile, find_files
+from linreg_dist.data.source import FoundFile, FoundFiles, find_files
 from linreg_dist.data.tables.find import find_snapshot
 from linreg_dist.data.tables.snapshot import Snapshot
 from linreg_dist.errors import DataError, SpecError
@@ -24,12 +22,12 @@ class TableInfo:
 
 
 def find_data(
-    paths: Sequence[str], table_format: str, version: int | str | None
-) -> tuple[list[FoundFile], dict[str, pa.DataType], tuple[TableInfo, ...]]:
+    paths: Sequence[str], table_format: str, version: int | str | None, *, skip_bad: bool = False
+) -> tuple[FoundFiles, tuple[TableInfo, ...]]:
     """Resolve the data paths of a job.
 
     Returns:
-        The files, the types of hive and partition columns, and the tables among the paths.
+        The files with the types of hive and partition columns, and the tables among the paths.
 
     Raises:
         DataError: nothing is there; see also `find_files` and `find_snapshot`.
@@ -45,11 +43,9 @@ def find_data(
     tables = [snapshot for snapshot in snapshots.values() if snapshot is not None]
     plain = [path for path in paths if snapshots[path] is None]
     if not tables:
-        return *find_files(plain, tables_as_files=table_format == "parquet"), ()
-    types: dict[str, pa.DataType] = {}
-    found: list[FoundFile] = []
-    if plain:
-        found, types = find_files(plain)
+        return find_files(plain, tables_as_files=table_format == "parquet", skip_bad=skip_bad), ()
+    files = find_files(plain, skip_bad=skip_bad) if plain else FoundFiles([], {})
+    types, found = files.types, files.files
     for snapshot in tables:
         for name, kind in snapshot.partition_types.items():
             if types.setdefault(name, kind) != kind:
@@ -62,8 +58,7 @@ def find_data(
     for snapshot in by_path.values():
         found += _files_of(snapshot, empty)
     return (
-        found,
-        types,
+        files,
         tuple(TableInfo(table.format, table.path, table.version) for table in by_path.values()),
     )
 
