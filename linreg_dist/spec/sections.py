@@ -100,7 +100,7 @@ class DataSpec(Section):
     )
     on_bad_file: Literal["error", "skip"] = Field(
         default="error",
-        description="What to do with a file that cannot be read (damaged, a broken link, ...): error, or skip, "
+        description="What to do with a file that cannot be read (damaged, a broken link): error, or skip, "
         "which leaves out the whole file, and names it on the console and in result.json.",
     )
     weight: ColumnName | None = Field(
