@@ -243,9 +243,9 @@ def read_file(location: Location, limit_bytes: int = DOCUMENT_BYTES) -> bytes:
         StorageError, SpecError: as of `ObjectPath`.
 
     """
-    if isinstance(location, ObjectPath):
-        return location.read_bytes(limit_bytes)
-    return read_regular(location, limit_bytes)
+    if isinstance(location, Path):
+        return read_regular(location, limit_bytes)
+    return location.read_bytes(limit_bytes)
 
 
 def upload_file(local: Path, target: ObjectPath) -> None:

@@ -98,11 +98,12 @@ class Folder:
         if self._name.endswith(".deposed"):
             self._memory.deposed.add(self._name.removesuffix(".deposed"))
 
-    def read_text(self) -> str:
+    def read_bytes(self, limit_bytes: int) -> bytes:
         self._stepper.wait()
         if self._name not in self._memory.objects:
             raise FileNotFoundError(self._name)
-        return self._memory.objects[self._name].decode()
+        assert len(self._memory.objects[self._name]) <= limit_bytes
+        return self._memory.objects[self._name]
 
     def unlink(self, missing_ok: bool) -> None:
         self._stepper.wait()
