@@ -19,6 +19,7 @@ from linreg_dist.cli.options import (
 )
 from linreg_dist.cli.output import print_json
 from linreg_dist.errors import InterruptedRunError
+from linreg_dist.wording.secrets import show_uri
 
 if TYPE_CHECKING:
     from linreg_dist.cluster import Ending, JobServer
@@ -76,21 +77,22 @@ def submit(
         click.echo(rayjob_manifest(checked, packed, image), nl=False)
         return
     server_url = job_server_address(address or checked.cluster.address)
+    shown_url = show_uri(server_url)
     shipment = pack(checked, fresh=fresh, ship_package=ship_package)
     if dry_run:
-        _print_dry_run({"status": "dry run", "address": server_url, **shipment.shown()}, as_json)
+        _print_dry_run({"status": "dry run", "address": shown_url, **shipment.shown()}, as_json)
         return
     server = JobServer(server_url)
     submission = send(server, shipment, fresh=fresh)
     job = submission.job
     if not quiet:
         what = "sent to" if submission.is_new else f"is there already ({job.state}) at"
-        click.echo(f"{job.id} {what} {server_url}", err=True)
+        click.echo(f"{job.id} {what} {shown_url}", err=True)
     if no_wait:
         if as_json:
             from linreg_dist.cluster.status import job_document
 
-            print_json({**job_document(job).to_json(), "address": server_url, "is_new": submission.is_new})
+            print_json({**job_document(job).to_json(), "address": shown_url, "is_new": submission.is_new})
         else:
             click.echo(job.id)
         return

@@ -19,6 +19,8 @@ import yaml
 from linreg_dist.cluster.shipment import SPEC_FILE, Shipment
 from linreg_dist.errors import SpecError
 from linreg_dist.spec import JobSpec
+from linreg_dist.wording.secrets import with_templates
+from linreg_dist.wording.text import safe_name
 
 SPEC_FOLDER = "/etc/linreg-dist"
 _LONGEST_NAME = 47  # KubeRay makes the names of pods and services from it, which may have 63 characters
@@ -38,7 +40,7 @@ def rayjob_manifest(spec: JobSpec, shipment: Shipment, image: str) -> str:
         image: a container image that has linreg_dist.
 
     Raises:
-        SpecError: a resource has no name in Kubernetes.
+        SpecError: a resource has no name in Kubernetes, or the manifest would hold a secret.
 
     """
     name = _kubernetes_name(shipment.name)
@@ -72,6 +74,11 @@ def rayjob_manifest(spec: JobSpec, shipment: Shipment, image: str) -> str:
         "ttlSecondsAfterFinished": _KEPT_AFTER_END_S,
         "rayClusterSpec": cluster,
     }
+    if shipment.runtime_env != shipment.shown_runtime_env:
+        raise SpecError(
+            "cluster.runtime_env has a value from the environment, which the manifest would hold; expected "
+            "such values in cluster.env only, which comes from a Secret"
+        )
     if shipment.runtime_env:
         job["runtimeEnvYAML"] = yaml.safe_dump(dict(shipment.runtime_env), sort_keys=False)
     if spec.run.timeout_s is not None:
@@ -139,7 +146,7 @@ def _comments(spec: JobSpec, shipment: Shipment, secret: str) -> str:
     """Return what the user has to see to before the manifest can work."""
     lines = []
     paths = [*spec.data.paths, *spec.data.validation.paths, spec.run.storage_path]
-    mounted = sorted({path for path in paths if os.path.isabs(path)})
+    mounted = sorted({safe_name(with_templates(path)) for path in paths if os.path.isabs(path)})
     if mounted:
         lines.append(f"# Mount a volume with these paths into every pod: {', '.join(mounted)}")
     if shipment.environment:

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 from linreg_dist.cluster.shipment import METADATA_NAME
 from linreg_dist.cluster.tail import read_stream
 from linreg_dist.errors import ClusterError, SpecError
+from linreg_dist.wording.secrets import show_uri
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 _CONNECT_TIMEOUT_S = 5.0
@@ -83,8 +84,9 @@ def job_server_address(given: str | None, environ: Mapping[str, str] | None = No
     if given is not None and given != "auto":
         if not _is_url(given):
             raise SpecError(
-                f"{given} is not the address of a job server; expected http://host:8265, which `ray start "
-                "--head` prints as the dashboard's (host:port and ray:// addresses are for `train`)"
+                f"{show_uri(given.rpartition('@')[2])} is not the address of a job server; expected "
+                "http://host:8265, which `ray start --head` prints as the dashboard's "
+                "(host:port and ray:// addresses are for `train`)"
             )
         return _checked(given, "the address")
     for variable in _ADDRESS_VARIABLES:

@@ -13,6 +13,7 @@ from linreg_dist._version import __version__
 from linreg_dist.errors import SpecError
 from linreg_dist.run.folder import RunFolder
 from linreg_dist.spec import JobSpec, load_spec, resolved_yaml, spec_hash
+from linreg_dist.spec.interpolation import uninterpolated
 
 SPEC_FILE = "job.yaml"
 METADATA_NAME = "linreg_dist.name"
@@ -32,6 +33,7 @@ class Shipment:
         spec_yaml: the resolved spec; what came from the environment stands in it as ``${VAR}``.
         environment: the variables that the spec reads and those of ``cluster.env``, with their values.
         runtime_env: Ray's runtime_env from the spec, without the two above.
+        shown_runtime_env: the same as it was written, with ``${VAR}`` for what came from the environment.
         entrypoint: the command, run in a folder that has the spec as ``job.yaml``.
         metadata: what the job server stores with the job, to find it again.
 
@@ -41,6 +43,7 @@ class Shipment:
     spec_yaml: str
     environment: Mapping[str, str]
     runtime_env: Mapping[str, Any]
+    shown_runtime_env: Mapping[str, Any]
     entrypoint: str
     metadata: Mapping[str, str]
 
@@ -50,7 +53,7 @@ class Shipment:
         return {
             "name": self.name,
             "entrypoint": self.entrypoint,
-            "runtime_env": {**self.runtime_env, "env_vars": hidden},
+            "runtime_env": {**self.shown_runtime_env, "env_vars": hidden},
             "metadata": dict(self.metadata),
             "files": {SPEC_FILE: self.spec_yaml},
         }
@@ -104,6 +107,7 @@ def pack(
         spec_yaml=resolved_yaml(sent),
         environment=environment,
         runtime_env=runtime_env,
+        shown_runtime_env=_shown_runtime_env(spec, runtime_env),
         entrypoint=f"python -P -m linreg_dist train {spec_path} --json --progress jsonl"
         + (" --fresh" if fresh else ""),
         metadata={
@@ -113,6 +117,12 @@ def pack(
             "linreg_dist.version": __version__,
         },
     )
+
+
+def _shown_runtime_env(spec: JobSpec, runtime_env: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a runtime_env with what came from the environment as it was written."""
+    record, place = spec.interpolated(), ("cluster", "runtime_env")
+    return {key: uninterpolated(value, (*place, key), record) for key, value in runtime_env.items()}
 
 
 def _environment(spec: JobSpec, environ: Mapping[str, str]) -> dict[str, str]:

@@ -26,7 +26,8 @@ from linreg_dist.documents import SkippedFile
 from linreg_dist.errors import DataError
 from linreg_dist.spec import is_uri
 from linreg_dist.storage import open_filesystem as open_any
-from linreg_dist.storage import retried, split_query, without_credentials
+from linreg_dist.storage import retried, split_query
+from linreg_dist.wording.secrets import show_uri
 
 _GLOB_CHARACTERS = "*?["
 _SHOWN = 10
@@ -87,8 +88,7 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
         return open_any(uri)
     except ValueError as error:
         raise DataError(
-            f"cannot open {without_credentials(uri)}: {error}; expected a local path, s3://, gs://, hdfs:// "
-            "or file://"
+            f"cannot open {show_uri(uri)}: {error}; expected a local path, s3://, gs://, hdfs:// or file://"
         ) from error
 
 

@@ -19,6 +19,7 @@ from linreg_dist.run.versions import versions_of
 from linreg_dist.spec import JobSpec
 from linreg_dist.storage import no_patience
 from linreg_dist.training.room import describe_room
+from linreg_dist.wording.secrets import shown
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -28,7 +29,7 @@ def error_record(error: BaseException, exit_code: int = 1) -> ErrorRecord:
     """Return the record of an error; ``exit_code`` is of one that does not say its own."""
     if isinstance(error, LinregDistError):
         return ErrorRecord.from_json(to_record(error))
-    return ErrorRecord(type=type(error).__name__, message=str(error), exit_code=exit_code)
+    return ErrorRecord(type=type(error).__name__, message=shown(error), exit_code=exit_code)
 
 
 def failed_result(spec: JobSpec, error: BaseException) -> ResultDocument:

@@ -154,7 +154,7 @@ def finish_job(
         found,
         targets=job.columns.targets,
         solver=solver,
-        data=DataDocument(path=list(spec.data.paths), digest=manifest.digest, files=len(manifest.files)),
+        data=DataDocument(path=spec.shown_paths(), digest=manifest.digest, files=len(manifest.files)),
         versions=versions,
     )
     result = ResultDocument(

@@ -12,6 +12,7 @@ from linreg_dist.run.describe import describe
 from linreg_dist.run.folder import RunFolder
 from linreg_dist.spec import JobSpec, resolved_yaml
 from linreg_dist.storage import read_file
+from linreg_dist.wording.secrets import shown
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -71,7 +72,7 @@ def make_page(
         html = render_page(build_page(source))
     except Exception as error:
         logger.error("%s could not be made; the run goes on without it", folder.report, exc_info=True)
-        return RunPage(None, f"{type(error).__name__}: {error}", time.perf_counter() - began)
+        return RunPage(None, shown(f"{type(error).__name__}: {error}"), time.perf_counter() - began)
     return RunPage(html, None, time.perf_counter() - began)
 
 

@@ -8,8 +8,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from linreg_dist import limits
@@ -50,19 +50,59 @@ def ray_session(
     import ray
 
     started = False
-    if not ray.is_initialized():
-        with _keep_stop_notice():
-            _connect(spec, verbose=verbose)
-        started = True
-    watch = _watch_head(last_words)
+    with ExitStack() as environment:
+        if not ray.is_initialized():
+            if _is_ours(spec):
+                environment.enter_context(_inherited(spec.cluster.env))
+            with _keep_stop_notice():
+                _connect(spec, verbose=verbose)
+            started = True
+        watch = _watch_head(last_words)
+        try:
+            _check_resources(spec)
+            yield watch
+        finally:
+            if started:
+                ray.shutdown()
+            if watch is not None:
+                watch.close()
+
+
+def environment_of_workers(spec: JobSpec) -> dict[str, Any] | None:
+    """Return ``cluster.env`` as the runtime_env of the job's workers; None where they inherit it.
+
+    A runtime_env is no place for a secret: the processes that prepare it have it in their arguments, which
+    all users of a machine can list, and Ray writes it to its logs, which they can read. On a Ray that is not
+    ours there is no other way.
+    """
+    missing = {name for name, value in spec.cluster.env.items() if _inheritable.get(name) != value}
+    return {"env_vars": dict(spec.cluster.env)} if missing else None
+
+
+# What the Ray that this process has started got from its environment.
+_inheritable: dict[str, str] = {}
+
+
+def _is_ours(spec: JobSpec) -> bool:
+    """Return whether the job gets a Ray of its own on this machine."""
+    return spec.cluster.address is None and not os.environ.get("RAY_ADDRESS")
+
+
+@contextmanager
+def _inherited(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have variables in this process's environment within the block, for the Ray that it starts."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    _inheritable.update(variables)
     try:
-        _check_resources(spec)
-        yield watch
+        yield
     finally:
-        if started:
-            ray.shutdown()
-        if watch is not None:
-            watch.close()
+        for name, value in before.items():
+            _inheritable.pop(name, None)
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _watch_head(last_words: Callable[[ClusterError], None]) -> HeadWatch | None:
@@ -138,6 +178,7 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
     # Ray reads these when it is first imported: its notice on future GPU handling, and its usage report, are
     # not for our users.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")  # workers' lines are shown without their escape sequences
     import ray
 
     if not verbose:
@@ -149,7 +190,7 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
         "log_to_driver": verbose,
         "include_dashboard": False,
     }
-    if address is None and not os.environ.get("RAY_ADDRESS"):
+    if _is_ours(spec):
         cores = limits.available_cpus()
         needed = spec.scaling.max_workers * spec.scaling.resources_per_worker.get("CPU", 1.0)
         # More workers than cores is slow but right, and lets a laptop try what a cluster will do.

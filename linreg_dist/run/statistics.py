@@ -18,6 +18,7 @@ from linreg_dist.run.details import model_of
 from linreg_dist.run.outputs import is_same_file, refuse_in_run
 from linreg_dist.run.versions import versions_of
 from linreg_dist.spec import JobSpec, load_spec
+from linreg_dist.spec.interpolation import escape
 from linreg_dist.stats.artefact import (
     Artefact,
     load_artefact,
@@ -171,7 +172,8 @@ def _spec(artefact: Artefact, overrides: Mapping[str, Any] | Sequence[str]) -> J
     document = {
         "name": extra["name"],
         "data": {
-            "path": extra["path"],
+            # No file is read: a ${VAR} in it, which the run kept as it was written, need not be set here.
+            "path": [escape(path) for path in extra["path"]],
             "target": schema["targets"],
             "weight": schema["weight"],
             "weight_type": extra["weight_type"],

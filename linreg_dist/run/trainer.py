@@ -26,12 +26,13 @@ from linreg_dist.run.interrupts import Interruption, interruptible
 from linreg_dist.run.job_watch import watch_supervisor
 from linreg_dist.run.local_watch import watch_this_process
 from linreg_dist.run.loopback import is_on_loopback
-from linreg_dist.run.session import first_line, quiet_ray, use_train_v2
+from linreg_dist.run.session import environment_of_workers, first_line, quiet_ray, use_train_v2
 from linreg_dist.run.watch import GroupWatch, watch_group
 from linreg_dist.spec import JobSpec
 from linreg_dist.storage import ObjectPath
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.watch import describe_stuck
+from linreg_dist.wording.secrets import shown
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -85,7 +86,7 @@ def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) 
                 name=spec.name,
                 **_ray_storage(job),
                 failure_config=ray.train.FailureConfig(max_failures=spec.run.max_failures),
-                worker_runtime_env={"env_vars": dict(spec.cluster.env)} if spec.cluster.env else None,
+                worker_runtime_env=environment_of_workers(spec),
                 logging_config=ray.train.LoggingConfig(log_level="INFO" if verbose else "ERROR"),
             ),
         )
@@ -291,5 +292,5 @@ def _failure(error: BaseException, spec: JobSpec, watch: GroupWatch | None) -> L
         failed.stuck = tuple(watch.reports)
         if failed.stuck:
             told = "\n".join(describe_stuck(report, with_stack=True) for report in failed.stuck)
-            failed.args = (f"{failed}\n{told}",)
+            failed.args = (shown(f"{failed}\n{told}"),)
     return failed

@@ -21,10 +21,10 @@ from linreg_dist.spec.sections import (
     TuneSpec,
     ValidationSpec,
 )
-from linreg_dist.spec.uris import URI_ADVICE, has_credentials, is_uri
+from linreg_dist.spec.uris import SCHEMES, is_uri, split_query, uri_fault
 
 __all__ = [
-    "URI_ADVICE",
+    "SCHEMES",
     "ClusterSpec",
     "DataSpec",
     "EarlyStopSpec",
@@ -40,11 +40,12 @@ __all__ = [
     "ValidationSpec",
     "diff_specs",
     "expand_matrix",
-    "has_credentials",
     "is_uri",
     "json_schema",
     "load_spec",
     "resolved_data",
     "resolved_yaml",
     "spec_hash",
+    "split_query",
+    "uri_fault",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from linreg_dist.spec.uris import URI_ADVICE, has_credentials
+from linreg_dist.spec.uris import uri_fault
 
 if TYPE_CHECKING:
     from linreg_dist.spec.models import JobSpec
@@ -48,9 +48,9 @@ def _uris(spec: JobSpec) -> Iterator[Conflict]:
         ("run", "storage_path"): (spec.run.storage_path,),
     }
     for field, uris in fields.items():
-        if any(has_credentials(uri) for uri in uris):
-            # The URI itself is not shown: the message goes to logs.
-            yield Conflict(field, f"found a URI with credentials in it, {URI_ADVICE}", (field,))
+        # The URI itself is not shown: the message goes to logs.
+        for fault in {fault for uri in uris if (fault := uri_fault(uri)) is not None}:
+            yield Conflict(field, fault, (field,))
 
 
 def _columns(spec: JobSpec) -> Iterator[Conflict]:

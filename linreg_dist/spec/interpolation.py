@@ -23,6 +23,8 @@ class Interpolated:
     """What it became; once a field holds something else, the template no longer speaks for it."""
     plain: bool
     """Whether it stood without quotes, so that ``${EPOCHS}`` is a number again when it is read back."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """Names and values of the variables in it."""
 
 
 def interpolate(layers: Layers, environ: Mapping[str, str]) -> tuple[dict[Path, Interpolated], list[Problem]]:
@@ -38,13 +40,14 @@ def interpolate(layers: Layers, environ: Mapping[str, str]) -> tuple[dict[Path, 
             continue
         origin = layers.origin(path)
         faults: list[str] = []
-        text, replaced = _replace(template, environ, faults)
+        text, variables = _replace(template, environ, faults)
+        replaced = bool(variables)
         problems.extend(Problem(origin, fault, path) for fault in faults)
         plain = origin.mark is not None and origin.mark.plain and path in layers.origins
         value = plain_scalar(text) if plain and replaced else text
         layers.replace(path, value)
         if replaced:
-            record[path] = Interpolated(template, value, plain)
+            record[path] = Interpolated(template, value, plain, tuple(variables.items()))
     return record, problems
 
 
@@ -64,11 +67,11 @@ def escape(text: str) -> str:
     return text.replace("${", "$${")
 
 
-def _replace(template: str, environ: Mapping[str, str], faults: list[str]) -> tuple[str, bool]:
-    replaced = False
+def _replace(template: str, environ: Mapping[str, str], faults: list[str]) -> tuple[str, dict[str, str]]:
+    """Return the text, and the variables that were replaced in it with their values."""
+    variables: dict[str, str] = {}
 
     def one(match: re.Match[str]) -> str:
-        nonlocal replaced
         whole, name, default = match[0], match[1], match[2]
         if whole == "$${":
             return "${"
@@ -77,12 +80,12 @@ def _replace(template: str, environ: Mapping[str, str], faults: list[str]) -> tu
                 f'found "{whole}", expected ${{VAR}} or ${{VAR:-default}}; a literal "${{" is written "$${{"'
             )
             return whole
-        replaced = True
         value = environ.get(name)
+        variables[name] = value or ""
         if value is None and default is None:
             faults.append(
                 f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
             )
         return (value or default) if default is not None else (value or "")
 
-    return _REFERENCE.sub(one, template), replaced
+    return _REFERENCE.sub(one, template), variables

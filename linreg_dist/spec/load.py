@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -17,6 +18,7 @@ from linreg_dist.spec.checks import Conflict
 from linreg_dist.spec.interpolation import Interpolated, escape, interpolate
 from linreg_dist.spec.models import JobSpec, ReadFrom
 from linreg_dist.spec.problems import PathSet, Problem, spec_error
+from linreg_dist.spec.secrets import find_secrets, hide_values
 from linreg_dist.spec.sections import RunSpec
 from linreg_dist.spec.sources import Layers, apply_overrides, fault_in_part, from_file, from_mapping, get_at
 from linreg_dist.spec.uris import URI
@@ -77,7 +79,11 @@ def check_layers(
         SpecError: with the known and all further problems.
 
     """
+    hide_values(interpolated)
     _absolutise(layers, interpolated)
+    hide_values(interpolated)  # the absolute paths too
+    secrets = find_secrets(layers, interpolated)
+    faults = [*faults, *secrets]
     spec, found = _validate(layers, interpolated, [fault.path for fault in faults])
     if spec is None or problems or faults:
         raise spec_error([*problems, *faults, *found])
@@ -131,7 +137,7 @@ def _absolutise(layers: Layers, interpolated: dict[Path, Interpolated]) -> None:
         if item is not None:
             relative = not os.path.isabs(os.path.expanduser(text))
             template = os.path.join(escape(folder), item.template) if relative else item.template
-            interpolated[place] = Interpolated(template, absolute, item.plain)
+            interpolated[place] = replace(item, template=template, value=absolute)
 
 
 def _path_places(layers: Layers) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from linreg_dist.spec.checks import find_conflicts
 from linreg_dist.spec.fields import RunName
 from linreg_dist.spec.interpolation import Interpolated
+from linreg_dist.spec.secrets import hide_values
 from linreg_dist.spec.sections import (
     ClusterSpec,
     DataSpec,
@@ -82,6 +83,19 @@ class JobSpec(Section):
             text = "; ".join(f"{item.message} @ {'.'.join(map(str, item.at))}" for item in conflicts)
             raise PydanticCustomError("conflicts", "{text}", {"text": text, "conflicts": conflicts})
         return self
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        hide_values(self._interpolated)  # in a worker as in the process that read the spec
+
+    def shown_paths(self) -> list[str]:
+        """Return ``data.path`` as it may be written to files: with ``${VAR}`` where that was written."""
+        record = self.interpolated()
+        places: list[Path] = [("data", "path", index) for index in range(len(self.data.paths))]
+        if isinstance(self.data.path, str):
+            places = [("data", "path")]
+        pairs = zip(places, self.data.paths, strict=True)
+        return [record[place].template if place in record else path for place, path in pairs]
 
     def interpolated(self) -> dict[Path, Interpolated]:
         """Return the strings that were read from the environment and still stand as they were read."""

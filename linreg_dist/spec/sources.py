@@ -13,6 +13,7 @@ from typing import Any
 
 from linreg_dist.spec.problems import Origin, PathSet, Problem, show_path, spec_error
 from linreg_dist.spec.yaml_reader import Mark, Path, YamlError, read_yaml
+from linreg_dist.wording.secrets import MASK, is_secret_name
 
 _MAX_BYTES = 4 << 20  # a list of 100,000 levels has less
 _FILE, _BASE, _SET = 0, 1, 2  # the order in which the problems of the sources are listed
@@ -155,12 +156,14 @@ def apply_overrides(layers: Layers, overrides: Mapping[str, Any] | Sequence[str]
         for text in [overrides] if isinstance(overrides, str) else overrides:
             dotted, equals, value = text.partition("=")
             if not equals:
-                problems.append(Problem(root, f'found "{text}", expected path=value, such as model.l2=0.1'))
+                found = "a setting" if is_secret_name(text) else f'"{text}"'
+                problems.append(Problem(root, f"found {found}, expected path=value, such as model.l2=0.1"))
                 continue
             try:
                 document = read_yaml(value)
             except YamlError as error:
-                problems.extend(Problem(root, f'"{text}": {fault[2]}') for fault in error.faults)
+                found = f"{dotted}={MASK}" if is_secret_name(dotted) else text
+                problems.extend(Problem(root, f'"{found}": {fault[2]}') for fault in error.faults)
                 continue
             settings.append((dotted.strip(), document.data, document.marks))
     for dotted, value, marks in settings:

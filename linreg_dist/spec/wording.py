@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from linreg_dist.spec.models import JobSpec
 from linreg_dist.spec.problems import MOST_SHOWN, PathSet, Problem, in_order, show_path
+from linreg_dist.spec.secrets import is_secret_place
 from linreg_dist.spec.sources import Layers, has
 from linreg_dist.spec.yaml_reader import Path, plain_scalar
 
@@ -85,6 +86,8 @@ def _problem(path: Path, error: ErrorDetails, layers: Layers, templates: Mapping
     if kind == "extra_forbidden":
         return Problem(origin, _unknown_key(path), path, at_key=True)
     shown = f'"{templates[path]}" from the environment' if path in templates else _describe(value)
+    if path not in templates and is_secret_place(path):
+        shown, value = "a value", None
     if kind == "refused":
         message = str(ctx["message"])
         text = f"found {shown}, {message}" if message.startswith("expected ") else message

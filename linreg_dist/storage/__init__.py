@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from linreg_dist.spec import split_query
 from linreg_dist.storage.background import Background
-from linreg_dist.storage.filesystems import open_filesystem, split_query, without_credentials
+from linreg_dist.storage.filesystems import check_uri, open_filesystem
 from linreg_dist.storage.local_files import (
     DOCUMENT_BYTES,
     TENSORS_BYTES,
@@ -35,6 +36,7 @@ __all__ = [
     "Location",
     "ObjectPath",
     "as_location",
+    "check_uri",
     "copy_file",
     "create_file",
     "final_patience",
@@ -53,6 +55,5 @@ __all__ = [
     "rewrite_file",
     "split_query",
     "upload_file",
-    "without_credentials",
     "write_whole",
 ]

@@ -7,7 +7,6 @@ and never from the URI, which ends up in files and messages.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -17,14 +16,12 @@ import pyarrow as pa
 from pyarrow import fs
 
 from linreg_dist.errors import SpecError
-from linreg_dist.spec import URI_ADVICE, has_credentials, is_uri
+from linreg_dist.spec import SCHEMES, is_uri, split_query, uri_fault
+from linreg_dist.wording.secrets import show_uri, shown
 
 _CONNECT_TIMEOUT_S = 5.0
 _SILENCE_S = 10.0  # without a byte, after which a request counts as failed
 _ATTEMPTS = 3  # of the AWS SDK, with its own growing waits; `retry` goes on above it
-_S3_OPTIONS = ("region", "scheme", "endpoint_override", "force_virtual_addressing", "tls_ca_file_path")
-# A `?` in a key or a glob begins no query unless an option follows.
-_QUERY = re.compile(r"\?(?=[a-z_]+=)")
 
 
 def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
@@ -34,34 +31,34 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
 
     Raises:
         ValueError: the scheme is unknown, or the URI malformed; the message does not repeat the URI.
-        SpecError: the URI holds credentials.
+        SpecError: the URI holds what it must not, such as credentials; see `uri_fault`.
 
     """
     if not is_uri(uri):
         return fs.LocalFileSystem(), uri
-    if has_credentials(uri):
-        raise SpecError(f"{without_credentials(uri)} was given with credentials in it; {URI_ADVICE}")
+    check_uri(uri)
+    scheme = uri.partition("://")[0]
+    if scheme not in SCHEMES:
+        raise ValueError(f"the scheme {scheme!r} is unknown; expected one of {', '.join(SCHEMES)}")
     try:
         if uri.startswith("s3://"):
             return _open_s3(uri)
         filesystem, path = fs.FileSystem.from_uri(uri)
     except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(shown(error)) from error  # pyarrow repeats the URI
     return filesystem, str(path)
 
 
-def split_query(uri: str) -> tuple[str, str]:
-    """Return a URI without its query, and the query with its question mark, or an empty text."""
-    found = _QUERY.search(uri)
-    return (uri, "") if found is None else (uri[: found.start()], uri[found.start() :])
+def check_uri(uri: str) -> None:
+    """Refuse a URI that holds what it must not.
 
+    Raises:
+        SpecError: says what, without the URI's values.
 
-def without_credentials(uri: str) -> str:
-    """Return a URI as it may be shown."""
-    base, query = split_query(uri)
-    scheme, _, rest = base.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}{'?…' if query else ''}"
+    """
+    fault = uri_fault(uri)
+    if fault is not None:
+        raise SpecError(f"{show_uri(uri)}: {fault}")
 
 
 def _open_s3(uri: str) -> tuple[fs.FileSystem, str]:
@@ -71,11 +68,6 @@ def _open_s3(uri: str) -> tuple[fs.FileSystem, str]:
     if not bucket:
         raise ValueError("it names no bucket; expected s3://bucket/path")
     options = dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True))
-    unknown = [name for name in options if name not in _S3_OPTIONS]
-    if unknown:
-        raise ValueError(
-            f"unknown option {unknown[0]!r} after the question mark; expected {', '.join(_S3_OPTIONS)}"
-        )
     environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     return _s3_filesystem(bucket, tuple(options.items()), tuple(sorted(environment.items()))), path
 

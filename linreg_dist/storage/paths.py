@@ -19,8 +19,8 @@ from urllib.parse import unquote
 from pyarrow import fs
 
 from linreg_dist.errors import SpecError, StorageError
-from linreg_dist.spec import is_uri
-from linreg_dist.storage.filesystems import open_filesystem, split_query
+from linreg_dist.spec import is_uri, split_query
+from linreg_dist.storage.filesystems import check_uri, open_filesystem
 from linreg_dist.storage.local_files import DOCUMENT_BYTES, create_file, read_regular
 from linreg_dist.storage.retry import one_line, place_of, retried
 
@@ -205,7 +205,8 @@ def as_location(place: str | os.PathLike[str] | ObjectPath) -> Location:
         return place
     text = os.fspath(place)
     if text.startswith("file://"):
-        return Path(unquote(text.removeprefix("file://")))
+        check_uri(text)
+        return Path(unquote(text.removeprefix("file://").removeprefix("localhost")))
     return ObjectPath.of(text) if is_uri(text) else Path(text)
 
 

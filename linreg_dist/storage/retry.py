@@ -18,6 +18,8 @@ from typing import TypeVar
 
 from linreg_dist import liveness
 from linreg_dist.errors import SpecError, StorageError
+from linreg_dist.spec import split_query
+from linreg_dist.wording.secrets import shown, with_templates
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -118,7 +120,7 @@ def retried(function: Callable[[], T], doing: str, where: str) -> T:
 
 def one_line(error: BaseException) -> str:
     """Return an error's message without the line breaks and request ids of a store."""
-    text = re.sub(r"\s*\(Request ID: [^)]*\)", "", " ".join(str(error).split()))
+    text = re.sub(r"\s*\(Request ID: [^)]*\)", "", " ".join(shown(error).split()))
     return text.rstrip(".: ") or type(error).__name__
 
 
@@ -126,7 +128,7 @@ def place_of(uri: str) -> str:
     """Name the bucket and the key of a URI, for people who look for them in their store."""
     if not uri.startswith("s3://"):
         return uri
-    bucket, _, key = uri.partition("?")[0].removeprefix("s3://").partition("/")
+    bucket, _, key = with_templates(split_query(uri)[0]).removeprefix("s3://").partition("/")
     return f"bucket {bucket!r}, key {key!r}"
 
 

@@ -63,7 +63,7 @@ def artefact_of(job: TrainJob, data: OpenData, sums: ExactSums) -> Artefact:
             "tune": None if spec.tune is None else spec.tune.model_dump(mode="json"),
             "weight_type": spec.data.weight_type,
             "cluster": spec.data.cluster,
-            "path": list(spec.data.paths),
+            "path": spec.shown_paths(),
         },
     )
 

@@ -26,6 +26,7 @@ from typing import Any, Self, TextIO
 
 from linreg_dist import liveness
 from linreg_dist.errors import LinregDistError, to_record
+from linreg_dist.wording.secrets import shown
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -119,7 +120,8 @@ def stuck_report(beat: Beat, how: str, stack: str | None, state: str | None = No
     where = {key: asdict(beat)[key] for key in ("rank", "world_size", "host", "ip", "pid", "doing")}
     if stack is not None and len(stack) > _MOST_CHARACTERS:
         stack = stack[:_MOST_CHARACTERS] + "\n(cut)"
-    return {**where, "how": how, "process_state": state, "stack": stack}
+    where["doing"] = shown(where["doing"])
+    return {**where, "how": how, "process_state": state, "stack": None if stack is None else shown(stack)}
 
 
 def describe_stuck(report: dict[str, Any], *, with_stack: bool) -> str:

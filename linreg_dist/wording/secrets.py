@@ -27,9 +27,9 @@ MASK = "***"
 # A `?` in a key or a glob begins no query unless an option follows.
 QUERY = re.compile(r"\?(?=[A-Za-z][A-Za-z0-9_.-]*=)")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*")
-_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^:@\[\]]*)(?::[0-9]*)?"
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^:@%\[\]]*)(?::[0-9]*)?"
 _CLEAN_AUTHORITY = re.compile(_HOST)
-_HAS_CLEAN_USER = re.compile(rf"(abfss?://[^:@/?=+]+|gs://anonymous|gcs://anonymous)@{_HOST}")
+_HAS_CLEAN_USER = re.compile(rf"(abfss?://[^:@%/?=+]+|gs://anonymous|gcs://anonymous)@{_HOST}")
 _TRAILING = "'\")]}>,;:."
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -108,12 +108,21 @@ def show_uri(uri: str) -> str:
     found = QUERY.search(rest)
     base, query = (rest, "") if found is None else (rest[: found.start()], rest[found.end() :])
     base, _, fragment = base.partition("#") if scheme.startswith("http") else (base, "", "")
-    authority, slash, path = base.partition("/")
-    if not _CLEAN_AUTHORITY.fullmatch(authority) and not _HAS_CLEAN_USER.fullmatch(f"{scheme}://{authority}"):
+    if not _has_clean_authority(f"{scheme}://{base}"):
         _, at, host = base.rpartition("@")
-        base = f"{MASK}@{host}" if at else f"{MASK}{slash}{path}" if "@" not in path else MASK
+        base = f"{MASK}@{host}" if at else MASK  # a text that was cut may have lost the @
     options = f"?{'&'.join(map(_show_option, query.split('&')))}" if query else ""
     return f"{scheme}://{base}{options}{f'#{MASK}' if fragment else ''}"
+
+
+def holds_credentials(text: str) -> bool:
+    """Return whether a URI in `text` has a password, or an option that is a secret by its name."""
+    for match in _URI.finditer(text):
+        query = QUERY.split(match[0], maxsplit=1)[1:]
+        names = [option.partition("=")[0] for part in query for option in part.split("&")]
+        if not _has_clean_authority(match[0]) or any(map(is_secret_name, names)):
+            return True
+    return False
 
 
 def show_uris(text: str) -> str:
@@ -124,6 +133,12 @@ def show_uris(text: str) -> str:
 def shown(text: object) -> str:
     """Return a message as it may be shown: see the module."""
     return safe_text(show_uris(with_templates(str(text))))
+
+
+def _has_clean_authority(uri: str) -> bool:
+    scheme, _, rest = uri.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0].rstrip(_TRAILING)
+    return bool(_CLEAN_AUTHORITY.fullmatch(authority) or _HAS_CLEAN_USER.fullmatch(f"{scheme}://{authority}"))
 
 
 def _show_match(match: re.Match[str]) -> str:

@@ -60,8 +60,9 @@ def test_the_spec_is_mounted_where_the_entrypoint_reads_it(job_file: JobFile, tm
     assert f"# Mount a volume with these paths into every pod: {tmp_path}/rows.parquet" in text
 
 
-def test_secrets_are_named_and_not_there(job_file: JobFile) -> None:
-    text, _, job = manifest(job_file("cluster: {env: {SECRET: hunter2}, runtime_env: {pip: [x]}}\n"))
+def test_secrets_are_named_and_not_there(job_file: JobFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    text, _, job = manifest(job_file("cluster: {env: {SECRET: '${SECRET}'}, runtime_env: {pip: [x]}}\n"))
     pod = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
     assert pod["containers"][0]["env"] == [
         {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "job-env", "key": "SECRET"}}}
@@ -69,6 +70,16 @@ def test_secrets_are_named_and_not_there(job_file: JobFile) -> None:
     assert yaml.safe_load(job["spec"]["runtimeEnvYAML"]) == {"pip": ["x"]}
     assert 'kubectl create secret generic job-env --from-literal=SECRET="$SECRET"' in text
     assert "hunter2" not in text
+
+
+def test_a_value_of_the_environment_in_the_runtime_env_is_refused(
+    job_file: JobFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INDEX_TOKEN", "hunter2")
+    file = job_file("cluster: {runtime_env: {pip: ['https://${INDEX_TOKEN}@host/x']}}\n")
+    with pytest.raises(SpecError, match=r"cluster\.runtime_env has a value from the environment") as refused:
+        manifest(file)
+    assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -112,9 +112,13 @@ class TestDryRun:
         return run
 
     def test_it_prints_what_would_be_sent_and_needs_no_cluster(
-        self, job_file: JobFile, call: Callable[..., tuple[int, str, str]]
+        self,
+        job_file: JobFile,
+        call: Callable[..., tuple[int, str, str]],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        file = job_file("cluster: {address: 'http://127.0.0.1:9', env: {SECRET: hunter2}}\n")
+        monkeypatch.setenv("SECRET", "hunter2")
+        file = job_file("cluster: {address: 'http://127.0.0.1:9', env: {SECRET: '${SECRET}'}}\n")
         code, out, err = call("submit", file, "--dry-run", "--fresh", "--json")
         document = json.loads(out)
         assert (code, err) == (0, "")

@@ -8,10 +8,9 @@ import threading
 import pytest
 
 from linreg_dist.errors import SpecError, StorageError
-from linreg_dist.spec import has_credentials
+from linreg_dist.spec import split_query
 from linreg_dist.storage import Background, final_patience, no_patience, retried
 from linreg_dist.storage import retry as module
-from linreg_dist.storage.filesystems import split_query, without_credentials
 from linreg_dist.storage.retry import is_transient, patience_s
 
 SLOW = "When reading key 'k' in bucket 'b': AWS Error SLOW_DOWN during GetObject operation (Request ID: X1)"
@@ -161,25 +160,6 @@ def test_a_background_does_one_job_at_a_time() -> None:
     assert done == [1]
 
 
-@pytest.mark.parametrize(
-    ("uri", "held"),
-    [
-        ("s3://key:secret@bucket/x", True),
-        ("s3://key@bucket/x", True),
-        ("s3://bucket/x@y", False),
-        ("s3://bucket/x?endpoint_override=http%3A%2F%2Fme%3Apw%40host", True),
-        ("s3://bucket/x?endpoint_override=http://host:9000", False),
-        ("gs://anonymous@bucket/x", False),
-        ("hdfs://user@host/x", False),
-        ("hdfs://user:pw@host/x", True),
-        ("/home/me@host:x", False),
-    ],
-)
-def test_credentials_in_a_uri_are_found(uri: str, held: bool) -> None:
-    assert has_credentials(uri) is held
-
-
 def test_a_query_begins_with_an_option() -> None:
     assert split_query("s3://b/part-?.parquet") == ("s3://b/part-?.parquet", "")
     assert split_query("s3://b/part-?.parquet?region=eu") == ("s3://b/part-?.parquet", "?region=eu")
-    assert without_credentials("s3://k:p@b/x?a=secret") == "s3://b/x?…"

@@ -85,6 +85,6 @@ def test_verbs_refuse_uris_with_credentials_without_showing_them(
 
 
 def test_the_error_of_a_bad_option_does_not_repeat_its_value(store: Store) -> None:
-    with pytest.raises(lr.DataError, match="unknown option 'secret_key'") as caught:
+    with pytest.raises(lr.SpecError, match="unknown option 'secret_key'") as caught:
         lr.train(spec_of(f"{store.uri}/data?secret_key=hush-hush", f"{store.uri}/runs"))
     assert "hush" not in str(caught.value)
