@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 import uuid
 from pathlib import Path
@@ -113,9 +114,10 @@ class LockFile:
 
     def _is_empty(self) -> bool:
         try:
-            return self.path.stat().st_size == 0
+            found = self.path.lstat()
         except FileNotFoundError:
             return False
+        return stat.S_ISREG(found.st_mode) and found.st_size == 0
 
     def _write_temporary(self) -> Path:
         temporary = self.path.with_name(f".{FILE}.{self.owner.nonce}.tmp")
