@@ -15,7 +15,7 @@ define stage
 echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help demo test lint soak bench bench-smoke
+.PHONY: help demo test lint soak fuzz bench bench-smoke
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make test         all gates, then the whole test suite"
 	@echo "make lint         the gates alone: formatting, lint, types, layers"
 	@echo "make soak         kill real runs at random moments, ROUNDS=100 times from SEED=0"
+	@echo "make fuzz         damage files and specs, ROUNDS=100 times each from SEED=0"
 	@echo "make bench        the full benchmark grid"
 	@echo "make bench-smoke  the small grid, to see that the benchmarks run"
 
@@ -65,6 +66,9 @@ SEED ?= 0
 
 soak: $(VENV)/.stamp-test
 	$(VENV)/bin/python -m tests.faults --rounds $(ROUNDS) --seed $(SEED)
+
+fuzz: $(VENV)/.stamp-test
+	$(VENV)/bin/python -m tests.fuzz --rounds $(ROUNDS) --seed $(SEED)
 
 bench: $(VENV)/.stamp-bench
 	$(VENV)/bin/python -m benchmarks run --grid full

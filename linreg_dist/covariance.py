@@ -11,17 +11,20 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
+from linreg_dist.data.column_documents import check_texts
 from linreg_dist.errors import SpecError
 from linreg_dist.storage import TENSORS_BYTES, ObjectPath, as_location, read_file, write_whole
+from linreg_dist.storage.tensors import CHANGED, digest_of, numbers, read_metadata, read_tensors
 from linreg_dist.wording.names import some_names
 
 FILE_NAME = "covariance.safetensors"
+KINDS = ("nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster")
 
 Array = npt.NDArray[np.float64]
 
@@ -62,6 +65,7 @@ class CoefficientCovariance:
         """Write the file, at a path or a URI, whole or not at all."""
         metadata = {"names": self.names, "targets": self.targets, "kind": self.kind}
         tensors = {"matrix": np.ascontiguousarray(self.matrix_MQQ), "scale": self.scale_K}
+        metadata = {**metadata, "checksum": digest_of(metadata, tensors)}
         write_whole(as_location(place), save(tensors, metadata={"linreg_dist": json.dumps(metadata)}))
 
     @classmethod
@@ -75,16 +79,32 @@ class CoefficientCovariance:
         """
         try:
             content = read_file(as_location(place), TENSORS_BYTES)
-            tensors = load(content)
-            # The file begins with the length of its JSON header, which holds the metadata.
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            metadata = json.loads(header["__metadata__"]["linreg_dist"])
-            return cls(
-                tuple(metadata["names"]),
-                tuple(metadata["targets"]),
-                metadata["kind"],
-                tensors["matrix"],
-                tensors["scale"],
-            )
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            return cls._checked(read_metadata(content), read_tensors(content))
+        except (OSError, ValueError) as error:
             raise SpecError(f"the covariance at {place} cannot be read: {error}; train again") from error
+
+    @classmethod
+    def _checked(
+        cls, metadata: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]
+    ) -> CoefficientCovariance:
+        if metadata.pop("checksum", None) not in (None, digest_of(metadata, tensors)):
+            raise ValueError(CHANGED)
+        names: Any = metadata.get("names")
+        targets: Any = metadata.get("targets")
+        kind = metadata.get("kind")
+        check_texts(names, "names")
+        check_texts(targets, "targets")
+        if kind not in KINDS:
+            raise ValueError(f"its kind is {kind!r}, expected one of {', '.join(KINDS)}")
+        q = len(names)
+        m = 1 if "matrix" in tensors and len(tensors["matrix"]) == 1 else len(targets)
+        # NaN stands for a constant feature.
+        matrix_MQQ = numbers(tensors, "matrix", (m, q, q), finite=False)
+        if np.isinf(matrix_MQQ).any():
+            raise ValueError("its matrix has infinite numbers")
+        scale_K = numbers(tensors, "scale", (len(targets),))
+        if not np.allclose(matrix_MQQ, matrix_MQQ.transpose(0, 2, 1), rtol=1e-6, atol=0.0, equal_nan=True):
+            raise ValueError("its matrix is not symmetric")
+        if (np.diagonal(matrix_MQQ, axis1=1, axis2=2) < 0).any() or (scale_K < 0).any():
+            raise ValueError("it has negative variances")
+        return cls(tuple(names), tuple(targets), kind, matrix_MQQ, scale_K)

@@ -16,8 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from linreg_dist.covariance import FILE_NAME as _COVARIANCE
 from linreg_dist.covariance import CoefficientCovariance
@@ -25,7 +24,18 @@ from linreg_dist.data.encoding import Encoding, NumericColumn
 from linreg_dist.data.reader import category_codes, numeric_values
 from linreg_dist.documents import ModelDetails
 from linreg_dist.errors import DataError, SpecError
-from linreg_dist.storage import TENSORS_BYTES, ObjectPath, as_location, open_regular, read_file, write_whole
+from linreg_dist.model_config import OWN_KEYS, check_config, check_scaling, with_checksum
+from linreg_dist.storage import (
+    TENSORS_BYTES,
+    ObjectPath,
+    as_location,
+    one_line,
+    open_regular,
+    read_file,
+    write_whole,
+)
+from linreg_dist.storage.tensors import numbers, read_tensors
+from linreg_dist.wording.json_text import parse_object
 from linreg_dist.wording.names import intercept_name, some_names
 
 FORMAT_VERSION = 1
@@ -225,7 +235,7 @@ class LinearModel:
             "feature_names": list(self.encoding.names),
             **self.details.to_json(),
         }
-        write_whole(path / _CONFIG, json.dumps(config, indent=2) + "\n")
+        write_whole(path / _CONFIG, json.dumps(with_checksum(config, tensors), indent=2) + "\n")
         if covariance is None:
             (path / _COVARIANCE).unlink(missing_ok=True)  # of an earlier model
         else:
@@ -247,14 +257,14 @@ class LinearModel:
         if not (path / _CONFIG).is_file() and (path / "model" / _CONFIG).is_file():
             path = path / "model"
         try:
-            config = json.loads(read_file(path / _CONFIG))
-            tensors = load(read_file(path / _WEIGHTS, TENSORS_BYTES))
+            config = parse_object(read_file(path / _CONFIG))
+            tensors = read_tensors(read_file(path / _WEIGHTS, TENSORS_BYTES))
         except FileNotFoundError as error:
             raise SpecError(
                 f"no model at {folder}: expected a folder with {_CONFIG} and {_WEIGHTS}, such as "
                 f"runs/<name>/model"
             ) from error
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError) as error:
             raise SpecError(f"the model at {folder} cannot be read: {error}") from error
         if config.get("format_version") != FORMAT_VERSION:
             raise SpecError(
@@ -262,14 +272,28 @@ class LinearModel:
                 f"linreg_dist reads "
                 f"{FORMAT_VERSION}: use the version that wrote it"
             )
-        known = ("format_version", "model_type", "targets", "missing", "columns", "feature_names")
+        try:
+            check_config(config, tensors)
+            encoding = Encoding.from_json(config["columns"])
+            if config["feature_names"] != list(encoding.names):
+                raise ValueError("feature_names are not the names that its columns make, in their order")
+            shape = len(config["targets"]), encoding.num_encoded
+            check_scaling(config, shape[1])
+            coef_KD = numbers(tensors, "coef", shape)
+            intercept_K = numbers(tensors, "intercept", shape[:1])
+            details = ModelDetails.from_json({k: v for k, v in config.items() if k not in OWN_KEYS})
+        except ValueError as error:
+            raise SpecError(
+                f"the model at {folder} cannot be used: {one_line(error)}. {_CONFIG} and {_WEIGHTS} must "
+                "be as they were written: copy the whole folder again, or train again"
+            ) from error
         return cls(
-            coef_KD=tensors["coef"],
-            intercept_K=tensors["intercept"],
-            encoding=Encoding.from_json(config["columns"]),
+            coef_KD=coef_KD,
+            intercept_K=intercept_K,
+            encoding=encoding,
             targets=tuple(config["targets"]),
             missing=config["missing"],
-            details=ModelDetails.from_json({key: value for key, value in config.items() if key not in known}),
+            details=details,
             folder=path,
         )
 

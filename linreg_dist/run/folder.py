@@ -8,12 +8,14 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from linreg_dist.documents import ResultDocument
 from linreg_dist.errors import SpecError
 from linreg_dist.run.ours import clear, mark, refuse_inputs_inside, require_usable
 from linreg_dist.spec import JobSpec, diff_specs, load_spec, resolved_yaml, spec_hash
-from linreg_dist.storage import Location, as_location, copy_file, read_file, write_whole
+from linreg_dist.storage import Location, as_location, copy_file, one_line, read_file, write_whole
+from linreg_dist.wording.json_text import parse_object
 
 SUCCEEDED, FAILED, INTERRUPTED = "succeeded", "failed", "interrupted"
 
@@ -83,9 +85,11 @@ class RunFolder:
 
         """
         try:
-            return ResultDocument.from_json(json.loads(_read(self.result_json)))
+            return ResultDocument.from_json(_object(self.result_json))
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise _damaged(self.result_json, one_line(error)) from error
 
     def require_usable(self, spec: JobSpec, *, fresh: bool) -> None:
         """See, before anything is written, that the folder is a run's or nobody's, and holds no input.
@@ -181,7 +185,7 @@ class RunFolder:
         write_whole(self.result_json, json.dumps(result.to_json(), indent=2) + "\n")
 
     def _refuse_other(self, spec: JobSpec, identity: dict[str, str]) -> None:
-        recorded = json.loads(_read(self._identity)) if self._identity.exists() else {}
+        recorded = _object(self._identity) if self._identity.exists() else {}
         if recorded.get("spec") != identity["spec"]:
             changes = "\n".join(f"  {line}" for line in self._changes(spec))
             raise SpecError(
@@ -199,6 +203,21 @@ class RunFolder:
             return diff_specs(self.spec(), spec, result_only=True)
         except SpecError as error:  # an environment variable that it was written with may be gone
             return [f"(the earlier spec cannot be read again: {error})"]
+
+
+def _object(file: Location) -> dict[str, Any]:
+    """Return the JSON object in a file of a run; raises as `_read`, and SpecError if it holds none."""
+    try:
+        return parse_object(_read(file))
+    except ValueError as error:
+        raise _damaged(file, str(error)) from error
+
+
+def _damaged(file: Location, why: str) -> SpecError:
+    return SpecError(
+        f"{file} is damaged: {why}. Remove it and start the job again, start over with --fresh, or choose "
+        "another name"
+    )
 
 
 def _read(file: Location) -> bytes:

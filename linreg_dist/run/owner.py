@@ -11,9 +11,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from linreg_dist.errors import RunFailedError
+from pydantic import ConfigDict, TypeAdapter
+
+from linreg_dist.errors import SpecError
 from linreg_dist.liveness import process_exists, process_start
 from linreg_dist.storage import Location, read_file
+from linreg_dist.wording.json_text import parse_object
 
 _LOCK_BYTES = 1 << 16
 
@@ -36,6 +39,8 @@ class Owner:
     user: str
     since: str
     process: tuple[str, str, str]
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     @classmethod
     def this_process(cls) -> Owner:
@@ -91,20 +96,22 @@ class Sighting:
     age_s: float
 
 
+_OWNER = TypeAdapter(Owner)
+
+
 def read_owner(path: Location) -> Owner | None:
     """Return the owner that a file names, None without a file.
 
     Raises:
-        RunFailedError: it names none.
+        SpecError: it names none.
 
     """
     try:
-        document = json.loads(read_file(path, _LOCK_BYTES))
-        return Owner(**{**document, "process": tuple(document["process"])})
+        return _OWNER.validate_python(parse_object(read_file(path, _LOCK_BYTES)))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError):
-        raise RunFailedError(
+    except (OSError, ValueError):
+        raise SpecError(
             f"{path} is not a lock that this version can read; if no other driver works on the run, "
             "remove the file and start the job again"
         ) from None

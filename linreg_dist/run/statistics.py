@@ -16,6 +16,7 @@ from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.details import model_of
 from linreg_dist.run.outputs import is_same_file, refuse_in_run
+from linreg_dist.run.statistics_documents import check_documents
 from linreg_dist.run.versions import versions_of
 from linreg_dist.spec import JobSpec, load_spec
 from linreg_dist.spec.interpolation import escape
@@ -62,7 +63,9 @@ def open_statistics(source: str | Path | ObjectPath) -> Artefact:
             f"no statistics at {source}: expected a statistics file, or the folder of a run of the exact "
             f"solver, which holds {FILE_NAME}"
         )
-    return load_artefact(path)
+    artefact = load_artefact(path)
+    check_documents(artefact, str(path))
+    return artefact
 
 
 def merge_statistics(sources: Sequence[str | Path], output: str | Path) -> Artefact:

@@ -26,14 +26,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from linreg_dist.data.column_documents import check_texts
 from linreg_dist.errors import DataError
+from linreg_dist.stats.checks import check_moments
 from linreg_dist.stats.moments import Moments
 from linreg_dist.storage import TENSORS_BYTES, ObjectPath, as_location, read_file, write_whole
+from linreg_dist.storage.tensors import CHANGED, digest_of, read_metadata, read_tensors
 
 FORMAT = "linreg_dist.statistics"
 FORMAT_VERSION = 1
 
 _MAX_NAMED = 5
+_MOST_FOLDS = 100_000
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,8 @@ def to_bytes(artefact: Artefact) -> bytes:
         "consumed": artefact.consumed,
         "extra": artefact.extra,
     }
+    plain = json.loads(json.dumps(metadata))
+    metadata["checksum"] = digest_of(plain, {name: tensor.numpy() for name, tensor in tensors.items()})
     # One metadata entry: safetensors does not fix the order of several, and the bytes should be reproducible.
     content: bytes = save_tensors(tensors, {"linreg_dist": json.dumps(metadata, sort_keys=True)})
     return content
@@ -117,19 +123,40 @@ def from_bytes(content: bytes, source: str) -> Artefact:
     """Rebuild an artefact; ``source`` names it in errors. Raises DataError as `load_artefact`."""
     metadata = _metadata(content, source)
     try:
-        tensors = load_tensors(content)
-        names = tuple(metadata["feature_names"]), tuple(metadata["target_names"])
-        return Artefact(
-            moments=_moments(tensors, "", *names),
-            folds=tuple(_moments(tensors, f"fold.{i}.", *names) for i in range(metadata["num_folds"])),
-            schema=metadata["schema"],
-            encodings=metadata["encodings"],
-            consumed=tuple(metadata["consumed"]),
-            extra=metadata["extra"],
-            validation=_moments(tensors, "validation.", *names) if metadata.get("has_validation") else None,
-        )
-    except (SafetensorError, KeyError) as error:
-        raise DataError(f"{source} is damaged: {error}; make the statistics again") from error
+        return _checked(metadata, content)
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise DataError(f"{source} is damaged: {why}; make the statistics again") from error
+
+
+def _checked(metadata: dict[str, Any], content: bytes) -> Artefact:
+    """Return the artefact of a file.
+
+    Raises:
+        SafetensorError, ValueError, KeyError, TypeError: it is damaged.
+
+    """
+    checksum = metadata.pop("checksum", None)  # files of earlier versions have none
+    if checksum is not None and checksum != digest_of(metadata, read_tensors(content)):
+        raise ValueError(CHANGED)
+    for key in ("feature_names", "target_names"):
+        check_texts(metadata[key], key)
+    num_folds, consumed, extra = metadata["num_folds"], metadata["consumed"], metadata["extra"]
+    if not isinstance(num_folds, int) or not 0 <= num_folds <= _MOST_FOLDS:
+        raise ValueError(f"it has {num_folds!r} folds")
+    if not isinstance(consumed, list) or not isinstance(extra, dict):
+        raise ValueError("consumed is no list, or extra no object")
+    tensors = load_tensors(content)
+    names = tuple(metadata["feature_names"]), tuple(metadata["target_names"])
+    return Artefact(
+        moments=_moments(tensors, "", *names),
+        folds=tuple(_moments(tensors, f"fold.{i}.", *names) for i in range(num_folds)),
+        schema=metadata["schema"],
+        encodings=metadata["encodings"],
+        consumed=tuple(consumed),
+        extra=extra,
+        validation=_moments(tensors, "validation.", *names) if metadata.get("has_validation") else None,
+    )
 
 
 def merge_artefacts(left: Artefact, right: Artefact) -> Artefact:
@@ -281,19 +308,23 @@ def _tensors(moments: Moments, prefix: str) -> dict[str, torch.Tensor]:
 def _moments(
     tensors: dict[str, torch.Tensor], prefix: str, features: tuple[str, ...], targets: tuple[str, ...]
 ) -> Moments:
-    n, n_zero_weight = tensors[f"{prefix}counts"].tolist()
-    sum_w, sum_w2, sum_log_w = tensors[f"{prefix}sums"].tolist()
+    counts, sums = tensors[f"{prefix}counts"], tensors[f"{prefix}sums"]
+    if counts.dtype != torch.int64 or counts.shape != (2,):
+        raise ValueError(f"{prefix}counts is not two whole numbers")
+    if sums.dtype != torch.float64 or sums.shape != (3,):
+        raise ValueError(f"{prefix}sums is not three numbers of float64")
+    n, n_zero_weight = counts.tolist()
+    sum_w, sum_w2, sum_log_w = sums.tolist()
     shift, offset, cross = (tensors[f"{prefix}{name}"] for name in ("shift", "offset", "cross"))
-    return Moments(features, targets, n, n_zero_weight, sum_w, sum_w2, sum_log_w, shift, offset, cross)
+    moments = Moments(features, targets, n, n_zero_weight, sum_w, sum_w2, sum_log_w, shift, offset, cross)
+    check_moments(moments)
+    return moments
 
 
 def _metadata(content: bytes, source: str) -> dict[str, Any]:
-    """Read our metadata from the header: eight bytes of length, then JSON (the safetensors format)."""
-    length = int.from_bytes(content[:8], "little")
     try:
-        header = json.loads(content[8 : 8 + length])
-        metadata: dict[str, Any] = json.loads(header["__metadata__"]["linreg_dist"])
-    except (ValueError, KeyError, TypeError) as error:
+        metadata = read_metadata(content)
+    except ValueError as error:
         raise DataError(
             f"{source} is not a statistics file; expected the safetensors file that an exact fit writes"
         ) from error

@@ -17,8 +17,10 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -32,7 +34,9 @@ from linreg_dist.storage import (
     read_file,
     remove_tree,
 )
+from linreg_dist.storage.tensors import digest_of
 from linreg_dist.training.room import describe_room
+from linreg_dist.wording.json_text import parse_object
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -59,15 +63,20 @@ class Progress:
 
     """
 
-    epoch: int
-    step: int
-    global_batch_size: int
+    epoch: Annotated[int, Field(ge=0, strict=True)]
+    step: Annotated[int, Field(ge=0, strict=True)]
+    global_batch_size: Annotated[int, Field(ge=0, strict=True)]
     fingerprint: str
-    epoch_sums: list[float]
-    world_size: int
+    epoch_sums: list[Annotated[float, Field(strict=True)]]
+    world_size: Annotated[int, Field(ge=1, strict=True)]
     history: list[EpochLine]
-    best: float | None
-    stale: int
+    best: Annotated[float, Field(strict=True)] | None
+    stale: Annotated[int, Field(ge=0, strict=True)]
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+_PROGRESS_TYPE = TypeAdapter(Progress)
 
 
 class CheckpointStore:
@@ -107,6 +116,7 @@ class CheckpointStore:
             "history": [line.to_json() for line in progress.history],
             "sha256": hashlib.sha256(payload).hexdigest(),
         }
+        document = {**document, "checksum": digest_of(document, {})}
         files = {_TENSORS: payload, _PROGRESS: json.dumps(document).encode()}
         if isinstance(self._folder, Path):
             try:
@@ -155,13 +165,17 @@ class CheckpointStore:
 def _read(folder: Location) -> tuple[Progress, dict[str, torch.Tensor]] | None:
     """Return a checkpoint, or None if any part is missing or damaged."""
     try:
-        document = json.loads(read_file(folder / _PROGRESS))
+        document = parse_object(read_file(folder / _PROGRESS))
         payload = read_file(folder / _TENSORS, TENSORS_BYTES)
+        if document.pop("checksum", None) not in (
+            None,
+            digest_of(document, {}),
+        ):  # earlier versions wrote none
+            return None
         if hashlib.sha256(payload).hexdigest() != document.pop("sha256", None):
             return None
-        document["history"] = [EpochLine.from_json(line) for line in document["history"]]
-        return Progress(**document), load(payload)
-    except (OSError, ValueError, TypeError, KeyError, SafetensorError):
+        return _PROGRESS_TYPE.validate_python(document), load(payload)
+    except (OSError, ValueError, SafetensorError):
         return None
 
 

@@ -21,6 +21,7 @@ from linreg_dist.storage import Location, no_patience, read_file, write_whole
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.room import describe_room
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json
+from linreg_dist.wording.json_text import parse_object
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -108,7 +109,7 @@ def _moments(document: dict[str, Any]) -> MomentSums:
 def _read(path: Location, fingerprint: str) -> dict[str, Any] | None:
     """Return a document, None if there is none, or a torn one, or one that belongs to something else."""
     try:
-        envelope = json.loads(read_file(path))
+        envelope = parse_object(read_file(path))
         document: dict[str, Any] = envelope["document"]
         whole = envelope["sha256"] == _checksum(fingerprint, document)
     except (OSError, ValueError, KeyError, TypeError):

@@ -86,12 +86,17 @@ class PartialMoments:
             artefact = load_artefact(path)
         except DataError:  # torn or foreign: the lane is summed again
             return None
-        done = [int(index) for index in artefact.consumed]
         if artefact.extra.get("fingerprint") != self._fingerprint:
             return None
+        done = list(artefact.consumed)
         if done != list(self._lanes[lane][: len(done)]):
             return None
-        counts = {index: counts_from_json(artefact.extra["counts"][str(index)], index) for index in done}
+        if (artefact.moments.feature_names, artefact.moments.target_names) != self._names:
+            return None
+        try:
+            counts = {index: counts_from_json(artefact.extra["counts"][str(index)], index) for index in done}
+        except (KeyError, TypeError, AttributeError):  # damaged, and written before files had a checksum
+            return None
         return MomentPart(counts, artefact.moments, list(artefact.folds)), len(done)
 
     def keep(self, lane: int, part: MomentPart, num_groups: int) -> None:
