@@ -97,7 +97,9 @@ def require_usable(folder: Location) -> None:
                 f"{folder} is {what}; a run needs a folder of its own there, which it makes itself. Choose "
                 "another name, or set run.storage_path to where the run is to lie"
             )
-    found = sorted(path.name for path in folder.iterdir() if not is_of_lock(path))
+    # A driver that begins here at this moment has its lock first, and then the marker.
+    begun = (f".{MARKER}.tmp",)
+    found = sorted(path.name for path in folder.iterdir() if not is_of_lock(path) and path.name not in begun)
     if found and not is_run_folder(folder):
         raise SpecError(
             f"{folder} is not a run's folder: it holds {_some(found)}. Nothing is written to it, and --fresh "

@@ -109,6 +109,11 @@ def test_what_is_no_run_is_neither_written_to_nor_cleared(tmp_path: Path, files:
     assert tree(tmp_path / "project") == before
 
 
+def test_a_folder_in_which_another_driver_begins_is_nobodys_yet(tmp_path: Path) -> None:
+    put(tmp_path / "run", {"lock.json": "{}", ".lock.json.abc.tmp": "", f".{MARKER}.tmp": ""})
+    require_usable(tmp_path / "run")
+
+
 FOREIGN = [
     "notes.txt",
     ".git/HEAD",
