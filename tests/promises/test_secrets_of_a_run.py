@@ -114,7 +114,7 @@ def test_a_password_of_a_job_servers_address_is_in_no_message(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_workers_of_a_ray_of_our_own_inherit_their_variables_and_no_listing_shows_them(
+def test_workers_of_our_own_ray_inherit_variables_that_no_listing_shows(
     tmp_path: Path,
 ) -> None:
     import ray
