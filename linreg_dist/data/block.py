@@ -95,6 +95,11 @@ class BlockBuilder:
         """K."""
         return len(self._columns.targets)
 
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the files that were read so far, compressed."""
+        return self._reader.bytes_read
+
     def build(self, group: RowGroup) -> tuple[Block, RowSelection]:
         """Decode, select and encode one row group.
 
@@ -103,6 +108,9 @@ class BlockBuilder:
                 type, a negative weight.
 
         """
+        ruled_out = self._selector.ruled_out(group)
+        if ruled_out is not None:
+            return self._draft(ruled_out, group).block(), ruled_out
         if self._expect_complete:
             built = self._build_complete(group)
             if built is not None:

@@ -19,18 +19,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linreg_dist.data.footers import length_of, parse_footer, read_footer
+from linreg_dist.data.pushdown import possible_groups
 from linreg_dist.data.source import FoundFile, FoundFiles
 from linreg_dist.data.tables.resolve import TableInfo, find_data
 from linreg_dist.data.tables.snapshot import Positions, content_digest, count_between, stored_columns
 from linreg_dist.documents import SkippedFile
 from linreg_dist.errors import DataError
+from linreg_dist.spec import Condition
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
 
 Role = Literal["train", "validation"]
 _SHOWN = 10
-_Footer = tuple[pq.FileMetaData, pa.Schema, str]
+_Footer = tuple[pq.FileMetaData, pa.Schema, str, frozenset[int] | None]
 _FOOTER_THREADS = 16  # footers are latency, not work: object stores answer many at once
 
 
@@ -78,13 +80,24 @@ class RowGroup:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All files and row groups of a job, in a stable order; row group ``i`` has ``index == i``."""
+    """All files and row groups of a job, in a stable order; row group ``i`` has ``index == i``.
+
+    Attributes:
+        files, row_groups: all of them.
+        partition_types: types of the hive keys and partition columns.
+        tables: the Delta and Iceberg tables among the data.
+        skipped: what looks like data and is not read.
+        ruled_out: row groups of which the filter keeps no row, as is known without reading them. They stay in
+            the plan, so that it does not depend on what statistics the files have.
+
+    """
 
     files: tuple[ParquetFileInfo, ...]
     row_groups: tuple[RowGroup, ...]
     partition_types: dict[str, pa.DataType] = field(default_factory=dict)
     tables: tuple[TableInfo, ...] = ()
     skipped: tuple[SkippedFile, ...] = ()
+    ruled_out: frozenset[int] = frozenset()
 
     @property
     def num_rows(self) -> int:
@@ -127,6 +140,7 @@ def read_manifest(
     table_format: str = "auto",
     version: int | str | None = None,
     skip_bad: bool = False,
+    filter_dnf: Sequence[Sequence[Condition]] = (),
 ) -> Manifest:
     """Read the footers of every file.
 
@@ -136,6 +150,7 @@ def read_manifest(
         table_format: of ``paths``: auto, parquet, delta or iceberg.
         version: which version of the table to read; None is the current one.
         skip_bad: leave out, and name, files that cannot be read; else they are an error.
+        filter_dnf: the filter, which may rule out row groups.
 
     Raises:
         DataError: nothing found, a file is no Parquet or has two columns of one name, or the files hold no
@@ -152,7 +167,9 @@ def read_manifest(
         skipped = skipped + extra.skipped
         roles += ["validation"] * len(extra.files)
     with ThreadPoolExecutor(min(_FOOTER_THREADS, len(found))) as pool:
-        read = list(pool.map(partial(_footer_or_error, skip_bad=skip_bad), found))
+        read = list(
+            pool.map(partial(_footer_or_error, skip_bad=skip_bad, filter_dnf=filter_dnf, types=types), found)
+        )
     skipped = skipped + [
         SkippedFile(path=item.uri, reason=str(footer))
         for item, footer in zip(found, read, strict=True)
@@ -164,7 +181,10 @@ def read_manifest(
     found = [item for item, footer in zip(found, read, strict=True) if not isinstance(footer, DataError)]
     files: list[ParquetFileInfo] = []
     groups: list[RowGroup] = []
-    for number, (item, (footer, schema, digest), role) in enumerate(zip(found, footers, roles, strict=True)):
+    ruled_out: set[int] = set()
+    for number, (item, (footer, schema, digest, possible), role) in enumerate(
+        zip(found, footers, roles, strict=True)
+    ):
         stored: dict[str, str] = {}
         if item.columns is not None:
             stored = stored_columns(item.columns, schema)
@@ -189,9 +209,11 @@ def read_manifest(
             group = footer.row_group(ordinal)
             rows = group.num_rows - count_between(item.deleted, place, place + group.num_rows)
             if rows:
+                if possible is not None and ordinal not in possible:
+                    ruled_out.add(len(groups))
                 groups.append(RowGroup(len(groups), number, ordinal, first_row, rows, group.total_byte_size))
             first_row, place = first_row + rows, place + group.num_rows
-    manifest = Manifest(tuple(files), tuple(groups), types, tables, tuple(skipped))
+    manifest = Manifest(tuple(files), tuple(groups), types, tables, tuple(skipped), frozenset(ruled_out))
     if not any(manifest.role(group) == "train" for group in groups):
         raise DataError(
             f"{', '.join(paths)} holds no rows ({len(files)} file(s), all empty); expected at least one "
@@ -232,17 +254,25 @@ def _check_apart(train: FoundFiles, validation: FoundFiles) -> None:
             )
 
 
-def _footer_or_error(found: FoundFile, *, skip_bad: bool) -> _Footer | DataError:
+def _footer_or_error(
+    found: FoundFile,
+    *,
+    skip_bad: bool,
+    filter_dnf: Sequence[Sequence[Condition]],
+    types: dict[str, pa.DataType],
+) -> _Footer | DataError:
     try:
-        return _read_footer(found)
+        return _read_footer(found, filter_dnf, types)
     except DataError as error:
         if skip_bad:
             return error
         raise
 
 
-def _read_footer(found: FoundFile) -> _Footer:
-    """Return a file's footer, parsed, its schema, and the footer's sha256."""
+def _read_footer(
+    found: FoundFile, filter_dnf: Sequence[Sequence[Condition]], types: dict[str, pa.DataType]
+) -> _Footer:
+    """Return a file's footer, parsed, its schema, the footer's sha256, and the row groups that may matter."""
     tail = read_footer(found.uri)
     footer, schema = parse_footer(tail, found.uri)
     doubled = [name for name, times in Counter(schema.names).items() if times > 1]
@@ -251,4 +281,8 @@ def _read_footer(found: FoundFile) -> _Footer:
             f"{found.uri} has {schema.names.count(doubled[0])} columns named {doubled[0]!r}; expected "
             "different names: rename them when writing the Parquet"
         )
-    return footer, schema, hashlib.sha256(tail[-length_of(tail) :]).hexdigest()
+    possible = None
+    if filter_dnf:
+        stored = {} if found.columns is None else stored_columns(found.columns, schema)
+        possible = possible_groups(tail, found.size, schema, filter_dnf, found.partition, types, stored)
+    return footer, schema, hashlib.sha256(tail[-length_of(tail) :]).hexdigest(), possible

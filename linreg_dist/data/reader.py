@@ -7,6 +7,7 @@ there each read opens a reader of its own and closes it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -44,6 +45,12 @@ class RowGroupReader:
         self._dictionary = tuple(dictionary)
         # A footer of a wide file takes milliseconds to parse, and its row groups are read one by one.
         self._footer = lru_cache(_FOOTERS_KEPT)(self._read_footer)
+        self._bytes_read, self._lock = 0, threading.Lock()
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the files that were read so far, compressed."""
+        return self._bytes_read
 
     def read(self, group: RowGroup) -> pa.Table:
         """Decode ``group``; hive keys appear as constant columns.
@@ -87,7 +94,7 @@ class RowGroupReader:
 
         def decode() -> Iterator[pa.Table]:
             with liveness.process.doing(f"reading {where}"), filesystem.open_input_file(path) as source:
-                footer = self._footer(group.file)
+                footer, leaves = self._footer(group.file)
                 reader = pq.ParquetFile(
                     source, metadata=footer, read_dictionary=dictionary, pre_buffer=not local
                 )
@@ -96,6 +103,9 @@ class RowGroupReader:
                     stored = [file.stored.get(name, name) for name in names if name in in_file]
                     table = reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
                     liveness.process.mark(f"reading {where}")
+                    self._count(
+                        footer, group.ordinal, [leaf for own in stored for leaf in leaves.get(own, ())]
+                    )
                     if shown:
                         table = table.rename_columns([shown.get(own, own) for own in table.column_names])
                     if live is not None:
@@ -128,10 +138,22 @@ class RowGroupReader:
         filesystem, _ = open_filesystem(self._manifest.files[group.file].uri)
         return isinstance(filesystem, fs.LocalFileSystem)
 
-    def _read_footer(self, file: int) -> pq.FileMetaData:
+    def _count(self, footer: pq.FileMetaData, ordinal: int, leaves: Sequence[int]) -> None:
+        """Count the bytes of column chunks that were read, and so are whole."""
+        group = footer.row_group(ordinal)
+        taken = sum(group.column(leaf).total_compressed_size for leaf in leaves)
+        with self._lock:
+            self._bytes_read += taken
+
+    def _read_footer(self, file: int) -> tuple[pq.FileMetaData, dict[str, list[int]]]:
+        """Return a footer, and the numbers of the leaves of each top-level column."""
         filesystem, path = open_filesystem(self._manifest.files[file].uri)
         with filesystem.open_input_file(path) as source:
-            return pq.read_metadata(source)
+            footer = pq.read_metadata(source)
+        leaves: dict[str, list[int]] = {}
+        for number in range(len(footer.schema)):
+            leaves.setdefault(footer.schema.column(number).path.split(".")[0], []).append(number)
+        return footer, leaves
 
     def _constant(self, name: str, value: Any, num_rows: int) -> pa.Array:
         kind = self._manifest.partition_types[name]

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from linreg_dist.data.columns import Columns
 from linreg_dist.data.gather import RowRuns
 from linreg_dist.data.manifest import Manifest, RowGroup
+from linreg_dist.data.predicates import Predicate, bind_all, rows_kept
 from linreg_dist.data.reader import category_codes, numeric_values
+from linreg_dist.errors import DataError
 from linreg_dist.spec import DataSpec
-from linreg_dist.wording.names import free_name
 from linreg_dist.wording.text import safe_name
 
 Array = npt.NDArray[Any]
@@ -47,6 +47,7 @@ class RowSelection:
         missing_rows: how many rows were left out for a missing value.
         missing: column -> how many of the rows the filter kept have no usable value in it (null, NaN or
             ±inf).
+        num_bytes: of the file that were read for it.
 
     """
 
@@ -55,6 +56,7 @@ class RowSelection:
     filtered: int
     missing_rows: int
     missing: dict[str, int]
+    num_bytes: int = 0
 
 
 def decode_columns(table: pa.Table, columns: Columns) -> DecodedColumns:
@@ -85,13 +87,13 @@ class RowSelector:
         self._data = data
         self._shuffle = shuffle
         self._seed = seed
-        self._expression = pq.filters_to_expression(data.filter_dnf) if data.filter else None
+        self._filters: dict[tuple[pa.DataType, ...], list[list[Predicate]]] = {}
 
     def select(self, table: pa.Table, decoded: DecodedColumns, group: RowGroup) -> RowSelection:
         """Split the rows of ``table`` (the whole of ``group``) into training, validation and left-out
         rows.
         """
-        kept = self._filter(table)
+        kept = self._filter(table, group)
         missing = {
             name: mask if kept is None else mask & kept
             for name, mask in _missing_masks(decoded, self._columns).items()
@@ -121,10 +123,17 @@ class RowSelector:
             missing={name: count for name, count in counts.items() if count},
         )
 
+    def ruled_out(self, group: RowGroup) -> RowSelection | None:
+        """Return what `select` would, if the filter is known to leave out all of ``group``; else None."""
+        if group.index not in self._manifest.ruled_out:
+            return None
+        none = np.empty(0, dtype=np.int64)
+        return RowSelection(none, none, filtered=group.num_rows, missing_rows=0, missing={})
+
     @property
     def needs_values(self) -> bool:
         """Return whether a filter or a split column decides, so that no row can be chosen unseen."""
-        return self._expression is not None or self._columns.split is not None
+        return bool(self._data.filter) or self._columns.split is not None
 
     def select_complete(self, group: RowGroup) -> RowSelection:
         """Return what `select` would if no value of ``group`` is missing, without looking at any.
@@ -157,15 +166,20 @@ class RowSelector:
         length = max(1, min(_LONGEST_RUN, num_rows // _FEWEST_RUNS))
         return RowRuns(num_rows, length, generator.permutation(num_rows // length))
 
-    def _filter(self, table: pa.Table) -> npt.NDArray[np.bool_] | None:
-        if self._expression is None:
+    def _filter(self, table: pa.Table, group: RowGroup) -> npt.NDArray[np.bool_] | None:
+        dnf = self._data.filter_dnf
+        if not dnf:
             return None
-        # Its place, not its name, tells the column of row numbers: the data may have one of any name.
-        number = table.num_columns
-        numbered = table.append_column(free_name("row", table.column_names), pa.array(np.arange(len(table))))
-        kept = np.zeros(table.num_rows, dtype=bool)
-        kept[numbered.filter(self._expression).column(number).to_numpy()] = True
-        return kept
+        names = dict.fromkeys(condition[0] for conditions in dnf for condition in conditions)
+        kinds = {name: table.schema.field(name).type for name in names}
+        where = self._manifest.where(group)
+        key = tuple(kinds.values())
+        if key not in self._filters:
+            self._filters[key] = bind_all(dnf, kinds, where)
+        try:
+            return rows_kept(self._filters[key], table)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise DataError(f"{where}: data.filter {dnf} cannot be applied: {error}") from error
 
     def _validation_mask(self, group: RowGroup, marks: Array | None) -> npt.NDArray[np.bool_] | bool:
         rule = self._data.validation

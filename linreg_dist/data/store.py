@@ -86,6 +86,11 @@ class BlockStore:
         kept = self._cache.get(index, self._builder.num_targets)
         return self.build(index)[0] if kept is None else kept
 
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the files that were read so far, compressed."""
+        return self._builder.bytes_read
+
     def holds(self, indices: Iterable[int]) -> bool:
         """Return whether all these blocks are kept, so that a pass over them costs no decoding."""
         return all(self._cache.holds(index) for index in indices)

@@ -199,7 +199,8 @@ class DataDocument(Document):
         version: the snapshot of a table; None for files.
         files, row_groups: how many there are.
         row_groups_skipped: those that the filter ruled out by their statistics or their folder.
-        bytes_read: the columns' compressed bytes in the row groups that were read, once.
+        bytes_read: of the files, compressed, by all workers in the last attempt; a row group that is kept in
+            memory or on the disk is read once.
         skipped_columns: columns that are no features, each with the reason.
         skipped_files: entries that look like data and were not read.
 
@@ -397,6 +398,7 @@ class Found:
         inference, tune: of an exact fit.
         rows_per_s: training rows a second over all workers.
         read_s, fit_s: seconds of reading and of solving.
+        bytes_read: of the files, over all workers, in this attempt.
         unwritten_metrics: the lines of metrics.jsonl, if an object store would not take them.
 
     """
@@ -415,6 +417,7 @@ class Found:
     penalty: PenaltyDocument | None = None
     inference: Inference | None = None
     tune: Tune | None = None
+    bytes_read: int | None = None
     unwritten_metrics: str | None = None
 
 

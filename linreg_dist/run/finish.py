@@ -172,6 +172,8 @@ def finish_job(
             version=manifest.tables[0].version if manifest.tables else None,
             files=len(manifest.files),
             row_groups=len(manifest.row_groups),
+            row_groups_skipped=len(manifest.ruled_out),
+            bytes_read=found.bytes_read,
             skipped_columns=job.columns.skipped,
             skipped_files=list(manifest.skipped),
         ),

@@ -225,6 +225,7 @@ def read_data(spec: JobSpec) -> tuple[Manifest, Columns]:
         table_format=spec.data.format,
         version=spec.data.version,
         skip_bad=spec.data.on_bad_file == "skip",
+        filter_dnf=spec.data.filter_dnf,
     )
     columns = bind_columns(spec.data, manifest)
     if spec.data.cluster is not None:

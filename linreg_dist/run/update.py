@@ -128,4 +128,5 @@ def _only(manifest: Manifest, indices: set[int]) -> Manifest:
         manifest,
         files=tuple(manifest.files[number] for number in place),
         row_groups=tuple(replace(group, index=i, file=place[group.file]) for i, group in enumerate(groups)),
+        ruled_out=frozenset(i for i, group in enumerate(groups) if group.index in manifest.ruled_out),
     )

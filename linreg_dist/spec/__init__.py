@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from linreg_dist.spec.filters import Condition
 from linreg_dist.spec.load import load_spec
 from linreg_dist.spec.matrix import expand_matrix
 from linreg_dist.spec.models import JobSpec
@@ -26,6 +27,7 @@ from linreg_dist.spec.uris import SCHEMES, is_uri, split_query, uri_fault
 __all__ = [
     "SCHEMES",
     "ClusterSpec",
+    "Condition",
     "DataSpec",
     "EarlyStopSpec",
     "JobSpec",

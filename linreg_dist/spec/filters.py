@@ -8,10 +8,10 @@ from pydantic import AfterValidator, Discriminator, Tag, WithJsonSchema
 
 from linreg_dist.spec.fields import refuse
 
-OPERATORS = ("=", "==", "!=", "<", ">", "<=", ">=", "in", "not in")
+OPERATORS = ("=", "==", "!=", "<", ">", "<=", ">=", "in", "not in", "is", "is_not")
 
 Condition = tuple[str, str, Any]
-"""``(column, operator, value)``; the value of ``in`` and ``not in`` is a tuple."""
+"""``(column, operator, value)``; the value of ``in`` and ``not in`` is a tuple, that of ``is`` None."""
 
 
 def _is_scalar(value: Any) -> bool:
@@ -27,7 +27,13 @@ def _check_condition(value: Any) -> Condition:
     if not isinstance(column, str) or not column:
         raise refuse("expected a column name as the first element of [column, op, value]")
     if not isinstance(op, str) or op not in OPERATORS:
-        raise refuse(f"expected one of {' '.join(OPERATORS[:-2])} in, not in as the second element")
+        raise refuse(
+            f"expected one of {' '.join(OPERATORS[:-4])} in, not in, is, is_not as the second element"
+        )
+    if op in ("is", "is_not"):
+        if operand is not None:
+            raise refuse(f'expected null after "{op}", as in [carrier, {op}, null]')
+        return (column, op, None)
     if op in ("in", "not in"):
         if not isinstance(operand, list | tuple) or not operand or not all(map(_is_scalar, operand)):
             raise refuse(f'expected a list of values after "{op}", for example [carrier, {op}, [AA, UA]]')
@@ -47,10 +53,10 @@ def _kind(value: Any) -> str:
 # Draft 2020-12 would describe each position with `prefixItems`, which older editors do not know.
 _CONDITION_SCHEMA: dict[str, Any] = {
     "type": "array",
-    "description": "[column, op, value]; op is one of = == != < > <= >= in, not in.",
+    "description": "[column, op, value]; op is one of = == != < > <= >= in, not in, is, is_not.",
     "minItems": 3,
     "maxItems": 3,
-    "items": {"type": ["string", "number", "boolean", "array"]},
+    "items": {"type": ["string", "number", "boolean", "array", "null"]},
 }
 _FILTER_SCHEMA: dict[str, Any] = {
     "anyOf": [
@@ -71,7 +77,7 @@ Filter = Annotated[
 def as_dnf(filter_: Any) -> list[list[Condition]]:
     """Return a checked filter as a list (OR) of lists (AND) of conditions; no filter gives an empty list.
 
-    This is the form that ``pyarrow.parquet.filters_to_expression`` takes, apart from the empty list.
+    This is the form that ``pyarrow.parquet.filters_to_expression`` takes, but for the empty list and nulls.
     """
     if not filter_:
         return []

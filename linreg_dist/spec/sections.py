@@ -119,7 +119,8 @@ class DataSpec(Section):
     filter: Filter = Field(
         default=(),
         description="Rows to use: [[column, op, value], ...] is AND, a list of such lists is OR. The ops "
-        "are = == != < > <= >= in, not in.",
+        "are = == != < > <= >= in, not in; [column, is, null] and [column, is_not, null]. A value is of "
+        'the column\'s type: "2026-11-27" for dates and times, whole numbers exactly.',
     )
     missing: Literal["error", "drop", "mean"] = Field(
         default="error",

@@ -90,9 +90,13 @@ def _scan(worker: Worker, job: TrainJob, log: MetricsLog, *, means: bool) -> Lev
 
     def scan_one(index: int) -> LevelScan:
         group = job.manifest.row_groups[index]
+        found = LevelScan()
+        ruled_out = selector.ruled_out(group)
+        if ruled_out is not None:
+            found.counts.add(ruled_out, index, group.num_rows)
+            return found
         table = reader.read(group)
         decoded = decode_columns(table, columns)
-        found = LevelScan()
         found.add(decoded, selector.select(table, decoded, group), columns, index, means=means)
         return found
 

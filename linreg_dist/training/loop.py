@@ -104,9 +104,10 @@ def _train(worker: Worker, job: TrainJob) -> Found:
         with data.store:
             solve = _exact if job.solver == "exact" else _iterative
             found = solve(worker, job, data, log, started)
-    worker.gather(None)  # no worker still reads a block when its neighbour removes the files
+    # No worker still reads a block when its neighbour removes the files.
+    bytes_read = sum(worker.gather(data.store.bytes_read))
     remove_cache(default_cache_folder(job.fingerprint))
-    return replace(found, unwritten_metrics=log.unwritten)
+    return replace(found, unwritten_metrics=log.unwritten, bytes_read=bytes_read)
 
 
 def _iterative(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog, started: float) -> Found:

@@ -73,6 +73,8 @@ class _Clusters:
             DataError: one of them has none.
 
         """
+        if not len(rows_N):
+            return np.empty(0, dtype=np.int64)
         codes, levels = category_codes(self._reader.read(group).column(self._name))
         codes_N = codes[rows_N]
         missing = int(np.count_nonzero(codes_N < 0))

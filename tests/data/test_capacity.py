@@ -74,8 +74,8 @@ def test_scoring_refuses_it_too(bomb: Path, tmp_path: Path, request: pytest.Fixt
 @pytest.mark.usefixtures("small_machine")
 def test_inspect_counts_rows_and_not_the_bytes_on_disk(bomb: Path) -> None:
     found = inspect(str(bomb))
-    assert found["row_groups"]["bytes_max"] >= 3 * 8 * ROWS
-    advice = " ".join(found["advice"])
+    assert found.row_groups.bytes_max >= 3 * 8 * ROWS
+    advice = " ".join(found.advice)
     assert "opened and planned on its own" not in advice
     assert "no worker on this machine can hold the largest row group: 300 MiB are free" in advice
 
