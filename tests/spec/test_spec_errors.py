@@ -47,8 +47,8 @@ def test_all_errors_come_at_once_in_the_order_of_the_file(write: Write, errors_o
         'job.yaml:4:10: found the number 1, expected text; put it in quotes: "1" @ data.path[0]',
         "job.yaml:5:11: elements 1 and 2 of this list are the same; remove one @ data.target",
         'job.yaml:6:17: found the number 3, expected text; put it in quotes: "3" @ data.features[1]',
-        "job.yaml:7:23: found a list, expected one of = == != < > <= >= in, not in, is, is_not as the second element "
-        "@ data.filter[1]",
+        "job.yaml:7:23: found a list, expected one of = == != < > <= >= in, not in, is, is_not as the second "
+        "element @ data.filter[1]",
         'job.yaml:8:3: unknown key "missng"; did you mean "missing"? @ data.missng',
         "job.yaml:9:24: found the number 1.5, expected text, a whole number, true or false "
         "@ data.categorical.b[1]",
