@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from collections.abc import Sequence
 
@@ -21,6 +23,8 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     """
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if not _is_verbose(arguments):
+        error = _of_a_path(error) or error
     record = _record(error)
     if "--json" in arguments:
         click.echo(safe_json({"status": "failed", "error": record}))
@@ -36,6 +40,37 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         text = f"Error: {record['message']} ({record['type']}); run again with -v for the traceback"
         click.echo(text, err=True)
     return int(str(record["exit_code"]))
+
+
+def _of_a_path(error: BaseException) -> SpecError | None:
+    """Return what is wrong with a path that the system refuses, wherever it was given; None if it is not
+    one.
+    """
+    if isinstance(error, UnicodeEncodeError):
+        return SpecError(f"a path has bytes that are no UTF-8 text ({ascii(error.object)[:200]}); rename it")
+    if not isinstance(error, OSError) or error.errno not in _PATH_ERRORS:
+        return None
+    named = [text for text in (error.filename, error.filename2) if isinstance(text, str)]
+    where = " and ".join(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in named)
+    why = os.strerror(error.errno)
+    return SpecError(
+        shown(f"{where or 'a path that was given'} cannot be used: {why}. Check it, or give another")
+    )
+
+
+_PATH_ERRORS = (
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENXIO,
+    errno.EPERM,
+    errno.EROFS,
+)
+_LONGEST = 200
 
 
 def _record(error: BaseException) -> dict[str, object]:

@@ -6,6 +6,7 @@ Only pyarrow's own file systems are used, so the same code reads a laptop's fold
 from __future__ import annotations
 
 import fnmatch
+import os
 import posixpath
 import re
 from collections import Counter
@@ -23,7 +24,7 @@ from linreg_dist.data.listing import Entry, Identity, Listing, has_parquet_suffi
 from linreg_dist.data.tables.find import refuse_tables_below
 from linreg_dist.data.tables.snapshot import Positions, TableColumn
 from linreg_dist.documents import SkippedFile
-from linreg_dist.errors import DataError
+from linreg_dist.errors import DataError, SpecError
 from linreg_dist.spec import is_uri
 from linreg_dist.storage import open_filesystem as open_any
 from linreg_dist.storage import retried, split_query
@@ -90,6 +91,18 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
         raise DataError(
             f"cannot open {show_uri(uri)}: {error}; expected a local path, s3://, gs://, hdfs:// or file://"
         ) from error
+
+
+def absolute_paths(paths: Sequence[str]) -> list[str]:
+    """Return paths that were given on the command line: absolute, but for URIs.
+
+    Raises:
+        SpecError: one is empty, as an unset variable of the shell leaves it.
+
+    """
+    if not all(paths):
+        raise SpecError("the path of the data is empty; expected a file, a folder, a glob or a URI")
+    return [path if is_uri(path) else os.path.abspath(path) for path in paths]
 
 
 def find_files(paths: Sequence[str], *, tables_as_files: bool = False, skip_bad: bool = False) -> FoundFiles:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from linreg_dist.data.capacity import decoded_nbytes
 from linreg_dist.data.columns import is_numeric, is_string
 from linreg_dist.data.footers import describe_chunks, read_footer
 from linreg_dist.data.manifest import Manifest, read_manifest
+from linreg_dist.data.source import absolute_paths
 from linreg_dist.documents import ColumnLayout, Inspection, RowGroupSizes
 from linreg_dist.wording.names import some_names
 
@@ -37,7 +37,7 @@ def inspect(data: str | Sequence[str]) -> Inspection:
         DataError: nothing there, or not Parquet.
     """
     paths = [data] if isinstance(data, str) else list(data)
-    manifest = read_manifest([path if "://" in path else os.path.abspath(path) for path in paths])
+    manifest = read_manifest(absolute_paths(paths))
     # A column of few values takes less on disk than in memory, and nothing but memory counts here.
     sizes = sorted(max(group.num_bytes, decoded_nbytes(manifest, group)) for group in manifest.row_groups)
     rows = sorted(group.num_rows for group in manifest.row_groups)

@@ -24,6 +24,7 @@ from linreg_dist.data.columns import check_columns, is_numeric, is_string
 from linreg_dist.data.encoding import CategoricalColumn
 from linreg_dist.data.manifest import Manifest, RowGroup, read_manifest
 from linreg_dist.data.reader import RowGroupReader, numeric_values
+from linreg_dist.data.source import absolute_paths
 from linreg_dist.data.store import bounded_map
 from linreg_dist.documents import Evaluation, Prediction
 from linreg_dist.errors import DataError, SpecError
@@ -289,7 +290,7 @@ def _load(model: LinearModel | str | Path | ObjectPath) -> LinearModel:
 
 def _manifest(data: str | Sequence[str], model: LinearModel, needed: Sequence[str]) -> Manifest:
     paths = [data] if isinstance(data, str) else list(data)
-    manifest = read_manifest([path if "://" in path else os.path.abspath(path) for path in paths])
+    manifest = read_manifest(absolute_paths(paths))
     check_columns([(name, "the model needs it") for name in dict.fromkeys(needed)], manifest)
     return manifest
 

@@ -6,6 +6,7 @@ import copy
 import difflib
 import errno
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -243,7 +244,12 @@ def _read_text(file: FilePath) -> str:
         UnicodeDecodeError: it is not UTF-8.
 
     """
-    with file.open("rb") as source:
+    # Without O_NONBLOCK, a fifo that nobody writes to would hold us for ever; /dev/stdin and <(…) are open.
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as source:
+        is_fifo = stat.S_ISFIFO(os.fstat(source.fileno()).st_mode)
+        if is_fifo and not file.is_relative_to("/dev") and not file.is_relative_to("/proc"):
+            raise OSError(errno.EINVAL, "it is a fifo; expected a file")
+        os.set_blocking(source.fileno(), True)
         content = source.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
         raise OSError(errno.EFBIG, f"it has more than {_MAX_BYTES >> 20} MiB; is this the spec?")
