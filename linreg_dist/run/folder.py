@@ -85,7 +85,10 @@ class RunFolder:
 
         """
         try:
-            return ResultDocument.from_json(_object(self.result_json))
+            document = _object(self.result_json)
+            if not isinstance(document.get("status"), str):
+                raise ValueError("it has no status of a run")
+            return ResultDocument.from_json(document)
         except FileNotFoundError:
             return None
         except ValueError as error:
