@@ -327,7 +327,7 @@ TARGETS: dict[str, tuple[Target, int]] = {
     "checkpoint": (checkpoint, 200),
     "metrics": (metrics, 400),
     "result": (result, 60),
-    "parquet": (parquet, 25),
+    "parquet": (parquet, 15),
 }
 """Each target and its rounds within the suite; a round of parquet damages ten files."""
 
