@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,26 @@ def test_fresh_deletes_no_folder_that_is_no_run(store: Store, data: str) -> None
     assert store.read("runs/job/thesis.tex") == b"years of work"
 
 
+def test_fresh_deletes_no_foreign_object_of_a_run(store: Store, data: str) -> None:
+    spec = spec_of(data, f"{store.uri}/runs")
+    lr.train(spec)
+    assert "job/.linreg_dist-run" in store.list_keys("runs")
+    ObjectPath.of(f"{store.uri}/runs/job/model/thesis.tex").write_bytes(b"years of work")
+    before = store.list_keys("runs")
+    with pytest.raises(lr.SpecError, match=r"model/thesis\.tex"):
+        lr.train(spec, fresh=True)
+    assert store.list_keys("runs") == before
+
+
+def test_predictions_do_not_go_among_the_data_or_into_a_run(store: Store, data: str) -> None:
+    run = lr.train(spec_of(data, f"{store.uri}/runs")).path
+    before = store.list_keys("")
+    for output in (data, f"{data}/scored", store.uri, f"{run}/model"):
+        with pytest.raises(lr.SpecError, match="--output"):
+            predict(run, data, output, overwrite=True)
+    assert store.list_keys("") == before
+
+
 def test_a_failed_run_says_so_and_is_run_again(store: Store, data: str) -> None:
     diverging = {**SGD, "learning_rate": 1e30}
     spec = spec_of(data, f"{store.uri}/runs", solver=diverging)
@@ -153,6 +174,8 @@ def test_a_stopped_run_continues_from_its_checkpoint(
 
     def save_and_stop(self: CheckpointStore, progress: Any, tensors: Any) -> None:
         save(self, progress, tensors)
+        while self.is_busy:  # the epochs are faster than the store
+            time.sleep(0.01)
         whole = [key for key in store.list_keys("runs/job/checkpoints") if key.endswith("progress.json")]
         if max(whole, default="") > "epoch000002":
             raise KeyboardInterrupt
