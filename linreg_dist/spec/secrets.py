@@ -8,6 +8,7 @@ name says that it is a secret is refused there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from linreg_dist.wording.secrets import hide, hide_variable, holds_credentials, 
 _DATA: tuple[Path, ...] = (("data", "path"), ("data", "validation", "path"))
 _OUTSIDE = ("cluster", "tracking")
 _GLOB_CHARACTERS = "*?["
+_WITH_DEFAULT = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*):-[^{}]+\}")
+_PASSWORD = re.compile(r"://[^/@\s]*?:([^@\s]*)@")
 
 
 def find_secrets(layers: Layers, interpolated: Mapping[Path, Interpolated]) -> list[Problem]:
@@ -30,6 +33,9 @@ def find_secrets(layers: Layers, interpolated: Mapping[Path, Interpolated]) -> l
         if path not in interpolated and (fault := _literal_fault(_field(path), value)) is not None
     ]
     for path, item in interpolated.items():
+        if (fault := _fault_in_template(_field(path), item.template)) is not None:
+            problems.append(Problem(layers.origin(path), fault, path))
+            continue
         secret = [name for name, _ in item.variables if is_secret_name(name)]
         if secret and not _is_hidden(_field(path)):
             problems.append(
@@ -52,19 +58,23 @@ def hide_values(interpolated: Mapping[Path, Interpolated]) -> None:
             if hidden or is_secret_name(name):
                 hide_variable(name, value)
         if hidden and isinstance(item.value, str) and "/" in item.value:
-            hide(item.value, item.template)
-            _hide_fixed_part(item.value, item.template)
+            _hide_path(item.value, item.template)
 
 
-def _hide_fixed_part(value: str, template: str) -> None:
-    """Hide what stands before a glob too: the names of the files found begin with it."""
+def _hide_path(value: str, template: str) -> None:
+    """Hide a path or a URI, and the parts of it that messages have: what stands before a glob, with which the
+    names of the files found begin, and bucket and key without their scheme, as file systems name them.
+    """
+    hide(value, template)
+    if "://" in value and "://" in template:
+        hide(value.partition("://")[2], template.partition("://")[2])
     first = min((value.index(c) for c in _GLOB_CHARACTERS if c in value), default=None)
     if first is None:
         return
     cut = value.rfind("/", 0, first)
     rest = value[cut:]
-    if cut > 0 and template.endswith(rest):
-        hide(value[:cut], template.removesuffix(rest))
+    if cut > 0 and value[:cut].strip("/").count("/") and template.endswith(rest):
+        _hide_path(value[:cut], template.removesuffix(rest))
 
 
 def is_secret_place(path: Path) -> bool:
@@ -90,6 +100,23 @@ def _literal_fault(path: Path, value: Any) -> str | None:
         return (
             "found an address with credentials in it, which would be written to job.yaml; expected one "
             f'without, or a variable of the environment such as "${{{_variable_for(path)}}}"'
+        )
+    return None
+
+
+def _fault_in_template(path: Path, template: str) -> str | None:
+    """Return what is wrong with the literal parts of a text with ``${VAR}``: they are written as they are."""
+    for name in _WITH_DEFAULT.findall(template):
+        if is_secret_name(name) or is_secret_place(path):
+            return (
+                f"found a default for ${{{name}}}, which is a secret and would be written to job.yaml; "
+                f'expected "${{{name}}}" alone'
+            )
+    literal = path[:1] in [(section,) for section in _OUTSIDE] and _PASSWORD.search(template)
+    if literal and "${" not in literal[1]:
+        return (
+            "found an address with a password in it, which would be written to job.yaml; expected a variable "
+            "of the environment in its place"
         )
     return None
 

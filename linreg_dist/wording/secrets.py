@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from urllib.parse import quote
 
-from linreg_dist.wording.text import safe_text
+from linreg_dist.wording.text import safe_name, safe_text
 
 # The options of the file systems that a URI may name; see `linreg_dist.spec.uris`.
 SAFE_OPTIONS = frozenset(
@@ -64,7 +64,7 @@ def hide(value: str, template: str, *, whole: bool = True) -> None:
         whole: replace it only where no letter or digit goes on with it.
 
     """
-    for form in {value, quote(value), quote(value, safe="")}:
+    for form in {value, quote(value), quote(value, safe=""), repr(value)[1:-1], safe_name(value)}:
         if len(form) >= _SHORTEST_SECRET and form != template:
             end = r"(?![A-Za-z0-9])" if whole and form[-1].isalnum() else ""
             start = r"(?<![A-Za-z0-9])" if whole and form[0].isalnum() else ""
@@ -80,6 +80,12 @@ def hide_variable(name: str, value: str) -> None:
     secret = is_secret_name(name)
     if secret or len(value) >= _SHORTEST_ANYWHERE:
         hide(value, f"${{{name}}}", whole=not secret)
+
+
+def forget() -> None:
+    """Take back all that `hide` was told."""
+    _hidden.clear()
+    _finder.cache_clear()
 
 
 def with_templates(text: str) -> str:

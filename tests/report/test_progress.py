@@ -206,3 +206,30 @@ def test_an_error_of_the_display_itself_is_not_hidden() -> None:
         pytest.raises(TypeError, match="not supported"),
     ):
         display.event(Tick.model_construct(progress="half"))
+
+
+@pytest.mark.parametrize(
+    "phase", ["[bold red]x[/]", "[/]", "[link=http://evil]y[/link]", "\x1b[2J", "\x1b]0;t\x07", "\u202eback"]
+)
+def test_the_phase_of_a_remote_job_is_text_and_no_markup_and_steers_no_terminal(phase: str) -> None:
+    event = Tick(progress=0.5, phase=phase, of_epoch=None)
+    text = show((10.0, event))
+    assert not set(text) & set("\x1b\x07\u202e")
+    if phase.startswith("["):
+        assert phase in text
+
+
+@pytest.mark.parametrize(
+    "phase", ["[bold red]x[/]", "[/]", "[link=http://evil]y[/link]", "\x1b]0;t\x07q", "\u202eback"]
+)
+def test_the_bar_takes_no_phase_for_markup_or_a_command(
+    make_terminal: Callable[[int], io.StringIO], phase: str
+) -> None:
+    terminal = make_terminal(120)
+    with ProgressDisplay(terminal) as display:
+        display.event(Tick(progress=0.5, phase=phase, of_epoch=None))
+    text = terminal.getvalue()
+    assert not set(text) & set("\x07\u202e")
+    assert "\x1b]" not in text
+    if phase.startswith("["):
+        assert phase in text

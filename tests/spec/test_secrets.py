@@ -67,6 +67,32 @@ def test_a_literal_address_with_credentials_is_refused(field: str, value: Any) -
     assert field.split(".")[0] in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("field", "template"),
+    [
+        ("cluster.env.X", "${TEST_TOKEN:-s3cr3t}"),
+        ("cluster.env.MY_TOKEN", "${X:-s3cr3t}"),
+        ("data.path", "/d/${TEST_TOKEN:-s3cr3t}"),
+        ("cluster.address", "http://u:s3cr3t@${HOST}:1"),
+        ("cluster.env.URL", "mysql://${USER}:s3cr3t@host"),
+    ],
+)
+def test_a_literal_secret_beside_a_variable_is_refused(field: str, template: str) -> None:
+    environ = dict.fromkeys(("TEST_TOKEN", "X", "HOST", "USER"), "q17q")
+    with pytest.raises(SpecError, match=r"job\.yaml") as refused:
+        load_spec(MINIMAL, {field: template}, environ=environ)
+    assert "s3cr3t" not in str(refused.value)
+
+
+def test_a_password_of_the_environment_in_an_address_is_taken() -> None:
+    fields = {
+        "cluster.env.URL": "mysql://me:${TEST_PW}@host",
+        "cluster.address": "http://u:${TEST_PW}@host:1",
+    }
+    spec = load_spec(MINIMAL, fields, environ={"TEST_PW": "hush-19"})
+    assert "hush" not in resolved_yaml(spec)
+
+
 @pytest.mark.parametrize("field", ["name", "data.target", "run.storage_path", "data.weight", "model.loss"])
 def test_a_variable_that_is_a_secret_by_name_is_refused_where_its_value_is_written(field: str) -> None:
     with pytest.raises(SpecError) as refused:
@@ -88,6 +114,9 @@ def test_settings_that_are_wrong_do_not_repeat_a_secret() -> None:
         ("/srv/${P}", "/srv/${P}/x.parquet"),
         ("/srv/d-${P}/*.parquet", "/srv/d-${P}/x.parquet"),
         ("s3://bucket/${P}/y", "s3://bucket/${P}/y/x.parquet"),
+        ("s3://bucket/${P}/y", "bucket/${P}/y/x.parquet"),
+        ("s3://bucket/a/${P}/*.parquet", "bucket/a/${P}/x.parquet"),
+        ("/srv/${P}'s/y", '"/srv/${P}\'s/y"'),
     ],
 )
 def test_a_value_in_a_path_is_shown_as_it_was_written_in_another_process_too(path: str, seen: str) -> None:
