@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linreg_dist.data.footers import length_of, parse_footer, read_footer
-from linreg_dist.data.pushdown import possible_groups
+from linreg_dist.data.pushdown import Question, ask_file, possible_groups
 from linreg_dist.data.source import FoundFile, FoundFiles
 from linreg_dist.data.tables.resolve import TableInfo, find_data
 from linreg_dist.data.tables.snapshot import Positions, content_digest, count_between, stored_columns
@@ -32,7 +32,7 @@ logger = get_logger(__name__)
 
 Role = Literal["train", "validation"]
 _SHOWN = 10
-_Footer = tuple[pq.FileMetaData, pa.Schema, str, frozenset[int] | None]
+_Footer = tuple[pq.FileMetaData, pa.Schema, str, Question | bool]
 _FOOTER_THREADS = 16  # footers are latency, not work: object stores answer many at once
 
 
@@ -180,11 +180,14 @@ def read_manifest(
     roles = [role for role, footer in zip(roles, read, strict=True) if not isinstance(footer, DataError)]
     found = [item for item, footer in zip(found, read, strict=True) if not isinstance(footer, DataError)]
     files: list[ParquetFileInfo] = []
+    questions = [footer[3] for footer in footers if isinstance(footer[3], Question)]
+    answers = iter(possible_groups(questions))
     groups: list[RowGroup] = []
     ruled_out: set[int] = set()
-    for number, (item, (footer, schema, digest, possible), role) in enumerate(
+    for number, (item, (footer, schema, digest, question), role) in enumerate(
         zip(found, footers, roles, strict=True)
     ):
+        possible = next(answers) if isinstance(question, Question) else None if question else frozenset()
         stored: dict[str, str] = {}
         if item.columns is not None:
             stored = stored_columns(item.columns, schema)
@@ -272,7 +275,7 @@ def _footer_or_error(
 def _read_footer(
     found: FoundFile, filter_dnf: Sequence[Sequence[Condition]], types: dict[str, pa.DataType]
 ) -> _Footer:
-    """Return a file's footer, parsed, its schema, the footer's sha256, and the row groups that may matter."""
+    """Return a file's footer, parsed, its schema, its sha256, and what to ask about its row groups."""
     tail = read_footer(found.uri)
     footer, schema = parse_footer(tail, found.uri)
     doubled = [name for name, times in Counter(schema.names).items() if times > 1]
@@ -281,8 +284,9 @@ def _read_footer(
             f"{found.uri} has {schema.names.count(doubled[0])} columns named {doubled[0]!r}; expected "
             "different names: rename them when writing the Parquet"
         )
-    possible = None
+    question: Question | bool = True
     if filter_dnf:
         stored = {} if found.columns is None else stored_columns(found.columns, schema)
-        possible = possible_groups(tail, found.size, schema, filter_dnf, found.partition, types, stored)
-    return footer, schema, hashlib.sha256(tail[-length_of(tail) :]).hexdigest(), possible
+        own = tail[-length_of(tail) :]
+        question = ask_file(own, found.size, schema.names, filter_dnf, found.partition, types, stored)
+    return footer, schema, hashlib.sha256(tail[-length_of(tail) :]).hexdigest(), question

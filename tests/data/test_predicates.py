@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from linreg_dist.data.columns import bind_columns
 from linreg_dist.data.manifest import read_manifest
 from linreg_dist.data.predicates import bind
+from linreg_dist.data.pushdown import Question, possible_groups
 from linreg_dist.data.reader import RowGroupReader
 from linreg_dist.data.rows import RowSelector, decode_columns
 from linreg_dist.errors import DataError
@@ -247,7 +248,7 @@ def kept(path: Path, **data: Any) -> tuple[list[int], int]:
     return found, len(manifest.row_groups) - len(manifest.ruled_out)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=8)
 @given(st.data())
 def test_ruling_out_row_groups_changes_no_row(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -313,3 +314,22 @@ def test_a_result_says_what_was_read(tmp_path: Path, train_here: Any) -> None:
     assert (data.row_groups, data.row_groups_skipped, data.bytes_read) == (10, 8, sum(size[8:]))
     assert part.document.rows.dropped["filter"] == 851
     assert part.document.rows.train == 149
+
+
+def test_a_damaged_footer_ends_no_process_and_judges_nothing_wrongly(tmp_path: Path) -> None:
+    table = pa.table({"x": range(100), "s": ["a"] * 50 + ["b"] * 50, "y": np.ones(100)})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=10)
+    whole = (tmp_path / "a.parquet").read_bytes()
+    length = int.from_bytes(whole[-8:-4], "little") + 8
+    dnf = [[("x", ">", 50), ("s", "==", "b")]]
+    good = Question(whole[-length:], len(whole), dnf)
+    rng = np.random.default_rng(0)
+    questions = [good]
+    for _ in range(300):
+        tail = bytearray(good.tail)
+        tail[rng.integers(length - 8)] ^= 1 << int(rng.integers(8))
+        questions.append(Question(bytes(tail), len(whole), dnf))
+    answers = possible_groups(questions)
+    assert answers[0] == {5, 6, 7, 8, 9}
+    assert len(answers) == 301
+    assert possible_groups([good, good]) == [answers[0]] * 2
