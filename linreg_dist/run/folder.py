@@ -16,7 +16,11 @@ from linreg_dist.run.ours import clear, mark, refuse_inputs_inside, require_usab
 from linreg_dist.spec import JobSpec, diff_specs, load_spec, resolved_yaml, spec_hash
 from linreg_dist.storage import Location, as_location, copy_file, one_line, read_file, write_whole
 from linreg_dist.wording.json_text import parse_object
+from linreg_dist.wording.streams import get_logger
 
+logger = get_logger(__name__)
+
+_OF_FIRST_PASS = ("first_pass", "moments")  # folders below checkpoints/
 SUCCEEDED, FAILED, INTERRUPTED = "succeeded", "failed", "interrupted"
 
 
@@ -128,7 +132,8 @@ class RunFolder:
 
         Returns:
             The result, if this very job has already succeeded here; else None, and the folder is ready: a job
-            that was interrupted or failed keeps its checkpoints.
+            that was interrupted or failed keeps its checkpoints. An attempt that left neither model nor
+            checkpoint does not stand in the way of another spec: it is replaced, and the log says so.
 
         Raises:
             SpecError: the name was used by another spec or on other data; the message lists what differs. Or
@@ -140,7 +145,10 @@ class RunFolder:
         mark(self.path)
         identity = {"spec": spec_hash(spec), "data": manifest_digest}
         if self.job_yaml.exists():
-            self._refuse_other(spec, identity)
+            if self._left_nothing():
+                self._tell_replaced(spec, identity)
+            else:
+                self._refuse_other(spec, identity)
             earlier = self.result()
             if earlier is not None and earlier.status == SUCCEEDED:
                 return earlier
@@ -199,6 +207,32 @@ class RunFolder:
             raise SpecError(
                 f"{self.path} holds a run of the same spec on other data: files were added, removed or "
                 "rewritten since. Choose another name, or start over with --fresh"
+            )
+
+    def _left_nothing(self) -> bool:
+        """Return whether the run here has not succeeded and left nothing that could be used or continued.
+
+        Sums of a first pass over data that does not fit the spec are nothing: the same spec cannot go on.
+        """
+        result = self.result()
+        if result is not None and result.status == SUCCEEDED:
+            return False
+        hopeless = result is not None and result.error is not None and result.error.exit_code in (2, 3)
+        checkpoints = self._identity.parent
+        ignored = {self._identity.name, *(_OF_FIRST_PASS if hopeless else ())}
+        kept = checkpoints.is_dir() and any(path.name not in ignored for path in checkpoints.iterdir())
+        left = (self.model, self.statistics, self.path / "history")
+        return not kept and not any(path.exists() for path in left)
+
+    def _tell_replaced(self, spec: JobSpec, identity: dict[str, str]) -> None:
+        """Say that another spec, or other data, takes the place of an attempt that left nothing."""
+        try:
+            self._refuse_other(spec, identity)
+        except SpecError:
+            logger.warning(
+                "%s holds an attempt that did not succeed and left neither a model nor a checkpoint; it is "
+                "replaced",
+                self.path,
             )
 
     def _changes(self, spec: JobSpec) -> list[str]:
