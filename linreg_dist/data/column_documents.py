@@ -23,8 +23,10 @@ def check_columns(documents: Any) -> None:
         names.add(name)
         if not isinstance(item.get("kind"), str):
             raise ValueError(f"column {name!r} has no kind")
+        if item["kind"] in ("numeric", "categorical") and "fill" not in item:
+            raise ValueError(f"column {name!r} has no fill, which may be null")
         if item["kind"] == "numeric":
-            fill = item.get("fill")
+            fill = item["fill"]
             if fill is not None and not is_finite(fill):
                 raise ValueError(f"column {name!r} has the fill {fill!r}, expected a finite number or null")
         elif item["kind"] == "categorical":
@@ -73,5 +75,5 @@ def _check_levels(name: str, item: dict[str, Any]) -> None:
         raise ValueError(f"column {name!r} has a level twice")
     if item.get("unseen") not in ("error", "zero"):
         raise ValueError(f"column {name!r} has unseen {item.get('unseen')!r}, expected error or zero")
-    if item.get("fill") is not None:
+    if item["fill"] is not None:
         check_numbers(item["fill"], max(0, len(levels) - 1), f"fill of column {name!r}")

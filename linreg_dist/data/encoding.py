@@ -131,11 +131,21 @@ class Encoding:
 
     @classmethod
     def from_json(cls, documents: Sequence[Mapping[str, Any]]) -> Encoding:
-        """Rebuild an encoding from `to_json`."""
+        """Rebuild an encoding from `to_json`.
+
+        Raises:
+            DataError: a column is of a kind that this version does not know.
+
+        """
         columns: list[NumericColumn | CategoricalColumn] = []
         for item in documents:
             if item["kind"] == "numeric":
                 columns.append(NumericColumn(item["name"], item["fill"]))
+            elif item["kind"] != "categorical":
+                raise DataError(
+                    f"column {item['name']!r} is of the kind {item['kind']!r}; this linreg_dist knows "
+                    "numeric, categorical: use the version that wrote it"
+                )
             else:
                 fill = None if item["fill"] is None else tuple(item["fill"])
                 columns.append(CategoricalColumn(item["name"], tuple(item["levels"]), item["unseen"], fill))

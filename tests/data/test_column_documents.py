@@ -25,6 +25,7 @@ def test_what_an_encoding_writes_is_let_through() -> None:
         [NUMBER, NUMBER],
         [{**NUMBER, "name": 1}],
         [{**NUMBER, "kind": None}],
+        [{"name": "x", "kind": "numeric"}],
         [{**NUMBER, "fill": "0"}],
         [{**NUMBER, "fill": float("nan")}],
         [{**NUMBER, "fill": True}],
