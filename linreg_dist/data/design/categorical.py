@@ -1,0 +1,193 @@
+"""Columns of levels: one 0/1 column for each level but the first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from linreg_dist.data.design.kind import Array, ColumnKind, Mask
+from linreg_dist.data.design.types import is_string
+from linreg_dist.data.gather import Rows, gather
+from linreg_dist.data.reader import category_codes
+from linreg_dist.errors import DataError
+from linreg_dist.spec import DataSpec
+
+_UNSEEN = -2
+_MISSING = -1
+
+Codes = tuple[npt.NDArray[np.int64], list[Any]]  # levels[codes[i]] is row i's value, code -1 is missing
+
+
+@dataclass
+class LevelCounts:
+    """How many training rows have each level; 0 for a level that only validates."""
+
+    counts: Counter[Any] = field(default_factory=Counter)
+
+    def merge(self, other: LevelCounts) -> None:
+        """Add another part's rows to these."""
+        for level, number in other.counts.items():
+            self.counts[level] += number
+
+
+@dataclass(frozen=True)
+class CategoricalColumn(ColumnKind):
+    """A column of levels, one 0/1 column for each level but the first, which is the base.
+
+    Attributes:
+        levels: the values, base first; empty until the first pass has found them.
+        unseen: what a value outside ``levels`` does: an error, or all zeros (it then scores as the base).
+        fill: the value of each 0/1 column for a missing value (its training mean), or None where none is
+            allowed.
+
+    """
+
+    kind: ClassVar[str] = "categorical"
+    expects: ClassVar[str] = "strings, integers or booleans to take levels from"
+    dictionary: ClassVar[bool] = True
+
+    name: str
+    levels: tuple[Any, ...] = ()
+    unseen: Literal["error", "zero"] = "error"
+    fill: tuple[float, ...] | None = None
+
+    @classmethod
+    def claims(cls, name: str, type_: pa.DataType, data: DataSpec) -> bool:
+        """Return whether the spec names it as a category, or its values are text."""
+        return name in data.categorical or is_string(type_)
+
+    @classmethod
+    def draft(cls, name: str, type_: pa.DataType, data: DataSpec) -> Self:
+        """Return the column with the levels that the spec lists, if it lists any."""
+        given = data.categorical.get(name)
+        return cls(name, tuple(given) if isinstance(given, (list, tuple)) else (), data.unseen)
+
+    def takes(self, type_: pa.DataType) -> bool:
+        """Return whether the type is text, a whole number or a boolean."""
+        return is_string(type_) or bool(pa.types.is_integer(type_) or pa.types.is_boolean(type_))
+
+    def family(self, type_: pa.DataType) -> str:
+        """Return whether levels are strings or numbers, which are never equal."""
+        return "strings" if is_string(type_) else "numbers"
+
+    @property
+    def known_width(self) -> int:
+        """The number of levels, as far as they are known; the base is counted."""
+        return len(self.levels)
+
+    def fits_float32(self, type_: pa.DataType) -> bool:
+        """Return True: 0 and 1 are float32 numbers."""
+        return True
+
+    def decode(self, column: pa.ChunkedArray) -> Codes:
+        """Return ``(codes, levels)``: ``levels[codes[i]]`` is row i's value, code -1 is missing."""
+        return category_codes(column)
+
+    def missing(self, values: Codes) -> Mask | None:
+        """Return which rows have no level."""
+        codes = values[0]
+        return codes < 0 if codes.size and codes.min() < 0 else None
+
+    def needs(self, data: DataSpec) -> bool:
+        """Return whether levels, or their frequencies as fills, are yet to be found."""
+        return not self.levels or (data.missing == "mean" and self.fill is None)
+
+    def find(self, values: Codes, train: npt.NDArray[np.int64], validation: npt.NDArray[np.int64]) -> LevelCounts:
+        """Count the training rows of each level, and note levels that only validate."""
+        codes, levels = values
+        found = LevelCounts()
+        for rows, weight in ((train, 1), (validation, 0)):
+            used = codes[rows]
+            for code, number in enumerate(np.bincount(used[used >= 0], minlength=len(levels))):
+                if number:
+                    found.counts[levels[code]] += int(number) * weight
+        return found
+
+    def settle(self, found: LevelCounts | None, data: DataSpec) -> Self:
+        """Return the column with its levels, sorted if the spec lists none, and their frequencies as fills.
+
+        Raises:
+            DataError: there are more levels than ``data.max_levels``.
+
+        """
+        counts: Mapping[Any, int] = {} if found is None else found.counts
+        levels = self.levels or tuple(sorted(counts))
+        if len(levels) > data.max_levels:
+            raise DataError(
+                f"column {self.name!r} has {len(levels):,} levels, more than data.max_levels "
+                f"{data.max_levels:,}: an identifier? Put it into data.exclude, list the levels that matter in "
+                f"data.categorical.{self.name}, or raise data.max_levels"
+            )
+        fill = None
+        if data.missing == "mean":
+            total = max(sum(counts.values()), 1)
+            fill = tuple(counts.get(level, 0) / total for level in levels[1:])
+        return replace(self, levels=levels, fill=fill)
+
+    @property
+    def encoded_names(self) -> tuple[str, ...]:
+        """``column=level`` for each level but the base, as scikit-learn's DictVectorizer spells it."""
+        return tuple(f"{self.name}={level}" for level in self.levels[1:])
+
+    @property
+    def base(self) -> str | None:
+        """The first level."""
+        return str(self.levels[0]) if self.levels else None
+
+    def write(
+        self, values: Codes, rows: Rows, out_LN: Array, shift_L: npt.NDArray[np.float64] | None, where: str
+    ) -> None:
+        """Write 1 where a row has the column's level, 0 elsewhere; see `ColumnKind.write`.
+
+        Raises:
+            DataError: a level that is not among the column's levels, where ``unseen`` is "error".
+
+        """
+        codes, levels = values
+        codes_N = gather(codes, rows)
+        position = {level: index for index, level in enumerate(self.levels)}
+        # One slot more than levels: code -1 (missing) indexes the last one.
+        mapped = np.array([position.get(level, _UNSEEN) for level in levels] + [_MISSING], dtype=np.int64)
+        places = mapped[codes_N]
+        if self.unseen == "error" and places.size and (places == _UNSEEN).any():
+            self._refuse_unseen(codes_N[places == _UNSEEN], levels, where)
+        for offset in range(len(self.levels) - 1):
+            np.equal(places, offset + 1, out=out_LN[offset], casting="unsafe")
+        if self.fill is not None:
+            missing = places == _MISSING
+            if missing.any():
+                out_LN[:, missing] = np.asarray(self.fill)[:, None]
+        if shift_L is not None and shift_L.any():
+            out_LN -= shift_L[:, None]
+
+    def _refuse_unseen(self, codes: npt.NDArray[np.int64], levels: list[Any], where: str) -> None:
+        strange = [levels[code] for code in np.unique(codes)]
+        listed = ", ".join(repr(level) for level in strange[:5])
+        more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
+        raise DataError(
+            f"{where}: column {self.name!r} has {codes.size:,} rows with {len(strange)} level(s) that training "
+            f"did not see: {listed}{more}. Add them to data.categorical.{self.name}, or set data.unseen: zero "
+            f"to score them as the base level {self.levels[0]!r}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return name, kind, levels, unseen and fill."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "levels": list(self.levels),
+            "unseen": self.unseen,
+            "fill": None if self.fill is None else list(self.fill),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Rebuild a column from `to_json`."""
+        fill = None if document["fill"] is None else tuple(document["fill"])
+        return cls(document["name"], tuple(document["levels"]), document["unseen"], fill)

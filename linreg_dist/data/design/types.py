@@ -1,0 +1,22 @@
+"""Families of Arrow types: which are numbers as they are, and which are text."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+
+def is_numeric(kind: pa.DataType) -> bool:
+    """Return whether a column of this type is used as a number as it is (booleans are 0 and 1)."""
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+    )
+
+
+def is_string(kind: pa.DataType) -> bool:
+    """Return whether a column of this type is encoded by its levels unless told otherwise."""
+    if pa.types.is_dictionary(kind):
+        return is_string(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
