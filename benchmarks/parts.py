@@ -9,7 +9,8 @@ import numpy as np
 from benchmarks.problems import TARGET, Dataset
 from linreg_dist.data.block import BlockBuilder, Shift
 from linreg_dist.data.columns import Columns, bind_columns
-from linreg_dist.data.encoding import Encoding, NumericColumn
+from linreg_dist.data.design.numeric import NumericColumn
+from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest, read_manifest
 from linreg_dist.spec import JobSpec, load_spec
 

@@ -20,8 +20,7 @@ from safetensors.numpy import save
 
 from linreg_dist.covariance import FILE_NAME as _COVARIANCE
 from linreg_dist.covariance import CoefficientCovariance
-from linreg_dist.data.encoding import Encoding, NumericColumn
-from linreg_dist.data.reader import category_codes, numeric_values
+from linreg_dist.data.encoding import Encoding
 from linreg_dist.documents import ModelDetails
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model_config import OWN_KEYS, check_config, check_scaling, with_checksum
@@ -167,48 +166,38 @@ class LinearModel:
                 f"{where} has no column {', '.join(map(repr, absent))}, which the model needs; it has "
                 f"{some_names(table.column_names)}"
             )
-        numeric, categorical = {}, {}
+        values = {}
         for column in self.encoding.columns:
-            values = table.column(column.name)
+            stored = table.column(column.name)
             try:
-                if isinstance(column, NumericColumn):
-                    numeric[column.name] = numeric_values(values).astype(np.float64, copy=False)
-                else:
-                    categorical[column.name] = category_codes(values)
+                values[column.name] = column.decode(stored)
             except (ValueError, TypeError, pa.ArrowException) as error:
-                expected = "a number" if isinstance(column, NumericColumn) else "levels"
                 raise DataError(
-                    f"{where}: column {column.name!r} has type {values.type}; the model expects {expected}"
+                    f"{where}: column {column.name!r} has type {stored.type}; the model expects "
+                    f"{column.expects}"
                 ) from error
         x_DN = np.empty((self.encoding.num_encoded, table.num_rows))
-        self.encoding.encode(numeric, categorical, slice(None), x_DN, where=where)
-        self._apply_missing(numeric, categorical, x_DN, where)
+        self.encoding.encode(values, slice(None), x_DN, where=where)
+        self._apply_missing(values, x_DN, where)
         return x_DN.T
 
-    def _apply_missing(
-        self,
-        numeric: Mapping[str, Any],
-        categorical: Mapping[str, tuple[Any, list[Any]]],
-        x_DN: Matrix,
-        where: str,
-    ) -> None:
+    def _apply_missing(self, values: Mapping[str, Any], x_DN: Matrix, where: str) -> None:
         """Refuse missing values, or turn their rows into NaN; with ``missing: mean`` the encoding has
         filled them.
         """
         if self.missing == "mean":
             return
-        for name in self.columns:
-            mask = ~np.isfinite(numeric[name]) if name in numeric else categorical[name][0] < 0
-            count = int(np.count_nonzero(mask))
-            if count and self.missing == "error":
+        for column in self.encoding.columns:
+            mask = column.missing(values[column.name])
+            if mask is None:
+                continue
+            if self.missing == "error":
                 raise DataError(
-                    f"{where}: column {name!r} has {count:,} null, NaN or infinite values, and the model "
-                    f"was trained with "
-                    "data.missing: error. Remove those rows, or train with missing: drop (null "
-                    "predictions) or mean"
+                    f"{where}: column {column.name!r} has {int(np.count_nonzero(mask)):,} null, NaN or "
+                    "infinite values, and the model was trained with data.missing: error. Remove those rows, "
+                    "or train with missing: drop (null predictions) or mean"
                 )
-            if count:
-                x_DN[:, mask] = np.nan
+            x_DN[:, mask] = np.nan
 
     def save(self, folder: str | Path | ObjectPath) -> None:
         """Write ``model.safetensors``, ``config.json`` and, if there is one, ``covariance.safetensors``.

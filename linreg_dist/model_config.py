@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from linreg_dist.data.column_documents import check_columns, check_numbers, check_texts
+from linreg_dist.data.column_documents import check_numbers, check_texts
+from linreg_dist.data.design.kinds import check_columns
 from linreg_dist.storage.tensors import CHANGED, Array, digest_of
 
 _CHECKSUM = "checksum"

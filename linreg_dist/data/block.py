@@ -5,19 +5,21 @@ Shape suffixes: N rows, D encoded columns, K targets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 
 from linreg_dist.data import memory
 from linreg_dist.data.columns import Columns
-from linreg_dist.data.encoding import Encoding, encode_column, refuse_overflow, take_numbers
+from linreg_dist.data.design.numeric import not_finite, refuse_overflow, take_numbers
+from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.gather import RowRuns
 from linreg_dist.data.manifest import Manifest, RowGroup
-from linreg_dist.data.reader import RowGroupReader, category_codes, numeric_values
+from linreg_dist.data.reader import RowGroupReader, numeric_values
 from linreg_dist.data.rows import RowSelection, RowSelector, decode_columns
 from linreg_dist.errors import DataError
 from linreg_dist.spec import DataSpec
@@ -80,7 +82,8 @@ class BlockBuilder:
         shuffle: bool,
         seed: int,
     ) -> None:
-        self._reader = RowGroupReader(manifest, columns.to_read, list(columns.categorical))
+        columns = replace(columns, kinds=encoding.columns)
+        self._reader = RowGroupReader(manifest, columns.to_read, columns.dictionaries)
         self._selector = RowSelector(manifest, columns, data, shuffle=shuffle, seed=seed)
         self._manifest = manifest
         self._columns = columns
@@ -120,8 +123,10 @@ class BlockBuilder:
         decoded = decode_columns(table, self._columns)
         selection = self._selector.select(table, decoded, group)
         draft = self._draft(selection, group)
-        for name, values in (*decoded.numeric.items(), *decoded.categorical.items()):
-            self._write(name, values, draft)
+        for name, values in decoded.features.items():
+            self._write_feature(name, values, draft)
+        for name, values in decoded.numbers.items():
+            self._write_numbers(name, values, draft)
         return draft.block(), selection
 
     def _build_complete(self, group: RowGroup) -> tuple[Block, RowSelection] | None:
@@ -138,14 +143,24 @@ class BlockBuilder:
                 column = piece.column(name)
                 if column.null_count:
                     return None
-                if name in self._columns.categorical:
-                    self._write(name, category_codes(column), draft)
-                    continue
-                values = numeric_values(column)
-                if not _all_finite(values):
+                if not self._write_complete(name, column, draft):
                     return None
-                self._write(name, values, draft)
         return draft.block(), selection
+
+    def _write_complete(self, name: str, column: pa.ChunkedArray, draft: _Draft) -> bool:
+        """Put a column into its places and return True, or return False if a value is missing."""
+        if name in self._spans:
+            kind = self._spans[name][0]
+            values = kind.decode(column)
+            if kind.missing(values) is not None:
+                return False
+            self._write_feature(name, values, draft)
+        if name in self._columns.numbers:
+            values = numeric_values(column)
+            if not_finite(values) is not None:
+                return False
+            self._write_numbers(name, values, draft)
+        return True
 
     def _draft(self, selection: RowSelection, group: RowGroup) -> _Draft:
         chosen: npt.NDArray[np.int64] | RowRuns = selection.train
@@ -161,12 +176,13 @@ class BlockBuilder:
             w_N=np.empty(num_rows, dtype=self._dtype) if self._columns.weight else None,
         )
 
-    def _write(self, name: str, values: Any, draft: _Draft) -> None:
-        """Put the chosen rows of a column in all the places where it plays a part."""
-        if name in self._spans:
-            column, start, stop = self._spans[name]
-            shift_L = self._shift.x_D[start:stop]
-            encode_column(column, values, draft.rows, draft.x_DN[start:stop], shift_L, draft.where)
+    def _write_feature(self, name: str, values: Any, draft: _Draft) -> None:
+        """Put the chosen rows of a feature into its columns of the design matrix."""
+        column, start, stop = self._spans[name]
+        column.write(values, draft.rows, draft.x_DN[start:stop], self._shift.x_D[start:stop], draft.where)
+
+    def _write_numbers(self, name: str, values: Any, draft: _Draft) -> None:
+        """Put the chosen rows of a target or of the weights in all the places where they play a part."""
         for k, target in enumerate(self._columns.targets):
             if name == target:
                 with refuse_overflow(name, values, self._dtype, draft.where):
@@ -198,7 +214,3 @@ class _Draft:
         return Block(
             torch.from_numpy(self.x_DN).t(), torch.from_numpy(self.y_KN).t(), weights, self.num_train
         )
-
-
-def _all_finite(values: npt.NDArray[Any]) -> bool:
-    return values.dtype.kind != "f" or bool(np.isfinite(values).all())

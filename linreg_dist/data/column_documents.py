@@ -1,36 +1,9 @@
-"""The documents of encoded columns, as models and statistics hold them, checked before they are used."""
+"""Checks of JSON values from files that others may have written: finite numbers, lists of them, names."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
-
-
-def check_columns(documents: Any) -> None:
-    """Check the form that `Encoding.to_json` returns; kinds that are not known are for others to refuse.
-
-    Raises:
-        ValueError: names the first column that is wrong, and what is.
-
-    """
-    if not isinstance(documents, list) or not all(isinstance(item, dict) for item in documents):
-        raise ValueError("columns is no list of objects")
-    names = set()
-    for item in documents:
-        name = item.get("name")
-        if not isinstance(name, str) or name in names:
-            raise ValueError(f"columns has the name {name!r} twice, or it is no text")
-        names.add(name)
-        if not isinstance(item.get("kind"), str):
-            raise ValueError(f"column {name!r} has no kind")
-        if item["kind"] in ("numeric", "categorical") and "fill" not in item:
-            raise ValueError(f"column {name!r} has no fill, which may be null")
-        if item["kind"] == "numeric":
-            fill = item["fill"]
-            if fill is not None and not is_finite(fill):
-                raise ValueError(f"column {name!r} has the fill {fill!r}, expected a finite number or null")
-        elif item["kind"] == "categorical":
-            _check_levels(name, item)
 
 
 def is_finite(value: Any) -> bool:
@@ -65,15 +38,3 @@ def check_texts(values: Any, what: str) -> None:
         raise ValueError(f"{what} is no list of texts")
     if len(set(values)) < len(values):
         raise ValueError(f"{what} has a text twice")
-
-
-def _check_levels(name: str, item: dict[str, Any]) -> None:
-    levels = item.get("levels")
-    if not isinstance(levels, list) or not all(isinstance(level, str | bool | int) for level in levels):
-        raise ValueError(f"column {name!r} has levels that are no texts, whole numbers or booleans")
-    if len({(type(level), level) for level in levels}) < len(levels):
-        raise ValueError(f"column {name!r} has a level twice")
-    if item.get("unseen") not in ("error", "zero"):
-        raise ValueError(f"column {name!r} has unseen {item.get('unseen')!r}, expected error or zero")
-    if item["fill"] is not None:
-        check_numbers(item["fill"], max(0, len(levels) - 1), f"fill of column {name!r}")

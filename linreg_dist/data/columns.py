@@ -8,10 +8,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
+from linreg_dist.data.design.kind import ColumnKind
+from linreg_dist.data.design.kinds import named_column, usual_column
+from linreg_dist.data.design.numeric import is_narrow
+from linreg_dist.data.design.types import is_numeric, is_string
 from linreg_dist.data.manifest import Manifest
 from linreg_dist.data.predicates import bind_all
 from linreg_dist.errors import DataError
@@ -24,8 +27,7 @@ class Columns:
     """The columns a job reads.
 
     Attributes:
-        features: names in the order of the design matrix (before encoding).
-        categorical: name -> given levels, or None where the levels are found in a first pass.
+        kinds: the features, in the order of the design matrix, each as the spec describes it.
         targets: one name per column of y.
         weight: the column of row weights, or None.
         split: the column that marks validation rows, or None.
@@ -34,8 +36,7 @@ class Columns:
 
     """
 
-    features: tuple[str, ...]
-    categorical: dict[str, tuple[Any, ...] | None]
+    kinds: tuple[ColumnKind, ...]
     targets: tuple[str, ...]
     weight: str | None
     split: str | None
@@ -43,32 +44,42 @@ class Columns:
     skipped: dict[str, str]
 
     @property
-    def numeric(self) -> tuple[str, ...]:
-        """The features that are numbers."""
-        return tuple(name for name in self.features if name not in self.categorical)
+    def features(self) -> tuple[str, ...]:
+        """Names of the features, in the order of the design matrix."""
+        return tuple(column.name for column in self.kinds)
+
+    def by_kind(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of the features of each kind that is there."""
+        kinds = dict.fromkeys(column.kind for column in self.kinds)
+        return {kind: tuple(one.name for one in self.kinds if one.kind == kind) for kind in kinds}
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Columns that are read as numbers beside the features: targets, weight, split; once each."""
+        extra = [name for name in (self.weight, self.split) if name]
+        return tuple(dict.fromkeys((*self.targets, *extra)))
+
+    @property
+    def dictionaries(self) -> tuple[str, ...]:
+        """Features to be read as dictionary-encoded."""
+        return tuple(column.name for column in self.kinds if column.dictionary)
+
+    @property
+    def known_width(self) -> int:
+        """How many columns the features become, as far as that is known before the first pass."""
+        return sum(column.known_width for column in self.kinds)
+
+    def fit_float32(self, schema: pa.Schema) -> bool:
+        """Return whether float32 holds all digits of the features, targets and weights of this schema."""
+        numbers = (*self.targets, *([self.weight] if self.weight else []))
+        return all(column.fits_float32(schema.field(column.name).type) for column in self.kinds) and all(
+            is_narrow(schema.field(name).type) for name in numbers
+        )
 
     @property
     def to_read(self) -> tuple[str, ...]:
         """Every column that has to be read, once each."""
-        extra = [name for name in (self.weight, self.split) if name]
-        return tuple(dict.fromkeys((*self.features, *self.targets, *extra, *self.filters)))
-
-
-def is_numeric(kind: pa.DataType) -> bool:
-    """Return whether a column of this type is used as a number as it stands (booleans are 0 and 1)."""
-    return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_decimal(kind)
-    )
-
-
-def is_string(kind: pa.DataType) -> bool:
-    """Return whether a column of this type is encoded by its levels unless told otherwise."""
-    if pa.types.is_dictionary(kind):
-        return is_string(kind.value_type)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+        return tuple(dict.fromkeys((*self.features, *self.numbers, *self.filters)))
 
 
 def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
@@ -80,18 +91,11 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
 
     """
     schema = manifest.schema
+    types = dict(zip(schema.names, schema.types, strict=True))
     targets = data.targets
     reserved = {*targets, data.weight, data.cluster, data.validation.column, *data.exclude}
     features, skipped = _feature_names(data, schema, reserved)
     filter_columns = tuple(dict.fromkeys(condition[0] for group in data.filter_dnf for condition in group))
-    strings = {name for name, kind in zip(schema.names, schema.types, strict=True) if is_string(kind)}
-    categorical: dict[str, tuple[Any, ...] | None] = {}
-    for name in features:
-        given = data.categorical.get(name)
-        if isinstance(given, (list, tuple)):
-            categorical[name] = tuple(given)
-        elif given is not None or name in strings:
-            categorical[name] = None
     usable = {*features}
     unused = [name for name in data.categorical if name not in usable]
     if unused:
@@ -100,8 +104,7 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
             f"features are {some_names(features)}"
         )
     columns = Columns(
-        features=features,
-        categorical=categorical,
+        kinds=tuple(named_column(name, types.get(name, pa.null()), data) for name in features),
         targets=targets,
         weight=data.weight,
         split=data.validation.column if data.validation.method == "column" else None,
@@ -143,7 +146,7 @@ def _feature_names(
     for name, kind in zip(schema.names, schema.types, strict=True):
         if name in reserved:
             continue
-        if is_numeric(kind) or is_string(kind) or name in data.categorical:
+        if usual_column(name, kind, data) is not None:
             names.append(name)
         else:
             skipped[name] = f"type {kind} is neither a number nor a string"
@@ -162,9 +165,8 @@ def _check_files(columns: Columns, manifest: Manifest) -> None:
     purposes += [(columns.split, "validation column")] if columns.split else []
     purposes += [(name, "filter") for name in columns.filters]
     check_columns(purposes, manifest)
-    level_kinds: dict[
-        str, tuple[str, str]
-    ] = {}  # column -> what its levels are, and the first file that says so
+    features = {column.name: column for column in columns.kinds}
+    families: dict[str, tuple[str, str]] = {}  # column -> what its values are, and the first file to say so
     for file in manifest.files:
         if file.num_rows == 0:  # an empty file's types say nothing: pandas writes null for its strings
             continue
@@ -177,15 +179,14 @@ def _check_files(columns: Columns, manifest: Manifest) -> None:
                     f"Choose a numeric column as {_NUMERIC_ROLES[purpose]}"
                 )
             if purpose == "feature":
-                _check_feature(name, kind, name in columns.categorical, file.uri)
-            if purpose == "feature" and name in columns.categorical:
-                found = "strings" if is_string(kind) else "numbers"
-                first, uri = level_kinds.setdefault(name, (found, file.uri))
+                column = features[name]
+                _check_feature(column, kind, file.uri)
+                found = column.family(kind)
+                first, uri = families.setdefault(name, (found, file.uri))
                 if found != first:
                     raise DataError(
-                        f"{file.uri}: the levels of {name!r} are {found}, but {first} in {uri}; expected "
-                        f"one kind "
-                        "in all files: convert the column when writing the Parquet"
+                        f"{file.uri}: the values of {name!r} are {found}, but {first} in {uri}; expected one "
+                        "kind in all files: convert the column when writing the Parquet"
                     )
 
 
@@ -212,19 +213,14 @@ def _check_filter(data: DataSpec, manifest: Manifest) -> None:
             bind_all(dnf, kinds, file.uri)
 
 
-def _check_feature(name: str, kind: pa.DataType, categorical: bool, uri: str) -> None:
-    usable = (
-        is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-        if categorical
-        else is_numeric(kind)
-    )
-    if not usable:
-        expected = "strings, integers or booleans to take levels from" if categorical else "a number"
+def _check_feature(column: ColumnKind, kind: pa.DataType, uri: str) -> None:
+    if not column.takes(kind):
         advice = (
             "list it under data.categorical"
             if is_string(kind)
             else "leave it out of data.features, or convert it when writing the Parquet"
         )
         raise DataError(
-            f"{uri}: the feature {name!r} has type {kind}; expected {expected}. To go on, {advice}"
+            f"{uri}: the feature {column.name!r} has type {kind}; expected {column.expects}. To go on, "
+            f"{advice}"
         )

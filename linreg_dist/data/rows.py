@@ -16,10 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linreg_dist.data.columns import Columns
+from linreg_dist.data.design.numeric import not_finite
 from linreg_dist.data.gather import RowRuns
 from linreg_dist.data.manifest import Manifest, RowGroup
 from linreg_dist.data.predicates import Predicate, bind_all, rows_kept
-from linreg_dist.data.reader import category_codes, numeric_values
+from linreg_dist.data.reader import numeric_values
 from linreg_dist.errors import DataError
 from linreg_dist.spec import DataSpec
 from linreg_dist.wording.text import safe_name
@@ -29,11 +30,18 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class DecodedColumns:
-    """A row group's columns as numpy arrays; missing numbers are NaN, missing categories have code -1."""
+    """The columns of a row group, decoded.
+
+    Attributes:
+        num_rows: N.
+        features: name -> values as its kind decodes them.
+        numbers: name -> (N,) values of targets, weight and split; missing ones are NaN.
+
+    """
 
     num_rows: int
-    numeric: dict[str, Array]
-    categorical: dict[str, tuple[npt.NDArray[np.int64], list[Any]]]
+    features: dict[str, Any]
+    numbers: dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -60,13 +68,11 @@ class RowSelection:
 
 
 def decode_columns(table: pa.Table, columns: Columns) -> DecodedColumns:
-    """Turn the features, targets, weight and split column of ``table`` into numpy arrays."""
-    extra = [name for name in (columns.weight, columns.split) if name]
-    names = dict.fromkeys((*columns.numeric, *columns.targets, *extra))
+    """Decode the features, targets, weight and split column of ``table``."""
     return DecodedColumns(
         num_rows=table.num_rows,
-        numeric={name: numeric_values(table.column(name)) for name in names},
-        categorical={name: category_codes(table.column(name)) for name in columns.categorical},
+        features={column.name: column.decode(table.column(column.name)) for column in columns.kinds},
+        numbers={name: numeric_values(table.column(name)) for name in columns.numbers},
     )
 
 
@@ -113,7 +119,7 @@ class RowSelector:
             bad = np.logical_or.reduce(dropping)
             missing_rows = int(np.count_nonzero(bad))
             usable = ~bad if kept is None else kept & ~bad
-        marks = None if self._columns.split is None else decoded.numeric[self._columns.split]
+        marks = None if self._columns.split is None else decoded.numbers[self._columns.split]
         train, validation = self._split(group, usable, marks)
         return RowSelection(
             train=train,
@@ -237,21 +243,10 @@ def _stable_hash(text: str) -> int:
 
 def _missing_masks(decoded: DecodedColumns, columns: Columns) -> dict[str, npt.NDArray[np.bool_]]:
     """Return the rows without a usable value, for the columns that have any."""
-    masks: dict[str, npt.NDArray[np.bool_]] = {}
-    wanted = dict.fromkeys(
-        (*columns.numeric, *columns.targets, *([columns.weight] if columns.weight else []))
-    )
-    for name in wanted:
-        values = decoded.numeric[name]
-        if values.dtype.kind == "f":
-            finite = np.isfinite(values)
-            if not finite.all():
-                masks[name] = ~finite
-    for name in columns.categorical:
-        codes = decoded.categorical[name][0]
-        if codes.size and codes.min() < 0:
-            masks[name] = codes < 0
-    return masks
+    weight = [columns.weight] if columns.weight else []
+    masks = {column.name: column.missing(decoded.features[column.name]) for column in columns.kinds}
+    masks |= {name: not_finite(decoded.numbers[name]) for name in (*columns.targets, *weight)}
+    return {name: mask for name, mask in masks.items() if mask is not None}
 
 
 def _divide(

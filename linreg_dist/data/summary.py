@@ -1,4 +1,4 @@
-"""What one pass over the data finds out: counts, levels, means and spreads; mergeable in any grouping.
+"""Counts, findings on columns, means and spreads of one pass over the data; mergeable in any grouping.
 
 Shape suffixes: D encoded columns, K targets.
 """
@@ -6,15 +6,16 @@ Shape suffixes: D encoded columns, K targets.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from linreg_dist.data.block import Block
-from linreg_dist.data.columns import Columns
+from linreg_dist.data.design.kind import ColumnKind, Found
 from linreg_dist.data.rows import DecodedColumns, RowSelection
 
 Vector = npt.NDArray[np.float64]
@@ -55,46 +56,39 @@ class RowCounts:
 
 
 @dataclass
-class LevelScan:
-    """The levels of each categorical column and the sum and count of each number, over usable rows.
+class ColumnScan:
+    """What the first pass finds out about the columns, over usable rows.
 
-    ``levels[column][level]`` counts training rows (0 for a level that only validates).
+    Attributes:
+        counts: what became of the rows.
+        found: column -> what its kind found.
+
     """
 
     counts: RowCounts = field(default_factory=RowCounts)
-    levels: dict[str, Counter[Any]] = field(default_factory=dict)
-    sums: dict[str, tuple[float, int]] = field(default_factory=dict)
+    found: dict[str, Found] = field(default_factory=dict)
 
-    def add(
-        self, decoded: DecodedColumns, selection: RowSelection, columns: Columns, group: int, *, means: bool
-    ) -> None:
-        """Count one row group; ``means`` also sums the numeric features."""
-        self.counts.add(selection, group, decoded.num_rows)
+    @classmethod
+    def of(
+        cls, decoded: DecodedColumns, selection: RowSelection, columns: Iterable[ColumnKind], group: int
+    ) -> ColumnScan:
+        """Return what one row group says of ``columns``."""
+        scan = cls()
+        scan.counts.add(selection, group, decoded.num_rows)
         train = np.asarray(selection.train)
-        for name in columns.categorical:
-            codes, levels = decoded.categorical[name]
-            found = self.levels.setdefault(name, Counter())
-            for rows, weight in ((train, 1), (selection.validation, 0)):
-                used = codes[rows]
-                for code, number in enumerate(np.bincount(used[used >= 0], minlength=len(levels))):
-                    if number:
-                        found[levels[code]] += int(number) * weight
-        for name in columns.numeric if means else ():
-            values = decoded.numeric[name][train]
-            values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-            total, number = self.sums.get(name, (0.0, 0))
-            self.sums[name] = (total + float(values.sum(dtype=np.float64)), number + values.size)
+        for column in columns:
+            values = decoded.features[column.name]
+            scan.found[column.name] = column.find(values, train, selection.validation)
+        return scan
 
-    def merge(self, other: LevelScan) -> None:
+    def merge(self, other: ColumnScan) -> None:
         """Add another part's findings to these."""
         self.counts.merge(other.counts)
-        for name, found in other.levels.items():
-            mine = self.levels.setdefault(name, Counter())
-            for level, number in found.items():
-                mine[level] += number
-        for name, (total, number) in other.sums.items():
-            mine_total, mine_number = self.sums.get(name, (0.0, 0))
-            self.sums[name] = (mine_total + total, mine_number + number)
+        for name, found in other.found.items():
+            if name in self.found:
+                self.found[name].merge(found)
+            else:
+                self.found[name] = deepcopy(found)
 
 
 @dataclass

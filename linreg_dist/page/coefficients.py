@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from linreg_dist.data.encoding import CategoricalColumn
 from linreg_dist.documents import Coefficient, TargetDescription
 from linreg_dist.page.source import Source, shorten, some, without_options
 from linreg_dist.page.view import Block, Effect, Figure, Forest, Paragraph, Section, Table, section
@@ -60,9 +59,9 @@ def _reading(source: Source, document: TargetDescription) -> Iterator[str]:
         "by one unit of its own and the others stay."
     )
     bases = [
-        f"{shorten(column.name)} with {shorten(str(column.levels[0]))}"
+        f"{shorten(column.name)} with {shorten(column.base)}"
         for column in source.model.encoding.columns
-        if isinstance(column, CategoricalColumn) and column.levels
+        if column.base is not None
     ]
     if bases:
         text += f" The levels of a categorical column are compared with its first level: {some(bases)}."
@@ -119,7 +118,7 @@ def _effects(source: Source, rows: Sequence[Coefficient]) -> tuple[np.ndarray[An
     coef_D = np.array([row.coef for row in rows], dtype=np.float64)
     columns = source.model.encoding.columns
     scaling = source.model.details.scaling
-    alike = len(rows) == 1 or all(isinstance(column, CategoricalColumn) for column in columns)
+    alike = len(rows) == 1 or all(column.base is not None for column in columns)
     if alike or scaling is None:
         return coef_D, False
     return coef_D * np.asarray(scaling.x_std, dtype=np.float64), True

@@ -21,7 +21,7 @@ def check_data(spec: JobSpec) -> DataCheck:
         row_groups=len(manifest.row_groups),
         rows=manifest.num_rows,
         features=list(columns.features),
-        categorical=list(columns.categorical),
+        categorical=list(columns.by_kind().get("categorical", ())),
         skipped_columns=columns.skipped,
         solver=choose_solver(spec),
     )

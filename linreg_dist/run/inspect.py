@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from linreg_dist import limits
 from linreg_dist.data.capacity import decoded_nbytes
-from linreg_dist.data.columns import is_numeric, is_string
+from linreg_dist.data.design.types import is_numeric, is_string
 from linreg_dist.data.footers import describe_chunks, read_footer
 from linreg_dist.data.manifest import Manifest, read_manifest
 from linreg_dist.data.source import absolute_paths

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from linreg_dist import limits
 from linreg_dist.data.capacity import at_once, decoded_nbytes, require_room
-from linreg_dist.data.columns import check_columns, is_numeric, is_string
-from linreg_dist.data.encoding import CategoricalColumn
+from linreg_dist.data.columns import check_columns
+from linreg_dist.data.design.types import is_numeric, is_string
 from linreg_dist.data.manifest import Manifest, RowGroup, read_manifest
 from linreg_dist.data.reader import RowGroupReader, numeric_values
 from linreg_dist.data.source import absolute_paths
@@ -318,9 +318,9 @@ def _scan(
         DataError: a row group cannot be held.
 
     """
-    categorical = [column.name for column in model.encoding.columns if isinstance(column, CategoricalColumn)]
+    dictionaries = [column.name for column in model.encoding.columns if column.dictionary]
     reader = RowGroupReader(
-        manifest, list(dict.fromkeys(columns)), list(dict.fromkeys((*categorical, *texts)))
+        manifest, list(dict.fromkeys(columns)), list(dict.fromkeys((*dictionaries, *texts)))
     )
     largest = max(manifest.row_groups, key=lambda group: group.num_rows)
     x_nbytes = largest.num_rows * model.encoding.num_encoded * 8

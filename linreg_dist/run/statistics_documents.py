@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
-from linreg_dist.data.column_documents import check_columns
+from linreg_dist.data.design.kinds import check_columns
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.errors import DataError
 from linreg_dist.stats.artefact import Artefact

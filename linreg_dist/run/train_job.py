@@ -273,7 +273,7 @@ def _most_lanes(spec: JobSpec, columns: Columns) -> int:
 
     Levels that are yet to be found are not counted.
     """
-    width = len(columns.numeric) + sum(len(levels or ()) for levels in columns.categorical.values())
+    width = columns.known_width
     matrices = 1 + (spec.tune.folds if spec.tune else 1)
     return max(1, _MOMENTS_BYTES // (8 * matrices * (width + len(columns.targets)) ** 2))
 

@@ -26,7 +26,6 @@ from sklearn.utils.validation import (
 )
 
 import linreg_dist as lr
-from linreg_dist.data.encoding import NumericColumn
 from linreg_dist.sklearn.job import FIELDS, check_overrides, levels_named_in, make_spec, unique_name
 from linreg_dist.sklearn.rows import (
     Array,
@@ -271,7 +270,7 @@ class DistributedLinearRegression(RegressorMixin, MultiOutputMixin, BaseEstimato
     def _design(self, X: Any) -> Matrix:
         """Return the (N, D) encoded columns of X."""
         model = self.model_
-        if not all(isinstance(column, NumericColumn) for column in model.encoding.columns):
+        if not all(column.from_numbers for column in model.encoding.columns):
             validate_data(self, X, reset=False, skip_check_array=True)
             table = as_arrow(X)
             if table is None:

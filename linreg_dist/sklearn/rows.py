@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linreg_dist.data.columns import is_string
+from linreg_dist.data.design.types import is_string
 
 _NUM_ROW_GROUPS = 24  # two for each of the lanes that are read side by side
 _MIN_ROWS = 8192  # below, a row group's fixed costs outweigh its rows

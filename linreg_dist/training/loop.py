@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from linreg_dist.data.cache import default_cache_folder, remove_cache
@@ -187,8 +186,4 @@ def block_dtype(job: TrainJob) -> type[np.floating[Any]]:
     """
     if job.solver not in ("exact", "lbfgs"):
         return np.float32
-    columns = job.columns
-    schema = job.manifest.schema
-    used = (*columns.numeric, *columns.targets, *([columns.weight] if columns.weight else []))
-    narrow = (pa.float32(), pa.float16(), pa.int16(), pa.int8(), pa.uint16(), pa.uint8(), pa.bool_())
-    return np.float32 if all(schema.field(name).type in narrow for name in used) else np.float64
+    return np.float32 if job.columns.fit_float32(job.manifest.schema) else np.float64

@@ -11,7 +11,7 @@ import numpy as np
 
 from linreg_dist.data.block import Block, BlockBuilder, Shift
 from linreg_dist.data.cache import BlockCache, default_cache_folder
-from linreg_dist.data.encoding import Encoding, NumericColumn
+from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.store import BlockStore, bounded_map
 from linreg_dist.data.summary import BlockSummary
 from linreg_dist.training.budgets import disk_budget, memory_budget
@@ -53,7 +53,7 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.flo
 
     """
     value_bytes = np.dtype(dtype).itemsize
-    worker.together(lambda: require_room_for_rows(job, len(job.columns.numeric), value_bytes))
+    worker.together(lambda: require_room_for_rows(job, job.columns.known_width, value_bytes))
     kept = KeptEncoding(job)
     encoding = job.encoding or worker.gather(kept.restore() if worker.rank == 0 else None)[0]
     if encoding is None:
@@ -128,10 +128,10 @@ def _shift_of(block: Block, encoding: Encoding) -> Shift:
     every = max(1, block.num_train // _PILOT_ROWS)
     x = block.x_ND[: block.num_train : every].numpy()
     y = block.y_NK[: block.num_train : every].numpy()
-    numeric = np.concatenate(
-        [np.full(stop - start, isinstance(column, NumericColumn)) for column, start, stop in encoding.spans()]
+    shifted = np.concatenate(
+        [np.full(stop - start, column.shifted) for column, start, stop in encoding.spans()]
     )
-    return Shift(np.where(numeric, _shift(x), 0.0), _shift(y))
+    return Shift(np.where(shifted, _shift(x), 0.0), _shift(y))
 
 
 def _shift(z_ND: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -27,7 +27,7 @@ class Opened:
 
     def tables(self) -> Iterator[tuple[RowGroup, pa.Table, DecodedColumns]]:
         """Yield every row group, read and decoded."""
-        reader = RowGroupReader(self.manifest, self.columns.to_read, tuple(self.columns.categorical))
+        reader = RowGroupReader(self.manifest, self.columns.to_read, self.columns.dictionaries)
         for group in self.manifest.row_groups:
             table = reader.read(group)
             yield group, table, decode_columns(table, self.columns)

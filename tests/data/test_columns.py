@@ -40,8 +40,10 @@ def test_default_features_are_all_usable_columns_and_the_others_are_named_with_t
     write_parquet(tmp_path / "a.parquet", EVERY_TYPE)
     columns = bind(tmp_path)
     assert columns.features == ("number", "half", "count", "flag", "money", "text", "coded")
-    assert columns.numeric == ("number", "half", "count", "flag", "money")
-    assert columns.categorical == {"text": None, "coded": None}
+    assert columns.by_kind() == {
+        "numeric": ("number", "half", "count", "flag", "money"),
+        "categorical": ("text", "coded"),
+    }
     assert list(columns.skipped) == ["day", "when", "many", "nothing"]
     assert columns.skipped["day"] == "type date32[day] is neither a number nor a string"
 
@@ -77,13 +79,13 @@ def test_hive_keys_are_columns_like_any_other(tmp_path):
     write_parquet(tmp_path / "month=1" / "carrier=AA" / "a.parquet", {"x": [1.0], "y": [2.0]})
     columns = bind(tmp_path)
     assert columns.features == ("x", "month", "carrier")
-    assert columns.categorical == {"carrier": None}
+    assert columns.by_kind()["categorical"] == ("carrier",)
 
 
 def test_levels_of_the_spec_are_kept_and_integers_can_be_categories(tmp_path):
     write_parquet(tmp_path / "a.parquet", EVERY_TYPE)
     columns = bind(tmp_path, features=["count", "text"], categorical={"count": [2, 1], "text": "auto"})
-    assert columns.categorical == {"count": (2, 1), "text": None}
+    assert [column.to_json()["levels"] for column in columns.kinds] == [[2, 1], []]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_number_types_may_differ_between_files(tmp_path):
 def test_levels_may_not_be_numbers_in_one_file_and_strings_in_another(tmp_path):
     write_parquet(tmp_path / "a.parquet", {"x": [1], "y": [2.0]})
     write_parquet(tmp_path / "b.parquet", {"x": ["one"], "y": [2.0]})
-    with pytest.raises(DataError, match=r"b\.parquet: the levels of 'x' are strings, but numbers in .*a\."):
+    with pytest.raises(DataError, match=r"b\.parquet: the values of 'x' are strings, but numbers in .*a\."):
         bind(tmp_path, categorical={"x": "auto"})
 
 

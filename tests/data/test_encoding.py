@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linreg_dist.data.encoding import CategoricalColumn, Encoding, NumericColumn
+from linreg_dist.data.design.categorical import CategoricalColumn
+from linreg_dist.data.design.numeric import NumericColumn
+from linreg_dist.data.encoding import Encoding
 from linreg_dist.errors import DataError
 
 MIXED = Encoding(
@@ -29,7 +31,9 @@ def encode(encoding, numeric=None, categorical=None, rows=slice(None), dtype=np.
             )[rows]
         )
     out_DN = np.full((encoding.num_encoded, n), np.nan, dtype=dtype)
-    encoding.encode(numeric or {}, categorical or {}, rows, out_DN, shift, "file.parquet (row group 3)")
+    encoding.encode(
+        {**(numeric or {}), **(categorical or {})}, rows, out_DN, shift, "file.parquet (row group 3)"
+    )
     return out_DN
 
 

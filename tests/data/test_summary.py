@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linreg_dist.data.block import Block
+from linreg_dist.data.design.categorical import LevelCounts
+from linreg_dist.data.design.numeric import NumberSum
 from linreg_dist.data.rows import RowSelection
-from linreg_dist.data.summary import BlockSummary, LevelScan, MomentSums, RowCounts
+from linreg_dist.data.summary import BlockSummary, ColumnScan, MomentSums, RowCounts
 from tests.data.reading import open_data_set
 from tests.parquet import write_parquet
 
@@ -161,14 +163,14 @@ def test_a_level_scan_counts_training_rows_and_knows_levels_that_only_validate(t
     )
     parts = []
     for (group, _, decoded), (_, selection) in zip(opened.tables(), opened.selections(), strict=True):
-        part = LevelScan()
-        part.add(decoded, selection, opened.columns, group.index, means=True)
-        parts.append(part)
+        parts.append(ColumnScan.of(decoded, selection, opened.columns.kinds, group.index))
     for ordered in (parts, parts[::-1]):
-        total = LevelScan()
+        total = ColumnScan()
         for part in ordered:
             total.merge(part)
-        assert total.levels == {"s": Counter({"a": 5, "b": 2, "c": 1, "z": 0})}
-        assert "z" in total.levels["s"]
-        assert total.sums == {"x": (1 + 2 + 3 + 6 + 2 + 3 + 6, 7), "n": (16 + 15, 9)}
+        assert total.found == {
+            "s": LevelCounts(Counter({"a": 5, "b": 2, "c": 1, "z": 0})),
+            "x": NumberSum(1 + 2 + 3 + 6 + 2 + 3 + 6, 7),
+            "n": NumberSum(16 + 15, 9),
+        }
         assert total.counts.missing == Counter(s=1, x=2)

@@ -11,7 +11,8 @@ import torch
 
 from linreg_dist.data.block import BlockBuilder, Shift
 from linreg_dist.data.cache import BlockCache
-from linreg_dist.data.encoding import Encoding, NumericColumn
+from linreg_dist.data.design.numeric import NumericColumn
+from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.plan import deal_lanes, lanes_of_worker, num_lanes, num_steps, plan_epoch
 from linreg_dist.data.store import BlockStore
 from linreg_dist.training.batches import epoch_batches, rows_of

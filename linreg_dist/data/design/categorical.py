@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linreg_dist.data.column_documents import check_numbers
 from linreg_dist.data.design.kind import Array, ColumnKind, Mask
 from linreg_dist.data.design.types import is_string
 from linreg_dist.data.gather import Rows, gather
@@ -98,7 +99,9 @@ class CategoricalColumn(ColumnKind):
         """Return whether levels, or their frequencies as fills, are yet to be found."""
         return not self.levels or (data.missing == "mean" and self.fill is None)
 
-    def find(self, values: Codes, train: npt.NDArray[np.int64], validation: npt.NDArray[np.int64]) -> LevelCounts:
+    def find(
+        self, values: Codes, train: npt.NDArray[np.int64], validation: npt.NDArray[np.int64]
+    ) -> LevelCounts:
         """Count the training rows of each level, and note levels that only validate."""
         codes, levels = values
         found = LevelCounts()
@@ -121,8 +124,8 @@ class CategoricalColumn(ColumnKind):
         if len(levels) > data.max_levels:
             raise DataError(
                 f"column {self.name!r} has {len(levels):,} levels, more than data.max_levels "
-                f"{data.max_levels:,}: an identifier? Put it into data.exclude, list the levels that matter in "
-                f"data.categorical.{self.name}, or raise data.max_levels"
+                f"{data.max_levels:,}: an identifier? Put it into data.exclude, list the levels that matter "
+                f"in data.categorical.{self.name}, or raise data.max_levels"
             )
         fill = None
         if data.missing == "mean":
@@ -171,9 +174,9 @@ class CategoricalColumn(ColumnKind):
         listed = ", ".join(repr(level) for level in strange[:5])
         more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
         raise DataError(
-            f"{where}: column {self.name!r} has {codes.size:,} rows with {len(strange)} level(s) that training "
-            f"did not see: {listed}{more}. Add them to data.categorical.{self.name}, or set data.unseen: zero "
-            f"to score them as the base level {self.levels[0]!r}"
+            f"{where}: column {self.name!r} has {codes.size:,} rows with {len(strange)} level(s) that "
+            f"training did not see: {listed}{more}. Add them to data.categorical.{self.name}, or set "
+            f"data.unseen: zero to score them as the base level {self.levels[0]!r}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -185,6 +188,26 @@ class CategoricalColumn(ColumnKind):
             "unseen": self.unseen,
             "fill": None if self.fill is None else list(self.fill),
         }
+
+    @classmethod
+    def check_json(cls, document: Mapping[str, Any]) -> None:
+        """Check levels, unseen and fill.
+
+        Raises:
+            ValueError: one has another form.
+
+        """
+        name, levels = document["name"], document.get("levels")
+        if "fill" not in document:
+            raise ValueError(f"column {name!r} has no fill, which may be null")
+        if not isinstance(levels, list) or not all(isinstance(level, str | bool | int) for level in levels):
+            raise ValueError(f"column {name!r} has levels that are no texts, whole numbers or booleans")
+        if len({(type(level), level) for level in levels}) < len(levels):
+            raise ValueError(f"column {name!r} has a level twice")
+        if document.get("unseen") not in ("error", "zero"):
+            raise ValueError(f"column {name!r} has unseen {document.get('unseen')!r}, expected error or zero")
+        if document["fill"] is not None:
+            check_numbers(document["fill"], max(0, len(levels) - 1), f"fill of column {name!r}")
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:

@@ -163,6 +163,16 @@ class ColumnKind(ABC):
         """Return the form stored in a model's config.json, with ``name`` and ``kind``."""
 
     @classmethod
+    def check_json(cls, document: Mapping[str, Any]) -> None:
+        """Check a document of this kind from a file that anyone may have written, before `from_json`.
+
+        Raises:
+            ValueError: names the column and what is wrong with it.
+
+        """
+        return
+
+    @classmethod
     @abstractmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Rebuild a column from `to_json`."""

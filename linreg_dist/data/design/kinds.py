@@ -28,6 +28,28 @@ def named_column(name: str, type_: pa.DataType, data: DataSpec) -> ColumnKind:
     return usual_column(name, type_, data) or NumericColumn.draft(name, type_, data)
 
 
+def check_columns(documents: Any) -> None:
+    """Check the form that `Encoding.to_json` returns; kinds that are not known are for others to refuse.
+
+    Raises:
+        ValueError: names the first column that is wrong, and what is.
+
+    """
+    if not isinstance(documents, list) or not all(isinstance(item, dict) for item in documents):
+        raise ValueError("columns is no list of objects")
+    names = set()
+    for item in documents:
+        name = item.get("name")
+        if not isinstance(name, str) or name in names:
+            raise ValueError(f"columns has the name {name!r} twice, or it is no text")
+        names.add(name)
+        if not isinstance(item.get("kind"), str):
+            raise ValueError(f"column {name!r} has no kind")
+        for kind in KINDS:
+            if kind.kind == item["kind"]:
+                kind.check_json(item)
+
+
 def column_from_json(document: Mapping[str, Any]) -> ColumnKind:
     """Rebuild a column from the document that its kind's ``to_json`` made.
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linreg_dist.data.column_documents import is_finite
 from linreg_dist.data.design.kind import Array, ColumnKind, Mask
 from linreg_dist.data.design.types import is_numeric
 from linreg_dist.data.gather import Rows, gather, gather_into
@@ -76,7 +77,9 @@ class NumericColumn(ColumnKind):
         """Return whether missing values are filled by a mean that is yet to be found."""
         return data.missing == "mean" and self.fill is None
 
-    def find(self, values: Array, train: npt.NDArray[np.int64], validation: npt.NDArray[np.int64]) -> NumberSum:
+    def find(
+        self, values: Array, train: npt.NDArray[np.int64], validation: npt.NDArray[np.int64]
+    ) -> NumberSum:
         """Sum the finite values of the training rows."""
         taken = values[train]
         taken = taken[np.isfinite(taken)] if taken.dtype.kind == "f" else taken
@@ -109,6 +112,21 @@ class NumericColumn(ColumnKind):
     def to_json(self) -> dict[str, Any]:
         """Return name, kind and fill."""
         return {"name": self.name, "kind": self.kind, "fill": self.fill}
+
+    @classmethod
+    def check_json(cls, document: Mapping[str, Any]) -> None:
+        """Check the fill.
+
+        Raises:
+            ValueError: it is neither null nor a finite number.
+
+        """
+        name = document["name"]
+        if "fill" not in document:
+            raise ValueError(f"column {name!r} has no fill, which may be null")
+        fill = document["fill"]
+        if fill is not None and not is_finite(fill):
+            raise ValueError(f"column {name!r} has the fill {fill!r}, expected a finite number or null")
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
