@@ -180,7 +180,7 @@ def test_a_model_of_a_kind_that_is_not_registered_is_refused_by_name(
     run = train_here(path, **settings("exact"))
     KINDS.remove(DayColumn)
     try:
-        with pytest.raises(lr.errors.SpecError, match=r"'day' is of the kind 'day'; .*numeric"):
+        with pytest.raises(lr.errors.LinregDistError, match=r"'day' is of the kind 'day'; .*numeric"):
             lr.LinearModel.load(run.path)
     finally:
         KINDS.insert(0, DayColumn)
