@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
-from linreg_dist.cluster.log_lines import LogLines
+from linreg_dist.cluster.log_lines import LogLines, as_result
 from linreg_dist.cluster.server import Job, JobServer
 from linreg_dist.documents import Event, ResultDocument
 from linreg_dist.errors import (
@@ -118,7 +119,10 @@ def job_error(ending: Ending) -> LinregDistError | None:
     """Return the error that a job ended with, of the class that its exit code stands for; None if it
     succeeded.
     """
-    job, result = ending.job, ending.result
+    job, printed = ending.job, cast(Any, ending.result)
+    result = (
+        as_result(printed) if isinstance(printed, dict) else printed
+    )  # as JSON has it, or checked already
     if job.state == "SUCCEEDED":
         return None
     if job.state == "STOPPED":
