@@ -14,12 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
 
 from linreg_dist._version import __version__
 from linreg_dist.cli.errors import report
+from linreg_dist.cli.output import claim_stdout
 from linreg_dist.wording.streams import safe_console
 
 _THREADS_END_WITHIN_S = 2.0
@@ -116,9 +118,12 @@ def _run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run the command line of this process and exit."""
     _interrupt_on_stop_notices()
+    claim_stdout()
     code = run(sys.argv[1:])
-    if code != 0 and _has_blocked_thread():
+    with suppress(OSError, ValueError):  # nobody reads it any more
         sys.stdout.flush()
+    sys.stdout = sys.stderr  # what libraries say at exit is no part of the result
+    if code != 0 and _has_blocked_thread():
         sys.stderr.flush()
         os._exit(code)  # Python's own exit would wait for the thread
     sys.exit(code)

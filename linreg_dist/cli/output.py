@@ -1,7 +1,11 @@
-"""What goes to stdout."""
+"""stdout: it belongs to the result, whatever libraries and the processes that they start print there."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,3 +23,29 @@ def print_json(document: Document | dict[str, Any]) -> None:
     """
     plain = document if isinstance(document, dict) else document.to_json()
     click.echo(safe_json(plain, indent=2, allow_nan=False))
+
+
+@contextmanager
+def result_alone() -> Iterator[None]:
+    """Send to stderr what this process's code prints within the block: Ray prints what its workers say."""
+    out = sys.stdout
+    out.flush()
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = out
+
+
+def claim_stdout() -> None:
+    """Keep stdout for ``sys.stdout`` alone: what C++ code and child processes write there goes to stderr."""
+    if sys.stderr is None:  # closed by whoever started us: its number must not become another stream's
+        sys.stderr = open(os.open(os.devnull, os.O_WRONLY), "w")  # noqa: SIM115 (stays open)
+    with suppress(OSError, ValueError, AttributeError):  # one of them is closed: nothing can be mixed up
+        sys.stdout.flush()
+        ours = os.dup(sys.stdout.fileno())
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        buffering = 1 if os.isatty(ours) else -1
+        sys.stdout = open(  # noqa: SIM115 (stays open)
+            ours, "w", buffering, encoding=sys.stdout.encoding, errors=sys.stdout.errors
+        )

@@ -17,7 +17,7 @@ from linreg_dist.cli.options import (
     spec_argument,
     verbosity_options,
 )
-from linreg_dist.cli.output import print_json
+from linreg_dist.cli.output import print_json, result_alone
 from linreg_dist.errors import InterruptedRunError
 from linreg_dist.wording.secrets import show_uri
 
@@ -82,8 +82,9 @@ def submit(
     if dry_run:
         _print_dry_run({"status": "dry run", "address": shown_url, **shipment.shown()}, as_json)
         return
-    server = JobServer(server_url)
-    submission = send(server, shipment, fresh=fresh)
+    with result_alone():
+        server = JobServer(server_url)
+        submission = send(server, shipment, fresh=fresh)
     job = submission.job
     if not quiet:
         what = "sent to" if submission.is_new else f"is there already ({job.state}) at"
@@ -97,7 +98,8 @@ def submit(
             click.echo(job.id)
         return
     try:
-        ending = _watch(server, job.id, checked, quiet=quiet, verbose=verbose)
+        with result_alone():
+            ending = _watch(server, job.id, checked, quiet=quiet, verbose=verbose)
     except KeyboardInterrupt:
         _detach_or_stop(server, job.id)
     _report(ending, as_json)

@@ -18,7 +18,7 @@ from linreg_dist.cli.options import (
     spec_argument,
     verbosity_options,
 )
-from linreg_dist.cli.output import print_json
+from linreg_dist.cli.output import print_json, result_alone
 from linreg_dist.wording.names import some_names
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def train(
         ):
             yield
 
-    with stop_notice_interrupts():
+    with stop_notice_interrupts(), result_alone():
         if until_stdin_closes:
             stop_when_closed(sys.stdin.fileno())
         run = run_job(checked, fresh=fresh, verbose=verbose, watch=watch, update=update)
