@@ -1,5 +1,6 @@
 # make demo    train on the flights data in this repository and print the result
 # make test    run all gates and the whole test suite
+# make test-quick  run the tests that need no cluster
 # Both need only Python 3.11, pip, make and gcc: they make a virtual environment and install into it, once.
 
 PYTHON ?= python3
@@ -15,12 +16,13 @@ define stage
 echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help demo test lint soak fuzz bench bench-smoke
+.PHONY: help demo test test-quick lint soak fuzz bench bench-smoke
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo         train on the flights data and print the result"
 	@echo "make test         all gates, then the whole test suite"
+	@echo "make test-quick   the tests that need no cluster, in minutes"
 	@echo "make lint         the gates alone: formatting, lint, types, layers"
 	@echo "make soak         kill real runs at random moments, ROUNDS=100 times from SEED=0"
 	@echo "make fuzz         damage files and specs, ROUNDS=100 times each from SEED=0"
@@ -58,8 +60,13 @@ lint: $(VENV)/.stamp-test
 	$(call stage,mypy,$(VENV)/bin/mypy)
 	$(call stage,import layers,$(VENV)/bin/lint-imports --no-logo)
 
+PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: lint
-	$(call stage,pytest,$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder)
+	$(call stage,pytest,$(PYTEST) --durations=20)
+
+test-quick: $(VENV)/.stamp-test
+	$(call stage,pytest without clusters,$(PYTEST) -q -m "not slow")
 
 ROUNDS ?= 100
 SEED ?= 0

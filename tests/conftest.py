@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from linreg_dist.wording.secrets import forget
+from tests import clusters
 
 if TYPE_CHECKING:
     from linreg_dist.run import Run
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 def pytest_configure() -> None:
     """Give all tests, also those in the processes of `pytest -n`, the same signals and the same Ray."""
+    clusters.is_guarded = True
     # Ctrl-C shall reach the programs that tests start; the processes of pytest -n are born ignoring it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,6 +41,32 @@ def _nothing_hidden() -> Iterator[None]:
     """Let no test hide values of its environment from the messages of the next."""
     yield
     forget()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tell what starts clusters whether this test may: `make test-quick` runs what is not marked slow."""
+    clusters.allowed_for = None if item.get_closest_marker("slow") is None else item.nodeid
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Refuse a test that started Ray in a roundabout way, as by training on workers."""
+    ray = sys.modules.get("ray")
+    if clusters.allowed_for is None and ray is not None and ray.is_initialized() and not clusters.is_known:
+        clusters.is_known = True  # the tests after it are not to blame
+        pytest.fail(f"{item.nodeid} started Ray: mark it slow, or test the same without a cluster")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count aloud what was skipped: a promise that was not tested is no green."""
+    reasons = Counter(
+        str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        terminalreporter.section(f"NOT TESTED HERE: {reasons.total()} tests", yellow=True, bold=True)
+        for reason, number in reasons.most_common():
+            terminalreporter.line(f"{number:4} {reason.removeprefix('Skipped: ')}", yellow=True)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from unittest import mock
 
 from ray.cluster_utils import Cluster  # noqa: TID253 (Ray's own class for this)
 
+from tests import clusters
 from tests.cluster.heads import free_ports
 from tests.processes import descendants, kill, train_workers
 
@@ -117,6 +118,7 @@ class Nodes:
 @contextlib.contextmanager
 def running_nodes(cpus: tuple[int, ...] = (1, 1), *, dashboard: bool = False) -> Iterator[Nodes]:
     """Start a cluster and stop it afterwards."""
+    clusters.starting("a Ray of several nodes")
     nodes = Nodes(cpus, dashboard)
     # Entrypoints of submitted jobs are `python -m …`.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+from linreg_dist.cluster.interpreter import NOT_FOUND
 from linreg_dist.cluster.log_lines import LogLines, as_result
 from linreg_dist.cluster.server import Job, JobServer
 from linreg_dist.documents import Event, ResultDocument
@@ -133,9 +134,12 @@ def job_error(ending: Ending) -> LinregDistError | None:
         code, message = job.exit_code or 1, job.message or "the job failed"
         if ending.last_text:
             message += f" ({ending.last_text})"
-        if "No module named" in ending.last_text and "linreg_dist" in ending.last_text:
+        if NOT_FOUND in ending.last_text:
             code = ClusterError.exit_code
-            message = "the cluster does not have linreg_dist; install it there, or use --ship-package"
+            message = (
+                f"{ending.last_text}. Install linreg_dist for one of these, start the head with its "
+                "environment on PATH, or use --ship-package where only linreg_dist is lacking"
+            )
         elif code == SpecError.exit_code:
             code = RunFailedError.exit_code  # a shell's or interpreter's own 2 says nothing about the spec
     kind = _BY_EXIT_CODE.get(code, RunFailedError) if isinstance(code, int) else RunFailedError

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from linreg_dist._version import __version__
+from linreg_dist.cluster.interpreter import SCRIPT, SCRIPT_FILE
 from linreg_dist.errors import SpecError
 from linreg_dist.run.folder import RunFolder
 from linreg_dist.spec import JobSpec, load_spec, resolved_yaml, spec_hash
@@ -34,7 +35,7 @@ class Shipment:
         environment: the variables that the spec reads and those of ``cluster.env``, with their values.
         runtime_env: Ray's runtime_env from the spec, without the two above.
         shown_runtime_env: the same as it was written, with ``${VAR}`` for what came from the environment.
-        entrypoint: the command, run in a folder that has the spec as ``job.yaml``.
+        entrypoint: the command, run in a folder that has `files`.
         metadata: what the job server stores with the job, to find it again.
 
     """
@@ -55,8 +56,13 @@ class Shipment:
             "entrypoint": self.entrypoint,
             "runtime_env": {**self.shown_runtime_env, "env_vars": hidden},
             "metadata": dict(self.metadata),
-            "files": {SPEC_FILE: self.spec_yaml},
+            "files": self.files,
         }
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files in the folder that the job runs in, by name."""
+        return {SPEC_FILE: self.spec_yaml, SCRIPT_FILE: SCRIPT}
 
 
 def pack(
@@ -74,7 +80,8 @@ def pack(
         fresh: start over where a run of this name exists.
         ship_package: send this package too, for clusters that lack it; its dependencies must be there.
         environ: where the values of ``${VAR}`` are taken from; by default the environment of this process.
-        spec_path: where the entrypoint finds the spec.
+        spec_path: where the entrypoint finds the spec; elsewhere than beside `Shipment.files`, the job is run
+            by the ``python`` on the PATH.
 
     Raises:
         SpecError: the spec has a matrix, a relative path, or variables that contradict each other.
@@ -102,13 +109,14 @@ def pack(
     # On the cluster the job finds Ray by itself, and what was set for the job holds for its workers too.
     cluster = {"address": None, "runtime_env": {}, "env": {key: f"${{{key}}}" for key in spec.cluster.env}}
     sent = load_spec(spec, {"cluster": cluster}, environ=environment)
+    python = f"sh {SCRIPT_FILE}" if spec_path == SPEC_FILE else "python"  # elsewhere only the spec is there
     return Shipment(
         name=spec.name,
         spec_yaml=resolved_yaml(sent),
         environment=environment,
         runtime_env=runtime_env,
         shown_runtime_env=_shown_runtime_env(spec, runtime_env),
-        entrypoint=f"python -P -m linreg_dist train {spec_path} --json --progress jsonl"
+        entrypoint=f"{python} -P -m linreg_dist train {spec_path} --json --progress jsonl"
         + (" --fresh" if fresh else ""),
         metadata={
             METADATA_NAME: spec.name,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linreg_dist.cluster.server import Job, JobExistsError, JobServer
-from linreg_dist.cluster.shipment import METADATA_FOLDER, METADATA_SPEC, SPEC_FILE, Shipment
+from linreg_dist.cluster.shipment import METADATA_FOLDER, METADATA_SPEC, Shipment
 from linreg_dist.errors import ClusterError, SpecError
 
 _TRIES = 3
@@ -56,7 +56,8 @@ def submit(server: JobServer, shipment: Shipment, *, fresh: bool = False) -> Sub
                 return Submission(latest, is_new=False)
         job_id = f"{shipment.name}-{max(earlier, default=0) + 1}"
         with tempfile.TemporaryDirectory(prefix="linreg-dist-submit-") as folder:
-            Path(folder, SPEC_FILE).write_text(shipment.spec_yaml)
+            for name, text in shipment.files.items():
+                Path(folder, name).write_text(text)
             runtime_env = {
                 **shipment.runtime_env,
                 "working_dir": folder,

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import clusters
+
 _SECONDS_TO_START = 90.0
 
 
@@ -47,6 +49,7 @@ class Head:
 @contextlib.contextmanager
 def running_head(folder: Path, **environ: str) -> Iterator[Head]:
     """Start a head of two CPUs in a session of its own, and end that session afterwards."""
+    clusters.starting("a head")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     kept |= {
         "HOME": str(folder),  # a token file in the real one would turn authentication on
@@ -57,7 +60,8 @@ def running_head(folder: Path, **environ: str) -> Iterator[Head]:
     # Sockets lie in the temporary folder, and their paths may have 107 characters only.
     with tempfile.TemporaryDirectory(prefix="lrd-", ignore_cleanup_errors=True) as temporary:
         dashboard, client = free_ports(2)
-        command = ["ray", "start", "--head", "--block", "--num-cpus=2", f"--temp-dir={temporary}"]
+        ray = str(Path(sys.executable).with_name("ray"))
+        command = [ray, "start", "--head", "--block", "--num-cpus=2", f"--temp-dir={temporary}"]
         command += ["--port=0", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
         command += ["--dashboard-agent-listen-port=0", "--object-store-memory=100000000"]
         with (folder / "head.log").open("w") as log:

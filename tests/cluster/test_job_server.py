@@ -143,11 +143,12 @@ def test_the_package_travels_on_request(head: Head) -> None:
     assert "py_modules_files" in server.logs(submission.job.id)
 
 
-def test_token_authentication_is_detected_and_works(tmp_path: Path) -> None:
+def test_token_authentication_works_on_a_head_without_its_environment_on_the_path(tmp_path: Path) -> None:
     write_parquet(tmp_path / "rows.parquet", linear_columns())
     spec = write_job(tmp_path, "guarded")
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
-    with running_head(tmp_path, **token) as head:
+    # As a service starts it: by the full path of its ray, with nothing of its environment on the PATH.
+    with running_head(tmp_path, PATH="/usr/bin:/bin", **token) as head:
         for refused in (
             head.cli("submit", spec, "--json"),
             head.cli("list", "--json", **{**token, "RAY_AUTH_TOKEN": "fedcba9876543210" * 4}),

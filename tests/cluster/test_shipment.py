@@ -123,7 +123,7 @@ class TestDryRun:
         document = json.loads(out)
         assert (code, err) == (0, "")
         assert document["address"] == "http://127.0.0.1:9"
-        assert document["entrypoint"].startswith("python -P -m linreg_dist train job.yaml --json")
+        assert document["entrypoint"].startswith("sh python.sh -P -m linreg_dist train job.yaml --json")
         assert document["entrypoint"].endswith(" --fresh")
         assert document["runtime_env"]["env_vars"] == {"SECRET": "***"}
         assert "name: job\n" in document["files"]["job.yaml"]

@@ -16,6 +16,7 @@ import pytest
 from linreg_dist.cli.submit import _detach_or_stop as detach_or_stop
 from linreg_dist.cluster import Ending, Job, JobServer, Shipment, follow, job_error, job_server_address, pack
 from linreg_dist.cluster import submit as send
+from linreg_dist.cluster.interpreter import NOT_FOUND
 from linreg_dist.cluster.log_lines import LogLines
 from linreg_dist.cluster.server import DEFAULT_ADDRESS, JobExistsError
 from linreg_dist.cluster.status import status_document
@@ -84,8 +85,9 @@ def server() -> FakeServer:
 
 
 @pytest.fixture
-def shipment(job_file: Callable[..., Path]) -> Shipment:
-    return pack(load_spec(job_file("cluster: {env: {SECRET: hunter2}}\n")))
+def shipment(job_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Shipment:
+    monkeypatch.setenv("SECRET", "hunter2")
+    return pack(load_spec(job_file("cluster: {env: {SECRET: '${SECRET}'}}\n")))
 
 
 class TestSubmit:
@@ -289,9 +291,10 @@ class TestJobError:
 
     def test_a_cluster_without_the_package_gets_its_remedy(self) -> None:
         error = job_error(
-            Ending(Job("job-1", "FAILED", exit_code=1), None, "python: No module named linreg_dist")
+            Ending(Job("job-1", "FAILED", exit_code=127), None, f"{NOT_FOUND}python (there is none)")
         )
         assert isinstance(error, ClusterError)
+        assert "asked: python (there is none). Install" in str(error)
         assert "use --ship-package" in str(error)
 
     def test_a_death_without_a_result_says_the_last_words(self) -> None:
