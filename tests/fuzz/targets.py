@@ -322,12 +322,12 @@ def _refusal(function: Callable[[], Any]) -> str:
 
 TARGETS: dict[str, tuple[Target, int]] = {
     "spec": (spec, 200),
-    "model": (model, 200),
+    "model": (model, 120),
     "statistics": (statistics, 200),
     "checkpoint": (checkpoint, 200),
     "metrics": (metrics, 400),
     "result": (result, 60),
-    "parquet": (parquet, 15),
+    "parquet": (parquet, 10),
 }
 """Each target and its rounds within the suite; a round of parquet damages ten files."""
 
