@@ -119,9 +119,10 @@ def _print_dry_run(document: dict[str, Any], as_json: bool) -> None:
 def _watch(server: JobServer, job_id: str, spec: JobSpec, *, quiet: bool, verbose: bool) -> Ending:
     from linreg_dist.cluster import follow
     from linreg_dist.report import ProgressDisplay
+    from linreg_dist.solvers import SOLVERS
 
     # What auto stands for is decided on the cluster.
-    epochs = None if spec.solver.name in ("auto", "exact") else spec.solver.epochs
+    epochs = spec.solver.epochs if SOLVERS[spec.solver.name].is_iterative else None
 
     def show(line: str) -> None:
         if verbose:

@@ -98,9 +98,7 @@ def train(
     )
     from linreg_dist.run import train as run_job
     from linreg_dist.run.interrupts import stop_notice_interrupts, stop_when_closed
-    from linreg_dist.run.train_job import choose_solver
-
-    iterative = choose_solver(checked) != "exact"
+    from linreg_dist.solvers import SOLVERS
 
     @contextmanager
     def watch(metrics: Location) -> Iterator[None]:
@@ -108,7 +106,8 @@ def train(
             with follow_metrics(metrics, EventLines(sys.stderr)):
                 yield
             return
-        epochs = checked.solver.epochs if iterative else None
+        solver = SOLVERS[checked.solver.name].choose(checked).solver
+        epochs = checked.solver.epochs if solver.is_iterative else None
         with (
             ProgressDisplay(sys.stderr, quiet=quiet, verbose=verbose, total_epochs=epochs) as display,
             follow_metrics(metrics, display),

@@ -17,6 +17,7 @@ from linreg_dist.documents import (
     Timing,
 )
 from linreg_dist.model import LinearModel
+from linreg_dist.solvers import SOLVERS
 from linreg_dist.wording.events import parse_event
 
 _OPTIONS_OF_URI = re.compile(r"(\w+://[^\s?'\",\]]+)\?[^\s'\",\]]*")
@@ -52,7 +53,7 @@ class Source:
     @property
     def is_iterative(self) -> bool:
         """Whether the loss was brought down epoch by epoch."""
-        return self.solver.name != "exact"
+        return SOLVERS.is_iterative(self.solver.name)
 
     @property
     def documents(self) -> Sequence[TargetDescription]:

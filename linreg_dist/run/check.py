@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from linreg_dist.documents import DataCheck
-from linreg_dist.run.train_job import choose_solver, read_data, refuse_unavailable
+from linreg_dist.run.train_job import read_data, refuse_unavailable
+from linreg_dist.solvers import SOLVERS
 from linreg_dist.spec import JobSpec
 
 
@@ -23,5 +24,5 @@ def check_data(spec: JobSpec) -> DataCheck:
         features=list(columns.features),
         categorical=list(columns.by_kind().get("categorical", ())),
         skipped_columns=columns.skipped,
-        solver=choose_solver(spec),
+        solver=SOLVERS[spec.solver.name].choose(spec).solver.name,
     )

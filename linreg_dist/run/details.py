@@ -6,7 +6,7 @@ import numpy as np
 
 from linreg_dist.covariance import CoefficientCovariance
 from linreg_dist.data.encoding import Encoding
-from linreg_dist.documents import DataDocument, Found, ModelDetails, PenaltyDocument, SolverDocument
+from linreg_dist.documents import DataDocument, Found, ModelDetails, PenaltyDocument
 from linreg_dist.model import LinearModel
 from linreg_dist.spec import JobSpec
 
@@ -16,7 +16,6 @@ def model_of(
     found: Found,
     *,
     targets: tuple[str, ...],
-    solver: SolverDocument,
     data: DataDocument,
     versions: dict[str, str],
     covariance: CoefficientCovariance | None = None,
@@ -27,7 +26,6 @@ def model_of(
         spec: what was fitted.
         found: the fit.
         targets: names of the targets.
-        solver: the solver that ran, with the reason for it.
         data: where the rows came from.
         versions: of the packages that took part.
         covariance: of the coefficients, where it is in memory.
@@ -36,7 +34,7 @@ def model_of(
     told = {"inference": found.inference, "tune": found.tune}
     details = ModelDetails(
         name=spec.name,
-        solver=solver,
+        solver=found.solver,
         penalty=found.penalty or PenaltyDocument(l1=spec.model.l1, l2=spec.model.l2),
         loss=spec.model.loss,
         fit_intercept=spec.model.fit_intercept,

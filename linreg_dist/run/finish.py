@@ -33,7 +33,7 @@ from linreg_dist.run.page import RunPage, make_page
 from linreg_dist.run.versions import versions_of
 from linreg_dist.spec import JobSpec
 from linreg_dist.storage import final_patience, no_patience, write_whole
-from linreg_dist.training.job import MAX_EXACT_COLUMNS, TrainJob
+from linreg_dist.training.job import TrainJob
 from linreg_dist.training.room import describe_room
 
 
@@ -148,12 +148,10 @@ def finish_job(
     if found is None:
         raise RunFailedError("the workers returned neither a model nor an error")
     versions = versions_of("torch", "ray", "pyarrow", "numpy")
-    solver = found.solver.model_copy(update={"reason": _why_this_solver(spec, found.solver.name)})
     model = model_of(
         spec,
         found,
         targets=job.columns.targets,
-        solver=solver,
         data=DataDocument(path=spec.shown_paths(), digest=manifest.digest, files=len(manifest.files)),
         versions=versions,
     )
@@ -161,7 +159,7 @@ def finish_job(
         status=SUCCEEDED,
         name=spec.name,
         started_at=datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        solver=solver,
+        solver=found.solver,
         model=str(folder.model),
         rows=found.rows,
         missing_values=dict(found.missing_values),
@@ -201,13 +199,3 @@ def finish_job(
     card = model_card(model)
     result = result.model_copy(update=extra)
     return Finished(spec, folder, model, card, result, found.unwritten_metrics)
-
-
-def _why_this_solver(spec: JobSpec, solver: str) -> str:
-    if spec.solver.name != "auto":
-        return "chosen in the spec"
-    if solver == "exact":
-        return "auto: squared loss has an exact solution in one pass"
-    if spec.model.loss == "squared":
-        return f"auto: more than {MAX_EXACT_COLUMNS:,} columns after encoding are too many for a Gram matrix"
-    return f"auto: huber loss has no closed form{', and l1 no gradient' if solver == 'sgd' else ''}"

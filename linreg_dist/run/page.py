@@ -10,6 +10,7 @@ from linreg_dist.errors import LinregDistError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.describe import describe
 from linreg_dist.run.folder import RunFolder
+from linreg_dist.solvers import SOLVERS
 from linreg_dist.spec import JobSpec, resolved_yaml
 from linreg_dist.storage import read_file
 from linreg_dist.wording.secrets import shown
@@ -60,7 +61,11 @@ def make_page(
 
         lines = unwritten_metrics
         if lines is None:  # an exact fit has no loss to follow
-            lines = "" if result.solver and result.solver.name == "exact" else _metrics_lines(folder)
+            lines = (
+                ""
+                if result.solver and not SOLVERS.is_iterative(result.solver.name)
+                else _metrics_lines(folder)
+            )
         source = Source(
             result=result,
             description=describe(model),

@@ -18,6 +18,9 @@ from linreg_dist.run.details import model_of
 from linreg_dist.run.outputs import is_same_file, refuse_in_run
 from linreg_dist.run.statistics_documents import check_documents
 from linreg_dist.run.versions import versions_of
+from linreg_dist.solvers import Choice
+from linreg_dist.solvers.exact.solution import fit_of, metrics_of, solve_sums
+from linreg_dist.solvers.exact.solver import Exact
 from linreg_dist.spec import JobSpec, load_spec
 from linreg_dist.spec.interpolation import escape
 from linreg_dist.stats.artefact import (
@@ -29,10 +32,8 @@ from linreg_dist.stats.artefact import (
 )
 from linreg_dist.stats.inference import Refusal, refusal
 from linreg_dist.storage import Location, ObjectPath, as_location
-from linreg_dist.training.exact import fit_of, metrics_of, solve_sums
 from linreg_dist.training.fit import Fit, found_of
 from linreg_dist.training.inference import NO_ROWS, RobustTests
-from linreg_dist.training.job import standardizes
 from linreg_dist.training.moment_metrics import NOT_READ
 from linreg_dist.training.moment_sums import ExactSums
 from linreg_dist.training.penalised import choose_penalty
@@ -41,6 +42,7 @@ from linreg_dist.wording.names import some_names
 
 FILE_NAME = "statistics.safetensors"
 
+_EXACT = Choice(Exact(), "solved from statistics; no data was read")
 _SETTABLE = ("model.", "tune", "data.weight_type", "name")
 
 
@@ -152,7 +154,7 @@ def solve_statistics(
             f"{source} has the statistics of {len(sums.folds)} folds, and tune.folds is {spec.tune.folds}; "
             "cross-validation needs statistics that were made with this number of folds"
         )
-    standardize = standardizes(spec, "exact")
+    standardize = _EXACT.solver.standardize(spec)
     choice = choose_penalty(spec.model, spec.tune, sums.folds, standardize=standardize)
     solution = solve_sums(spec, sums, choice.penalty, standardize=standardize)
     tests: RobustTests | None = None
@@ -222,14 +224,11 @@ def _select_sums(sums: ExactSums, names: Sequence[str]) -> ExactSums:
 
 
 def _model(spec: JobSpec, artefact: Artefact, encoding: Encoding, sums: ExactSums, fit: Fit) -> LinearModel:
-    metrics = metrics_of(sums, fit, NOT_READ)
-    mean, std = sums.feature_mean(), sums.feature_std()
-    found = found_of("exact", encoding, sums.counts, fit, metrics, mean, std, read_s=0.0)
+    found = found_of(_EXACT, encoding, fit, sums.totals(), metrics_of(sums, fit, NOT_READ), read_s=0.0)
     return model_of(
         spec,
         found,
         targets=tuple(artefact.moments.target_names),
-        solver=found.solver.model_copy(update={"reason": "solved from statistics; no data was read"}),
         data=DataDocument(path=artefact.extra["path"], files=_num_files(artefact)),
         versions=versions_of("torch", "numpy"),
         covariance=fit.covariance,

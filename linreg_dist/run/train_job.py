@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from linreg_dist.documents import Outcome, ResultDocument
 from linreg_dist.errors import ClusterError, DataError, LinregDistError, SpecError
 from linreg_dist.model import LinearModel
 from linreg_dist.run.failure import explain_unwritten, failed_result, record_failure, unwritten_logged
-from linreg_dist.run.finish import finish_job, kept_if_refused
+from linreg_dist.run.finish import Finished, finish_job, kept_if_refused
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.interrupts import interrupt_main_thread, interruptible, unblocked_interrupts
 from linreg_dist.run.job_watch import watch_supervisor
@@ -28,6 +28,7 @@ from linreg_dist.run.local_watch import watch_this_process
 from linreg_dist.run.lock import RunLock, hold_run
 from linreg_dist.run.ours import discard
 from linreg_dist.run.update import Addition, plan_update
+from linreg_dist.solvers import SOLVERS
 from linreg_dist.spec import JobSpec, load_spec
 from linreg_dist.storage import (
     Location,
@@ -44,8 +45,6 @@ from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
 
-_MOMENTS_BYTES = 1 << 30  # of all lanes; at 4,096 columns one Gram matrix takes 128 MiB
-
 Watcher = Callable[[Location], AbstractContextManager[Any]]
 
 
@@ -57,12 +56,14 @@ class Run:
         path: its folder; an `ObjectPath` where ``run.storage_path`` is a URI.
         document: what result.json says.
         already_finished: whether the job had been run before and nothing was done now.
+        kept_model: the model, where its folder goes away; see `detached`.
 
     """
 
     path: Location
     document: ResultDocument
     already_finished: bool = False
+    kept_model: LinearModel | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def result(self) -> dict[str, Any]:
@@ -78,7 +79,11 @@ class Run:
     @cached_property
     def model(self) -> LinearModel:
         """The fitted model."""
-        return LinearModel.load(self.path / "model")
+        return self.kept_model or LinearModel.load(self.path / "model")
+
+    def detached(self) -> Run:
+        """Return the run with its model in memory, for when its folder goes away."""
+        return replace(self, kept_model=self.model.detached())
 
 
 def train(
@@ -152,41 +157,85 @@ def _train(
     addition = None if update is None else plan_update(update, checked, manifest, columns)
     if addition is not None and addition.is_empty:
         return Run(addition.run, _finished(addition.run), already_finished=True)
-    in_place = addition is not None and is_same_place(addition.run, folder.path)
-    if in_place:
-        folder.begin_update()
-    else:
-        with explain_unwritten(folder):
-            earlier = folder.begin(checked, manifest.digest, fresh=fresh)
-        if earlier is not None:
-            return Run(folder.path, earlier, already_finished=True)
-    try:
-        job = plan_job(checked, manifest, columns, folder, addition)
+    attempt = _Attempt(checked, manifest, columns, addition, folder, lock, began, watch, verbose)
+    if addition is not None and is_same_place(addition.run, folder.path):
+        return _update_in_place(attempt)
+    return _run(attempt, fresh=fresh)
 
-        def last_words(error: ClusterError) -> None:
-            if not in_place:
-                record_failure(folder, checked, error)
 
-        outcome = _run_workers(job, folder, verbose=verbose, watch=watch, last_words=last_words)
-        lock.check()
-        finished = finish_job(job, manifest, folder, outcome, began)
+@dataclass(frozen=True)
+class _Attempt:
+    """One try at a job, whose data is known and whose folder is held.
+
+    Attributes:
+        spec, manifest, columns: what is run, on which data; of an update the manifest of all data.
+        addition: what an update adds, to which earlier run.
+        folder, lock: the run's.
+        began: Unix time.
+        watch, verbose: see `train`.
+
+    """
+
+    spec: JobSpec
+    manifest: Manifest
+    columns: Columns
+    addition: Addition | None
+    folder: RunFolder
+    lock: RunLock
+    began: float
+    watch: Watcher | None
+    verbose: bool
+
+    def fit(self, last_words: Callable[[ClusterError], None]) -> tuple[TrainJob, Finished]:
+        """Train, and write all but what lets the run count.
+
+        Args:
+            last_words: called where the head of the cluster is lost and this process may be killed for it.
+
+        """
+        folder = self.folder
+        job = plan_job(self.spec, self.manifest, self.columns, folder, self.addition)
+        outcome = _run_workers(job, folder, verbose=self.verbose, watch=self.watch, last_words=last_words)
+        self.lock.check()
+        finished = finish_job(job, self.manifest, folder, outcome, self.began)
         with kept_if_refused(finished, folder):
             finished.write(folder)
-        lock.check()
-        if not in_place:
-            with kept_if_refused(finished, folder):
-                _keep_statistics(job, folder)
-                folder.finish(finished.result)
-    except (Exception, KeyboardInterrupt) as error:
-        lock.check()  # what a driver that lost its run ran into is not the run's result
-        if not in_place:  # where it is, the earlier result still stands
-            record_failure(folder, checked, error)
-        raise
-    if in_place:
+        self.lock.check()
+        return job, finished
+
+
+def _run(attempt: _Attempt, *, fresh: bool) -> Run:
+    """Run a job in a folder of its own; its failure is its result."""
+    spec, folder = attempt.spec, attempt.folder
+    with explain_unwritten(folder):
+        earlier = folder.begin(spec, attempt.manifest.digest, fresh=fresh)
+    if earlier is not None:
+        return Run(folder.path, earlier, already_finished=True)
+    try:
+        job, finished = attempt.fit(lambda error: record_failure(folder, spec, error))
         with kept_if_refused(finished, folder):
-            # The statistics last: until they are there, the same update would be made again, and not twice.
-            folder.finish_update(checked, manifest.digest, finished.result)
             _keep_statistics(job, folder)
+            folder.finish(finished.result)
+    except (Exception, KeyboardInterrupt) as error:
+        attempt.lock.check()  # what a driver that lost its run ran into is not the run's result
+        record_failure(folder, spec, error)
+        raise
+    return Run(folder.path, finished.result)
+
+
+def _update_in_place(attempt: _Attempt) -> Run:
+    """Update the run in the job's own folder; where that fails, the earlier result still stands."""
+    folder = attempt.folder
+    folder.begin_update()
+    try:
+        job, finished = attempt.fit(lambda _: None)
+    except (Exception, KeyboardInterrupt):
+        attempt.lock.check()
+        raise
+    with kept_if_refused(finished, folder):
+        # The statistics last: until they are there, the same update would be made again, and not twice.
+        folder.finish_update(attempt.spec, attempt.manifest.digest, finished.result)
+        _keep_statistics(job, folder)
     return Run(folder.path, finished.result)
 
 
@@ -253,50 +302,20 @@ def plan_job(
         None if shards == "auto" else shards,
         cached=(scaling.memory_budget_bytes, scaling.disk_budget_bytes) != (0, 0),
     )
-    solver = choose_solver(spec)
-    if solver == "exact" and shards == "auto":
-        lanes = max(min(lanes, scaling.max_workers), min(lanes, _most_lanes(spec, columns)))
+    choice = SOLVERS[spec.solver.name].choose(spec, is_update=addition is not None)
+    most = choice.solver.most_lanes(spec, columns)
+    if most is not None and shards == "auto":
+        lanes = max(min(lanes, scaling.max_workers), min(lanes, most))
     return TrainJob(
         spec,
         manifest,
         columns,
         lanes,
-        solver,
+        choice,
         folder.path,
         encoding=None if addition is None else addition.encoding,
         update_from=None if addition is None else addition.statistics,
     )
-
-
-def _most_lanes(spec: JobSpec, columns: Columns) -> int:
-    """Return how many lanes may each hold moments of its own within `_MOMENTS_BYTES`.
-
-    Levels that are yet to be found are not counted.
-    """
-    width = columns.known_width
-    matrices = 1 + (spec.tune.folds if spec.tune else 1)
-    return max(1, _MOMENTS_BYTES // (8 * matrices * (width + len(columns.targets)) ** 2))
-
-
-def choose_solver(spec: JobSpec) -> str:
-    """Return the solver that ``solver.name`` stands for before the encoded columns are counted; see
-    `settle_solver` for the rest.
-
-    Raises:
-        SpecError: the solver cannot minimise what the spec asks for.
-
-    """
-    name, model = spec.solver.name, spec.model
-    if name == "lbfgs" and model.l1 > 0.0:
-        raise SpecError(
-            f"solver.name lbfgs needs a smooth objective, and model.l1 is {model.l1:g}; use exact (squared "
-            "loss), sgd (which gives exact zeros too), or model.l2 instead"
-        )
-    if name != "auto":
-        return name
-    if model.loss == "squared":
-        return "exact"
-    return "lbfgs" if model.l1 == 0.0 else "sgd"
 
 
 def _run_workers(

@@ -10,6 +10,7 @@ from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.manifest import Manifest
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.run.statistics import open_statistics, statistics_path
+from linreg_dist.solvers import SOLVERS
 from linreg_dist.spec import JobSpec
 from linreg_dist.stats.artefact import Artefact, canonical, row_ranges
 from linreg_dist.storage import Location, ObjectPath, as_location
@@ -83,7 +84,7 @@ def plan_update(
 
 
 def _check_spec(run: str | Path | ObjectPath, spec: JobSpec, columns: Columns, earlier: Artefact) -> None:
-    if spec.solver.name not in ("auto", "exact") or spec.model.loss != "squared":
+    if not SOLVERS[spec.solver.name].has_statistics or spec.model.loss != "squared":
         raise SpecError(
             f"--update adds to the statistics of the exact solver; found solver.name {spec.solver.name} and "
             f"model.loss {spec.model.loss}, expected exact (or auto) and squared"

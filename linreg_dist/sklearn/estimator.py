@@ -35,6 +35,7 @@ from linreg_dist.sklearn.rows import (
     names_parquet,
     write_rows,
 )
+from linreg_dist.solvers import SOLVERS
 from linreg_dist.spec import RunSpec
 from linreg_dist.spec.interpolation import escape
 from linreg_dist.wording.names import free_name
@@ -205,8 +206,7 @@ class DistributedLinearRegression(RegressorMixin, MultiOutputMixin, BaseEstimato
             data["path"] = escape(str(file))
             run = self._train(data, overrides, default_storage=escape(scratch))
             if self.storage_path is None:
-                # What the cached property would read is about to go.
-                run.__dict__["model"] = run.model.detached()
+                run = run.detached()  # what it would read is about to go
         return self._take(run, one_target=y.ndim == 1)
 
     def _checked_rows(self, X: Any, y: Any, overrides: Mapping[str, Any]) -> tuple[pa.Table | Array, Array]:
@@ -263,7 +263,7 @@ class DistributedLinearRegression(RegressorMixin, MultiOutputMixin, BaseEstimato
         self.intercept_: float | Matrix = model.intercept_K.copy()
         if one_target or not self.fit_intercept:  # one 0.0 for all targets, as LinearRegression has it
             self.intercept_ = float(model.intercept_K[0])
-        if run.result["solver"]["name"] != "exact":
+        if SOLVERS.is_iterative(run.result["solver"]["name"]):
             self.n_iter_ = run.result["solver"]["epochs"]
         return self
 

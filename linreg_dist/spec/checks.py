@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from linreg_dist.spec.solver_names import known_solvers
 from linreg_dist.spec.uris import uri_fault
 
 if TYPE_CHECKING:
@@ -137,20 +138,7 @@ def _validation(spec: JobSpec) -> Iterator[Conflict]:
 
 
 def _solver(spec: JobSpec) -> Iterator[Conflict]:
-    solver = spec.solver
-    if solver.momentum > 0 and solver.name not in ("sgd", "rmsprop"):
-        yield Conflict(
-            ("solver", "momentum"),
-            f"momentum has no meaning for solver {solver.name}; set solver.name to sgd or rmsprop, or "
-            "remove it",
-            (("solver", "momentum"), ("solver", "name")),
-        )
-    if solver.name == "exact" and spec.model.loss == "huber":
-        yield Conflict(
-            ("solver", "name"),
-            "huber loss has no closed form; use solver.name: auto or lbfgs, or model.loss: squared",
-            (("solver", "name"), ("model", "loss")),
-        )
+    yield from known_solvers()[spec.solver.name].refuses(spec)
 
 
 def _inference(spec: JobSpec) -> Iterator[Conflict]:
@@ -164,31 +152,11 @@ def _inference(spec: JobSpec) -> Iterator[Conflict]:
             f"cluster has no effect with model.covariance {covariance}; set covariance: cluster or remove it"
         )
         yield Conflict(("data", "cluster"), message, involves)
-    if covariance != "nonrobust" and spec.solver.name not in ("auto", "exact"):
-        yield Conflict(
-            ("model", "covariance"),
-            f"standard errors exist for the exact solver only, and solver.name is {spec.solver.name}; use "
-            "solver.name: exact, or remove it",
-            (("model", "covariance"), ("solver", "name")),
-        )
-    elif covariance != "nonrobust" and spec.model.loss != "squared":
-        yield Conflict(
-            ("model", "covariance"),
-            f"standard errors exist for squared loss only, and model.loss is {spec.model.loss}; remove one",
-            (("model", "covariance"), ("model", "loss")),
-        )
 
 
 def _tune(spec: JobSpec) -> Iterator[Conflict]:
     if spec.tune is None:
         return
-    if spec.solver.name not in ("auto", "exact"):
-        yield Conflict(
-            ("tune",),
-            f"tune works from the exact solver's statistics, and solver.name is {spec.solver.name}; "
-            "use auto or exact",
-            (("tune",), ("solver", "name")),
-        )
     candidates = len(spec.tune.l2) * len(spec.tune.l1_ratio)
     if candidates > _MOST_CANDIDATES:
         message = (

@@ -32,6 +32,7 @@ from linreg_dist.spec.fields import (
     parse_byte_size,
 )
 from linreg_dist.spec.filters import Condition, Filter, as_dnf
+from linreg_dist.spec.solver_names import SolverName
 
 
 class Section(BaseModel):
@@ -213,7 +214,7 @@ class EarlyStopSpec(Section):
 class SolverSpec(Section):
     """How the minimum is found."""
 
-    name: Literal["auto", "exact", "sgd", "adam", "adamw", "rmsprop", "lbfgs"] = Field(
+    name: SolverName = Field(
         default="auto",
         description="exact (one pass, closed form or coordinate descent), sgd, adam, adamw, rmsprop or "
         "lbfgs; auto: exact for squared loss with up to 4,096 columns after encoding, else "

@@ -15,13 +15,13 @@ _SMALL_DATA_BYTES = 256 << 20
 def memory_budget(job: TrainJob, worker: Worker, row_nbytes: int) -> int:
     """Return the bytes this worker may keep: the spec's, or a share of half of what it can still take.
 
-    The exact solver reads its rows once. It keeps small data alone, so that this gets a mean absolute error,
+    A solver that reads its rows once keeps small data alone, so that this gets a mean absolute error,
     which takes a second look; for large data the memory by itself would cost about as much as the reading.
     """
     chosen = job.spec.scaling.memory_budget_bytes
     if chosen is not None:
         return chosen
-    if _reads_once(job):
+    if not job.solver.reads_again(job):
         # A part of the blocks would be of no use: the second look is taken if every block is there.
         all_blocks = job.manifest.num_rows * row_nbytes // worker.world_size
         return _SMALL_DATA_BYTES if all_blocks <= _SMALL_DATA_BYTES else 0
@@ -29,19 +29,14 @@ def memory_budget(job: TrainJob, worker: Worker, row_nbytes: int) -> int:
     return int(limits.available_memory().free * 0.5 * share)
 
 
-def _reads_once(job: TrainJob) -> bool:
-    # The cluster pass needs ids that blocks do not hold, so it decodes again in any case.
-    return job.solver == "exact" and job.spec.model.covariance in ("nonrobust", "cluster")
-
-
 def disk_budget(job: TrainJob, folder: Path) -> int:
     """Return the bytes that all workers of a node may keep on its disk: the spec's, or half of what is free.
 
-    The exact solver reads its rows once, so by itself it writes none, unless robust errors read them again.
+    A solver that reads its rows once writes none by itself.
     """
     chosen = job.spec.scaling.disk_budget_bytes
     if chosen is not None:
         return chosen
-    if _reads_once(job):
+    if not job.solver.reads_again(job):
         return 0
     return shutil.disk_usage(next(path for path in folder.parents if path.exists())).free // 2

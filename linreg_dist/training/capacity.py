@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from linreg_dist import limits
 from linreg_dist.data.capacity import at_once, decoded_nbytes, require_room, value_nbytes
-from linreg_dist.training.job import TrainJob, settle_solver
+from linreg_dist.training.job import TrainJob
 from linreg_dist.training.worker import Worker
 
 _FLOAT64_BYTES = 8
@@ -45,8 +45,6 @@ def require_room_for_moments(job: TrainJob, worker: Worker, num_columns: int) ->
         DataError: says how many there are.
 
     """
-    if settle_solver(job, num_columns).solver != "exact":
-        return
     folds = job.spec.tune.folds if job.spec.tune else 1
     lanes = len(job.lanes_of(worker.rank, worker.world_size))
     size = num_columns + len(job.columns.targets)

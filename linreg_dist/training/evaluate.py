@@ -7,13 +7,11 @@ import numpy.typing as npt
 import torch
 
 from linreg_dist.documents import Metrics, SplitMetrics
-from linreg_dist.training.batches import rows_of
-from linreg_dist.training.job import TrainJob
+from linreg_dist.training.device import rows_of
 from linreg_dist.training.metrics import ErrorSums
 from linreg_dist.training.optim import Curvature
-from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.scaling import AffineScale
-from linreg_dist.training.worker import Worker
+from linreg_dist.training.training import Training
 
 _SAMPLE_ROWS, _SAMPLE_GROUPS = 16_384, 12
 
@@ -22,29 +20,24 @@ class Evaluator:
     """Measures a model on the training and validation rows of all workers.
 
     Args:
-        worker, job, data: as in training.
+        training: this worker's part in the job.
         num_validation: validation rows over all workers.
         center_K: a constant near the mean of y (block units), around which sums of squares keep their digits.
 
     """
 
-    def __init__(
-        self,
-        worker: Worker,
-        job: TrainJob,
-        data: OpenData,
-        num_validation: int,
-        center_K: npt.NDArray[np.float64],
-    ) -> None:
-        self._worker = worker
-        self._job = job
-        self._store = data.store
+    def __init__(self, training: Training, num_validation: int, center_K: npt.NDArray[np.float64]) -> None:
+        self._training = training
+        self._worker, self._store = training.worker, training.data.store
         self._num_validation = num_validation
-        self._center_K = torch.from_numpy(center_K).to(worker.device)
-        lanes = job.lanes
-        self._order = [
-            index for lane in job.lanes_of(worker.rank, worker.world_size) for index in lanes[lane]
-        ]
+        self._center_K = torch.from_numpy(center_K).to(self._worker.device)
+        self._order = training.my_row_groups
+
+    @classmethod
+    def of(cls, training: Training) -> Evaluator:
+        """Return the evaluator of a solver that asks for `Training.summary`."""
+        summary = training.summary
+        return cls(training, summary.counts.validation, summary.y.mean)
 
     def validation(self, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> Metrics | None:
         """Return the metrics of the validation rows, None if there are none. Every worker must call it."""
@@ -64,15 +57,15 @@ class Evaluator:
     def _measure(
         self, coef_DK: torch.Tensor, intercept_K: torch.Tensor, splits: tuple[str, ...]
     ) -> SplitMetrics:
-        targets = self._job.columns.targets
+        targets = self._training.job.columns.targets
         store, device = self._store, self._worker.device
         coef_DK, intercept_K = coef_DK.to(device), intercept_K.to(device)
 
         def measure_one(index: int) -> list[ErrorSums]:
             block = store.load(index)
-            ranges = {"train": (0, block.num_train), "validation": (block.num_train, block.num_rows)}
+            ranges = {"train": slice(0, block.num_train), "validation": slice(block.num_train, None)}
             return [
-                ErrorSums.of(rows_of(block, *ranges[split], device), coef_DK, intercept_K, self._center_K)
+                ErrorSums.of(rows_of(block, ranges[split], device), coef_DK, intercept_K, self._center_K)
                 for split in splits
             ]
 
@@ -88,15 +81,15 @@ class Evaluator:
         )
 
 
-def sample_curvature(worker: Worker, job: TrainJob, data: OpenData, scale: AffineScale) -> Curvature:
+def sample_curvature(training: Training, scale: AffineScale) -> Curvature:
     """Measure the curvature on row groups spread over the data, which may be sorted.
 
     Every worker gets the same answer, whatever their number: row groups are measured one by one.
     """
-    training = [group.index for group in job.manifest.row_groups if job.manifest.role(group) == "train"]
-    chosen = training[:: -(-len(training) // _SAMPLE_GROUPS)]
-    lanes = job.lanes
-    mine = {index for lane in job.lanes_of(worker.rank, worker.world_size) for index in lanes[lane]}
+    job, data = training.job, training.data
+    trained_on = [group.index for group in job.manifest.row_groups if job.manifest.role(group) == "train"]
+    chosen = trained_on[:: -(-len(trained_on) // _SAMPLE_GROUPS)]
+    mine = set(training.my_row_groups)
     mean, spread = torch.from_numpy(scale.x_mean_D), torch.from_numpy(scale.x_scale_D)
     num_rows = max(_SAMPLE_ROWS // len(chosen), 4 * data.encoding.num_encoded)
 
@@ -107,6 +100,6 @@ def sample_curvature(worker: Worker, job: TrainJob, data: OpenData, scale: Affin
 
     ours = [index for index in chosen if index in mine]
     everyone: dict[int, Curvature] = {}
-    for found in worker.gather(dict(zip(ours, data.store.map(measure_one, ours), strict=True))):
+    for found in training.worker.gather(dict(zip(ours, data.store.map(measure_one, ours), strict=True))):
         everyone |= found
     return Curvature.pooled([everyone[index] for index in chosen])

@@ -6,18 +6,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from linreg_dist.data.block import Shift
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.summary import BlockSummary, MomentSums
 from linreg_dist.errors import StorageError
 from linreg_dist.stats.artefact import canonical
-from linreg_dist.storage import Location, no_patience, read_file, write_whole
+from linreg_dist.storage import no_patience, read_file, write_whole
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.room import describe_room
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json
@@ -43,91 +42,74 @@ class KeptEncoding:
 
     def restore(self) -> Encoding | None:
         """Return the encoding, None if none was kept."""
-        document = _read(self._path, self._fingerprint)
+        try:
+            document = _opened(read_file(self._path), self._fingerprint)
+        except OSError:
+            return None
         return None if document is None else Encoding.from_json(document["encoding"])
 
     def keep(self, encoding: Encoding) -> None:
         """Write the encoding, if there is room."""
-        _write(self._path, self._fingerprint, {"encoding": encoding.to_json()})
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with no_patience():
+                write_whole(self._path, _sealed({"encoding": encoding.to_json()}, self._fingerprint))
+        except (OSError, StorageError) as error:
+            logger.warning(
+                "no checkpoint could be written to %s: %s; %s. The pass goes on",
+                *(self._path, error, describe_room(self._path)),
+            )
 
 
-class PartialSummaries:
-    """Keeps the lanes' `BlockSummary`: a file per lane, replaced by time by the worker that owns the lane.
+class SummaryFile:
+    """A lane's `BlockSummary` as JSON, which says how many of the lane's row groups are in it."""
 
-    A row group is in a file's sums exactly if it is among the first so many of its lane that the file names.
+    folder = FOLDER
+    suffix = ".json"
 
-    Args:
-        job, encoding, shift: what the sums depend on; files of others are ignored.
+    def to_bytes(self, part: BlockSummary, groups: Sequence[int], fingerprint: str) -> bytes:
+        """Return the file of a part that holds these row groups."""
+        document = {
+            "groups": len(groups),
+            "counts": counts_to_json(part.counts),
+            "first_missing": part.counts.first_missing,
+            "x": asdict(part.x),
+            "y": asdict(part.y),
+        }
+        return _sealed(document, fingerprint)
 
-    """
-
-    def __init__(self, job: TrainJob, encoding: Encoding, shift: Shift) -> None:
-        self._folder = job.run_dir / FOLDER
-        self._every_s = job.spec.run.checkpoint_every_s
-        belongs = [job.fingerprint, job.num_lanes, encoding.to_json(), shift.x_D.tolist(), shift.y_K.tolist()]
-        self._fingerprint = hashlib.sha256(canonical(belongs).encode()).hexdigest()
-        self._noted: dict[int, tuple[BlockSummary, int]] = {}
-        self._saved_at = time.monotonic()
-
-    def restore(self, lane: int) -> tuple[BlockSummary, int] | None:
-        """Return a lane's part and how many of its row groups are in it; None if nothing was kept."""
-        document = _read(self._path(lane), self._fingerprint)
+    def from_bytes(
+        self, content: bytes, groups: Sequence[int], fingerprint: str
+    ) -> tuple[BlockSummary, int] | None:
+        """Return a part and how many row groups of the lane are in it; None if the file is torn, or another
+        job's.
+        """
+        document = _opened(content, fingerprint)
         if document is None:
             return None
         counts = counts_from_json(document["counts"])
         counts.first_missing = dict(document["first_missing"])
         return BlockSummary(counts, _moments(document["x"]), _moments(document["y"])), document["groups"]
 
-    def keep(self, lane: int, part: BlockSummary, num_groups: int) -> None:
-        """Take note of a lane's part, which holds its first ``num_groups`` row groups."""
-        self._noted[lane] = part, num_groups
-
-    def save(self, *, now: bool = False) -> None:
-        """Write the lanes that changed, if ``run.checkpoint_every_s`` is over or at once."""
-        if not now and time.monotonic() - self._saved_at < self._every_s:
-            return
-        self._saved_at = time.monotonic()
-        for lane, (part, num_groups) in self._noted.items():
-            document = {
-                "groups": num_groups,
-                "counts": counts_to_json(part.counts),
-                "first_missing": part.counts.first_missing,
-                "x": asdict(part.x),
-                "y": asdict(part.y),
-            }
-            _write(self._path(lane), self._fingerprint, document)
-        self._noted.clear()
-
-    def _path(self, lane: int) -> Location:
-        return self._folder / f"lane-{lane:04d}.json"
-
 
 def _moments(document: dict[str, Any]) -> MomentSums:
     return MomentSums(document["weight"], np.asarray(document["mean"]), np.asarray(document["m2"]))
 
 
-def _read(path: Location, fingerprint: str) -> dict[str, Any] | None:
-    """Return a document, None if there is none, or a torn one, or one that belongs to something else."""
+def _sealed(document: dict[str, Any], fingerprint: str) -> bytes:
+    plain = json.loads(json.dumps(document, default=np.ndarray.tolist))
+    return json.dumps({"sha256": _checksum(fingerprint, plain), "document": plain}).encode()
+
+
+def _opened(content: bytes, fingerprint: str) -> dict[str, Any] | None:
+    """Return a document, None if it is torn, or belongs to something else."""
     try:
-        envelope = parse_object(read_file(path))
+        envelope = parse_object(content)
         document: dict[str, Any] = envelope["document"]
         whole = envelope["sha256"] == _checksum(fingerprint, document)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
     return document if whole else None
-
-
-def _write(path: Location, fingerprint: str, document: dict[str, Any]) -> None:
-    plain = json.loads(json.dumps(document, default=np.ndarray.tolist))
-    envelope = {"sha256": _checksum(fingerprint, plain), "document": plain}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with no_patience():
-            write_whole(path, json.dumps(envelope))
-    except (OSError, StorageError) as error:
-        logger.warning(
-            "no checkpoint could be written to %s: %s; %s. The pass goes on", path, error, describe_room(path)
-        )
 
 
 def _checksum(fingerprint: str, document: dict[str, Any]) -> str:

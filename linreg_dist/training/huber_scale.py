@@ -18,11 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from linreg_dist.training.full_pass import sum_over_rows
-from linreg_dist.training.job import TrainJob
-from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.sweep import Rows
-from linreg_dist.training.worker import Worker
+from linreg_dist.training.training import Training
 
 NORMAL_QUARTILE = 0.6744897501960817
 _BINS = 4096
@@ -33,9 +30,7 @@ Vector = npt.NDArray[np.float64]
 
 
 def huber_scale(
-    worker: Worker,
-    job: TrainJob,
-    data: OpenData,
+    training: Training,
     coef_DK: torch.Tensor,
     intercept_K: torch.Tensor,
     std_K: Vector,
@@ -49,7 +44,7 @@ def huber_scale(
     so it is never below 1e-6 standard deviations of the target.
 
     Args:
-        worker, job, data: as in training. Every worker must call it.
+        training: this worker's part in the job. Every worker must call it.
         coef_DK, intercept_K: the model, in block units, on this worker's device.
         std_K: of the targets.
         near_K: where to look first, the scale before, say: saves passes where it is right within a factor 2.
@@ -59,7 +54,7 @@ def huber_scale(
     floor = _SMALLEST * np.where(std_K > 0, std_K, 1.0) * NORMAL_QUARTILE
 
     def narrow(low: Vector, high: Vector) -> tuple[Vector, Vector, bool]:
-        return _narrow(worker, job, data, coef_DK, intercept_K, low, high)
+        return _narrow(training, coef_DK, intercept_K, low, high)
 
     low = high = None
     if near_K is not None and near_K.all():
@@ -68,7 +63,7 @@ def huber_scale(
         if not is_inside:
             low = high = None
     if low is None or high is None:
-        low, high = np.zeros(len(std_K)), _largest(worker, job, data, coef_DK, intercept_K)
+        low, high = np.zeros(len(std_K)), _largest(training, coef_DK, intercept_K)
     for _ in range(_MAX_ROUNDS):
         if ((high - low <= rtol * high) | (high <= floor)).all():
             break
@@ -78,9 +73,7 @@ def huber_scale(
 
 
 def _narrow(
-    worker: Worker,
-    job: TrainJob,
-    data: OpenData,
+    training: Training,
     coef_DK: torch.Tensor,
     intercept_K: torch.Tensor,
     low: Vector,
@@ -95,7 +88,7 @@ def _narrow(
     def count(rows: Rows) -> torch.Tensor:
         return _count(_residual(rows, coef_DK, intercept_K), rows.w_N, low, width)
 
-    weight = sum_over_rows(worker, job, data, count, num_targets * (_BINS + 2))
+    weight = training.sum_over(count, num_targets * (_BINS + 2))
     # Bin 0 holds what lies below `low`, the last what lies above `high`.
     cumulated = weight.reshape(num_targets, _BINS + 2).cumsum(1).numpy()
     crossing = (cumulated >= cumulated[:, -1:] / 2).argmax(axis=1)
@@ -103,11 +96,9 @@ def _narrow(
     return low + (inside - 1) * width, low + inside * width, bool((inside == crossing).all())
 
 
-def _largest(
-    worker: Worker, job: TrainJob, data: OpenData, coef_DK: torch.Tensor, intercept_K: torch.Tensor
-) -> Vector:
+def _largest(training: Training, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> Vector:
     """Return a number above every |residual|, per target."""
-    largest = np.zeros(len(job.columns.targets))
+    largest = np.zeros(training.num_targets)
 
     def one(rows: Rows) -> torch.Tensor:
         size = _residual(rows, coef_DK, intercept_K).abs().amax(0) if len(rows.x_ND) else torch.zeros(0)
@@ -115,8 +106,8 @@ def _largest(
         return torch.zeros(0, dtype=torch.float64)
 
     found: list[Vector] = []
-    sum_over_rows(worker, job, data, one, 0)
-    for each in (size for sizes in worker.gather(found) for size in sizes if size.size):
+    training.sum_over(one, 0)
+    for each in (size for sizes in training.worker.gather(found) for size in sizes if size.size):
         largest = np.maximum(largest, each)
     return largest * (1 + 1e-6)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from linreg_dist.data.columns import Columns
 from linreg_dist.data.encoding import Encoding
@@ -12,8 +13,8 @@ from linreg_dist.data.plan import deal_lanes, lanes_of_worker
 from linreg_dist.spec import JobSpec, spec_hash
 from linreg_dist.storage import Location
 
-MAX_EXACT_COLUMNS = 4096
-"""Up to how many encoded columns ``auto`` solves squared loss exactly."""
+if TYPE_CHECKING:
+    from linreg_dist.solvers.base import Choice, Solver
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class TrainJob:
         spec: the checked spec, with absolute paths.
         manifest, columns: what the driver read from the footers, and which column plays which part.
         num_lanes: virtual shards; the same for any number of workers.
-        solver: the solver that ``auto`` stands for.
+        choice: the solver, why it was chosen, and what replaces it where the columns are too many for it.
         run_dir: the run's folder.
         encoding: how an earlier run encoded the columns, where this one adds to its statistics; None lets the
             data decide.
@@ -36,7 +37,7 @@ class TrainJob:
     manifest: Manifest
     columns: Columns
     num_lanes: int
-    solver: str
+    choice: Choice
     run_dir: Location
     encoding: Encoding | None = None
     update_from: Location | None = None
@@ -66,31 +67,15 @@ class TrainJob:
         return lanes_of_worker(self.num_lanes, rank, world_size)
 
     @property
+    def solver(self) -> Solver:
+        """The solver that was chosen."""
+        return self.choice.solver
+
+    @property
     def standardize(self) -> bool:
-        """What ``standardize: auto`` stands for: on when penalised or iterative."""
-        return standardizes(self.spec, self.solver)
+        """Whether the solver is to see features divided by their standard deviation."""
+        return self.solver.standardize(self.spec)
 
-
-def standardizes(spec: JobSpec, solver: str) -> bool:
-    """Return whether a solver is to see features divided by their standard deviation."""
-    model = spec.model
-    if model.standardize == "auto":
-        return model.l1 > 0 or model.l2 > 0 or spec.tune is not None or solver != "exact"
-    return model.standardize
-
-
-def settle_solver(job: TrainJob, num_columns: int) -> TrainJob:
-    """Return the job with the solver that ``auto`` stands for, now that the encoded columns are counted.
-
-    A Gram matrix of very many columns takes more memory and arithmetic than passes over the data. What only
-    the exact solver can do (l1, tuning, robust errors, adding to earlier statistics) it still does.
-    """
-    spec = job.spec
-    only_exact = (
-        spec.model.l1 > 0
-        or spec.model.covariance != "nonrobust"
-        or spec.tune is not None
-        or job.update_from is not None
-    )
-    wide = spec.solver.name == "auto" and job.solver == "exact" and num_columns > MAX_EXACT_COLUMNS
-    return replace(job, solver="lbfgs") if wide and not only_exact else job
+    def settled(self, num_columns: int) -> TrainJob:
+        """Return the job with its last choice of a solver, now that the encoded columns are counted."""
+        return replace(self, choice=self.choice.settled(num_columns))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol, Self, TypeVar
 
 from linreg_dist.training.job import TrainJob
+from linreg_dist.training.lane_keeper import LaneKeeper
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.worker import Worker
 
@@ -24,19 +25,6 @@ class Mergeable(Protocol):
 M = TypeVar("M", bound=Mergeable)
 
 
-class Partials(Protocol[M]):
-    """Keeps what a pass has summed so far, so that a job that is continued does not read those rows again."""
-
-    def restore(self, lane: int) -> tuple[M, int] | None:
-        """Return a lane's part and how many of its row groups are in it; None if nothing was kept."""
-
-    def keep(self, lane: int, part: M, num_groups: int) -> None:
-        """Take note of a lane's part, which holds its first ``num_groups`` row groups."""
-
-    def save(self, *, now: bool = False) -> None:
-        """Write what was noted if it is time to, or at once."""
-
-
 def collect_by_lane(
     worker: Worker,
     job: TrainJob,
@@ -44,7 +32,7 @@ def collect_by_lane(
     empty: Callable[[], M],
     log: MetricsLog,
     phase: str,
-    partials: Partials[M] | None = None,
+    keeper: LaneKeeper[M] | None = None,
 ) -> list[M]:
     """Make one pass over the row groups and merge what it finds lane by lane.
 
@@ -52,7 +40,7 @@ def collect_by_lane(
         worker, job, log: as in training; ``phase`` names the pass in the progress ticks.
         results: computes a part for each row group of a list, in order.
         empty: makes a part of no rows.
-        partials: remembers the parts of an interrupted pass; each lane goes on after what is remembered.
+        keeper: keeps the parts of an interrupted pass; each lane goes on after what is kept.
 
     Returns:
         One part per lane, the same on every worker, for any number of workers.
@@ -67,7 +55,7 @@ def collect_by_lane(
     def work() -> dict[int, M]:
         by_lane, done = {lane: empty() for lane in mine}, dict.fromkeys(mine, 0)
         for lane in mine:
-            restored = None if partials is None else partials.restore(lane)
+            restored = None if keeper is None else keeper.restore(lane)
             if restored is not None:
                 by_lane[lane], done[lane] = restored
         order = [(lane, index) for lane in mine for index in lanes[lane][done[lane] :]]
@@ -76,9 +64,8 @@ def collect_by_lane(
         for (lane, index), part in zip(order, results([index for _, index in order]), strict=True):
             by_lane[lane].merge(part)
             done[lane] += 1
-            if partials is not None:
-                partials.keep(lane, by_lane[lane], done[lane])
-                partials.save()
+            if keeper is not None:
+                keeper.keep(lane, by_lane[lane], done[lane])
             rows += job.manifest.row_groups[index].num_rows
             if log.tick_due():
                 elapsed = time.perf_counter() - started

@@ -18,14 +18,14 @@ from linreg_dist.data.rows import RowSelection
 from linreg_dist.data.summary import RowCounts
 from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.training.checks import check_counts, check_weight
+from linreg_dist.training.device import rows_of
+from linreg_dist.training.fit import Totals
 from linreg_dist.training.folds import fold_of_rows, rows_per_run, spans_of_folds
 from linreg_dist.training.job import TrainJob
-from linreg_dist.training.lanes import collect_by_lane
-from linreg_dist.training.partials import MomentPart, PartialMoments
-from linreg_dist.training.prepare import OpenData
-from linreg_dist.training.progress import MetricsLog
+from linreg_dist.training.lane_keeper import LaneKeeper
+from linreg_dist.training.partials import MomentFile, MomentPart
 from linreg_dist.training.row_counts import total_counts
-from linreg_dist.training.worker import Worker
+from linreg_dist.training.training import Training
 
 Vector = npt.NDArray[np.float64]
 Names = tuple[tuple[str, ...], tuple[str, ...]]  # of features and targets
@@ -60,18 +60,23 @@ class ExactSums:
         variance = self.train.cross.diagonal()[: self.train.num_features] / self.train.sum_w
         return _numpy(variance.clamp_min(0.0).sqrt())
 
+    def totals(self) -> Totals:
+        """Return the counts, and the means and spreads of the features."""
+        return Totals(self.counts, self.feature_mean(), self.feature_std())
+
     def target_mean(self, shift: Shift) -> Vector:
         """Means of the targets over training rows in block units, (K,)."""
         return _numpy(self.train.mean[self.train.num_features :]) - shift.y_K
 
 
-def gather_moments(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog) -> ExactSums:
+def gather_moments(training: Training) -> ExactSums:
     """Sum the moments of all rows of all workers.
 
     Raises:
         DataError: on every worker alike: see `check_counts`, and values too large to be squared.
 
     """
+    job, data, device = training.job, training.data, training.worker.device
     num_folds = job.spec.tune.folds if job.spec.tune else 0
     names = data.encoding.names, job.columns.targets
 
@@ -86,17 +91,15 @@ def gather_moments(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLo
         if selection.missing and job.spec.data.missing == "error":
             # The job will be refused once all is counted, and NaN has no moments.
             return replace(empty(), counts={index: counts})
-        validation = _moments(worker, block, slice(block.num_train, None), names)
+        validation = _moments(device, block, slice(block.num_train, None), names)
         if num_folds == 0:
-            folds = [_moments(worker, block, slice(0, block.num_train), names)]
+            folds = [_moments(device, block, slice(0, block.num_train), names)]
         else:
-            folds = _moments_of_folds(worker, job, index, block, selection, num_folds, names)
+            folds = _moments_of_folds(device, job, index, block, selection, num_folds, names)
         return MomentPart({index: counts}, validation, folds)
 
-    partials = PartialMoments(job, data, names)
-    lanes = collect_by_lane(
-        worker, job, lambda order: data.store.map(sum_one, order), empty, log, "solve", partials
-    )
+    keeper = LaneKeeper(job, data, MomentFile(names))
+    lanes = training.pass_over(sum_one, empty, "solve", keeper)
     groups = {index: counts for lane in lanes for index, counts in lane.counts.items()}
     shift = torch.from_numpy(np.concatenate([data.shift.x_D, data.shift.y_K]))
 
@@ -127,7 +130,7 @@ def check_sums(job: TrainJob, sums: ExactSums) -> None:
 
 
 def _moments_of_folds(
-    worker: Worker,
+    device: torch.device,
     job: TrainJob,
     index: int,
     block: Block,
@@ -142,7 +145,7 @@ def _moments_of_folds(
     if block.num_train != group.num_rows:
         rows = group.first_row + np.asarray(selection.train).astype(np.uint64)
     run = rows_per_run(file.num_rows)
-    if run >= _MIN_RUN and worker.device.type == "cpu":
+    if run >= _MIN_RUN and device.type == "cpu":
         x_ND, y_NK = block.x_ND[: block.num_train], block.y_NK[: block.num_train]
         w_N = None if block.w_N is None else block.w_N[: block.num_train]
         spans = spans_of_folds(file.key, rows, num_folds, run)
@@ -151,23 +154,13 @@ def _moments_of_folds(
     order_N = np.argsort(fold_N, kind="stable")
     ends = np.cumsum(np.bincount(fold_N, minlength=num_folds))
     rows_of_folds = [torch.from_numpy(rows) for rows in np.split(order_N, ends[:-1])]
-    return [_moments(worker, block, rows, names) for rows in rows_of_folds]
+    return [_moments(device, block, rows, names) for rows in rows_of_folds]
 
 
-def _moments(
-    worker: Worker,
-    block: Block,
-    rows: slice | torch.Tensor,
-    names: Names,
-) -> Moments:
-    def take(tensor: torch.Tensor) -> torch.Tensor:
-        # Transposed, so that what is contiguous in a block (a column) stays so in the copy.
-        taken = tensor[rows] if isinstance(rows, slice) else tensor.t().index_select(-1, rows).t()
-        return taken.to(worker.device)
-
-    w_N = None if block.w_N is None else block.w_N[rows].to(worker.device)
+def _moments(device: torch.device, block: Block, rows: slice | torch.Tensor, names: Names) -> Moments:
+    taken = rows_of(block, rows, device)
     moments = Moments.from_block(
-        take(block.x_ND), take(block.y_NK), w_N, feature_names=names[0], target_names=names[1]
+        taken.x_ND, taken.y_NK, taken.w_N, feature_names=names[0], target_names=names[1]
     )
     return moments.to("cpu")
 

@@ -5,24 +5,17 @@ Shape suffixes: D encoded columns, K targets.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from linreg_dist.documents import EpochLine
 from linreg_dist.errors import RunFailedError
-from linreg_dist.training.evaluate import Evaluator
-from linreg_dist.training.full_pass import sum_over_rows
 from linreg_dist.training.huber_scale import huber_scale
-from linreg_dist.training.job import TrainJob
-from linreg_dist.training.prepare import OpenData
-from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.scaling import AffineScale
 from linreg_dist.training.sweep import Hyperplane, Rows, sweep_slices
-from linreg_dist.training.worker import Worker
+from linreg_dist.training.training import Training
 
 SCALE_RTOL = 1e-6
 """A residuals' scale that changes by less stays."""
@@ -49,29 +42,24 @@ class Objective:
         weight, bias: (K, D) and (K,) on the unit scale; they start at zero.
         scale_K: the residuals' scale that Huber's ε is measured in, (K,); zero before it is measured.
         evaluations: passes over the rows that were made for the objective.
-        value, gradient: the objective where it was evaluated last, and its gradient's largest element.
+        value, gradient, train_mse: the objective where it was evaluated last, its gradient's largest element,
+            and the mean squared error there.
 
     """
 
-    def __init__(
-        self,
-        worker: Worker,
-        job: TrainJob,
-        data: OpenData,
-        scale: AffineScale,
-        train_rows: int,
-        log: MetricsLog,
-    ) -> None:
-        self._worker, self._job, self._data, self._scale = worker, job, data, scale
-        self._train_rows, self._log = train_rows, log
-        self._shape = (data.encoding.num_encoded, len(job.columns.targets))
+    def __init__(self, training: Training, scale: AffineScale) -> None:
+        self._training, self._scale = training, scale
+        self._job, self._log = training.job, training.log
+        self._shape = (training.num_features, training.num_targets)
         width, targets = self._shape
         self.weight = torch.zeros((targets, width), dtype=torch.float64, requires_grad=True)
-        self.bias = torch.zeros(targets, dtype=torch.float64, requires_grad=job.spec.model.fit_intercept)
+        self.bias = torch.zeros(
+            targets, dtype=torch.float64, requires_grad=training.job.spec.model.fit_intercept
+        )
         self.scale_K: npt.NDArray[np.float64] = np.zeros(targets)
         self.evaluations = 0
         self.value = self.gradient = float("inf")
-        self._train_mse = float("nan")
+        self.train_mse = float("nan")
         self._known: dict[bytes, _Point] = {}
 
     @property
@@ -82,9 +70,7 @@ class Objective:
     def update_scale(self, std_K: npt.NDArray[np.float64]) -> float:
         """Measure the residuals' scale at the present weights; return by how much it changed, relatively."""
         plane, near = self._plane(), self.scale_K
-        found = huber_scale(
-            self._worker, self._job, self._data, plane.coef_DK, plane.intercept_K, std_K, near_K=near
-        )
+        found = huber_scale(self._training, plane.coef_DK, plane.intercept_K, std_K, near_K=near)
         change = float(np.max(np.abs(found / self.scale_K - 1.0))) if self.scale_K.all() else float("inf")
         if change > SCALE_RTOL:
             self.set_scale(found)
@@ -114,7 +100,7 @@ class Objective:
         # Copies, because an optimiser may work in place.
         self.weight.grad = point.grad_KD.clone()
         self.bias.grad = None if point.grad_K is None else point.grad_K.clone()
-        self.value, self.gradient, self._train_mse = point.objective, point.largest, point.train_mse
+        self.value, self.gradient, self.train_mse = point.objective, point.largest, point.train_mse
         return point.objective
 
     def _key(self) -> bytes:
@@ -131,7 +117,7 @@ class Objective:
                 total[1:] += torch.cat([loss, squared, grad_K, grad_DK.reshape(-1)]).double()
             return total
 
-        found = sum_over_rows(self._worker, self._job, self._data, sums, 1 + targets * (width + 3))
+        found = self._training.sum_over(sums, 1 + targets * (width + 3))
         sum_w = found[0]
         loss_K, squared_K, grad_K = found[1 : 1 + 3 * targets].reshape(3, targets)
         grad_DK = found[1 + 3 * targets :].reshape(width, targets)
@@ -152,25 +138,17 @@ class Objective:
         train_mse = float((squared_K / sum_w).mean())
         self.evaluations += 1
         if self._log.tick_due():
-            self._log.tick("train", 0.0, rows=self._train_rows * self.evaluations, loss=train_mse)
+            rows = self._training.summary.counts.train * self.evaluations
+            self._log.tick("train", 0.0, rows=rows, loss=train_mse)
         return _Point(objective, grad_KD, grad_bias / sum_w if free else None, largest, train_mse)
 
-    def line(self, epoch: int, evaluator: Evaluator, started: float, evaluations: int) -> EpochLine:
-        """Return the line of metrics.jsonl for an epoch that began at ``started``."""
-        validation = evaluator.validation(*self._scale.to_blocks(self.weight.detach(), self.bias.detach()))
-        seconds = time.perf_counter() - started
-        return EpochLine.of(
-            epoch,
-            rows=self._train_rows,
-            rows_per_s=self._train_rows * (self.evaluations - evaluations) / seconds,
-            seconds=seconds,
-            train_mse=self._train_mse,
-            validation=validation,
-        )
+    def in_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return coefficients (D, K) and intercepts (K) for rows as blocks hold them."""
+        return self._scale.to_blocks(self.weight.detach(), self.bias.detach())
 
     def _plane(self) -> Hyperplane:
-        model, device = self._job.spec.model, self._worker.device
-        coef_DK, intercept_K = self._scale.to_blocks(self.weight.detach(), self.bias.detach())
+        model, device = self._job.spec.model, self._training.worker.device
+        coef_DK, intercept_K = self.in_blocks()
         epsilon = None
         if model.loss == "huber":
             epsilon = torch.from_numpy(model.huber_epsilon * self.scale_K).to(device)

@@ -1,28 +1,15 @@
-"""Checkpoints of the exact pass: each lane's partial moments with the row groups that are in them.
-
-One safetensors file per lane, replaced as a whole by whichever worker owns the lane, every
-``run.checkpoint_every_s``. A row group is in a file's moments exactly if the file lists it, so a pass that is
-continued, on any number of workers, counts no row group twice and loses none.
-"""
+"""`MomentPart`, what the exact pass knows of some row groups, and the file in which a checkpoint keeps it."""
 
 from __future__ import annotations
 
-import hashlib
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from linreg_dist.data.summary import RowCounts
-from linreg_dist.errors import DataError, StorageError
-from linreg_dist.stats.artefact import Artefact, canonical, load_artefact, save_artefact
+from linreg_dist.errors import DataError
+from linreg_dist.stats.artefact import Artefact, from_bytes, to_bytes
 from linreg_dist.stats.moments import Moments
-from linreg_dist.storage import Location, no_patience, one_line
-from linreg_dist.training.job import TrainJob
-from linreg_dist.training.prepare import OpenData
-from linreg_dist.training.room import describe_room
 from linreg_dist.training.row_counts import counts_from_json, counts_to_json
-from linreg_dist.wording.streams import get_logger
-
-logger = get_logger(__name__)
 
 FOLDER = "checkpoints/moments"
 
@@ -50,46 +37,44 @@ class MomentPart:
             mine.merge(theirs)
 
 
-class PartialMoments:
-    """Keeps the lanes' `MomentPart`, in ``<run>/checkpoints/moments``.
+class MomentFile:
+    """A lane's `MomentPart` as a statistics file (safetensors) that lists its row groups.
 
     Args:
-        job, data: what the moments depend on; files of another job, encoding or number of lanes are ignored.
         names: of the features and the targets.
 
     """
 
-    def __init__(self, job: TrainJob, data: OpenData, names: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
-        self._folder: Location = job.run_dir / FOLDER
-        self._lanes = job.lanes
-        self._names = names
-        self._every_s = job.spec.run.checkpoint_every_s
-        belongs = [
-            job.fingerprint,
-            job.num_lanes,
-            data.encoding.to_json(),
-            data.shift.x_D.tolist(),
-            data.shift.y_K.tolist(),
-        ]
-        self._fingerprint = hashlib.sha256(canonical(belongs).encode()).hexdigest()
-        self._noted: dict[int, tuple[MomentPart, int]] = {}
-        self._saved_at = time.monotonic()
+    folder = FOLDER
+    suffix = ".safetensors"
 
-    def restore(self, lane: int) -> tuple[MomentPart, int] | None:
-        """Return a lane's part and how many of its row groups are in it; None if no whole file of this job
-        has any.
+    def __init__(self, names: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
+        self._names = names
+
+    def to_bytes(self, part: MomentPart, groups: Sequence[int], fingerprint: str) -> bytes:
+        """Return the file of a part that holds these row groups."""
+        counts = {str(index): counts_to_json(counts) for index, counts in part.counts.items()}
+        return to_bytes(
+            Artefact(
+                moments=part.validation,
+                folds=tuple(part.folds),
+                consumed=tuple(groups),
+                extra={"fingerprint": fingerprint, "counts": counts},
+            )
+        )
+
+    def from_bytes(
+        self, content: bytes, groups: Sequence[int], fingerprint: str
+    ) -> tuple[MomentPart, int] | None:
+        """Return a part and how many row groups of the lane are in it; None if the file is torn, or another
+        job's.
         """
-        path = self._path(lane)
-        if not path.exists():
-            return None
         try:
-            artefact = load_artefact(path)
-        except DataError:  # torn or foreign: the lane is summed again
-            return None
-        if artefact.extra.get("fingerprint") != self._fingerprint:
+            artefact = from_bytes(content, "a checkpoint")
+        except DataError:
             return None
         done = list(artefact.consumed)
-        if done != list(self._lanes[lane][: len(done)]):
+        if artefact.extra.get("fingerprint") != fingerprint or done != list(groups[: len(done)]):
             return None
         if (artefact.moments.feature_names, artefact.moments.target_names) != self._names:
             return None
@@ -98,41 +83,3 @@ class PartialMoments:
         except (KeyError, TypeError, AttributeError):  # damaged, and written before files had a checksum
             return None
         return MomentPart(counts, artefact.moments, list(artefact.folds)), len(done)
-
-    def keep(self, lane: int, part: MomentPart, num_groups: int) -> None:
-        """Take note of a lane's part, which holds its first ``num_groups`` row groups."""
-        self._noted[lane] = part, num_groups
-
-    def save(self, *, now: bool = False) -> None:
-        """Write the lanes that changed, if ``run.checkpoint_every_s`` is over or at once.
-
-        An object store that does not answer, or a disk that is full, is asked again at the next interval; the
-        pass goes on, and each lane keeps the last whole file.
-        """
-        if not now and time.monotonic() - self._saved_at < self._every_s:
-            return
-        for lane, (part, num_groups) in self._noted.items():
-            artefact = Artefact(
-                moments=part.validation,
-                folds=tuple(part.folds),
-                consumed=self._lanes[lane][:num_groups],
-                extra={
-                    "fingerprint": self._fingerprint,
-                    "counts": {str(index): counts_to_json(counts) for index, counts in part.counts.items()},
-                },
-            )
-            try:
-                with no_patience():
-                    save_artefact(artefact, self._path(lane))
-            except (StorageError, OSError) as error:
-                why = one_line(error.__cause__ or error)
-                if isinstance(error, OSError):
-                    why += f"; {describe_room(self._folder)}"
-                logger.warning("the checkpoint of lane %d was not written, the pass goes on: %s", lane, why)
-                self._saved_at = time.monotonic()
-                return
-        self._noted.clear()
-        self._saved_at = time.monotonic()
-
-    def _path(self, lane: int) -> Location:
-        return self._folder / f"lane-{lane:04d}.safetensors"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +12,10 @@ from linreg_dist.data.block import Block, BlockBuilder, Shift
 from linreg_dist.data.cache import BlockCache, default_cache_folder
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.store import BlockStore, bounded_map
-from linreg_dist.data.summary import BlockSummary
 from linreg_dist.training.budgets import disk_budget, memory_budget
-from linreg_dist.training.capacity import decode_threads, require_room_for_moments, require_room_for_rows
-from linreg_dist.training.checks import check_counts, check_weight
-from linreg_dist.training.first_pass import KeptEncoding, PartialSummaries
-from linreg_dist.training.job import TrainJob, settle_solver
-from linreg_dist.training.lanes import collect_by_lane, merge_lanes
+from linreg_dist.training.capacity import decode_threads, require_room_for_rows
+from linreg_dist.training.first_pass import KeptEncoding
+from linreg_dist.training.job import TrainJob
 from linreg_dist.training.levels import complete_encoding
 from linreg_dist.training.progress import MetricsLog
 from linreg_dist.training.worker import Worker
@@ -44,7 +40,7 @@ class OpenData:
     store: BlockStore
 
 
-def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.floating[Any]]) -> OpenData:
+def open_data(worker: Worker, job: TrainJob, log: MetricsLog) -> OpenData:
     """Find levels and fills if need be, and open the blocks.
 
     Raises:
@@ -52,6 +48,7 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.flo
             levels.
 
     """
+    dtype = job.solver.block_dtype(job)
     value_bytes = np.dtype(dtype).itemsize
     worker.together(lambda: require_room_for_rows(job, job.columns.known_width, value_bytes))
     kept = KeptEncoding(job)
@@ -61,12 +58,12 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.flo
         if worker.rank == 0:
             kept.keep(encoding)
     width = encoding.num_encoded
-    worker.together(lambda: require_room_for_moments(job, worker, width))
+    settled = job.settled(width)
+    worker.together(lambda: settled.solver.require_room(settled, worker, width))
     worker.together(lambda: require_room_for_rows(job, width, value_bytes))
     shift = _pilot_shift(worker, job, encoding)
     builder = _builder(job, encoding, shift, dtype)
     folder = default_cache_folder(job.fingerprint)
-    settled = settle_solver(job, encoding.num_encoded)
     row_nbytes = (encoding.num_encoded + len(job.columns.targets)) * np.dtype(dtype).itemsize
     cache = BlockCache(memory_budget(settled, worker, row_nbytes), disk_budget(settled, folder), folder)
     store = BlockStore(
@@ -77,32 +74,6 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog, dtype: type[np.flo
         tight=job.spec.scaling.memory_budget_bytes == 0,
     )
     return OpenData(encoding, shift, store)
-
-
-def summarise(worker: Worker, job: TrainJob, data: OpenData, log: MetricsLog) -> BlockSummary:
-    """Read every block once: counts, means and spreads over all workers, checked.
-
-    Raises:
-        DataError: on every worker alike: see `check_counts`.
-
-    """
-
-    def summarise_one(index: int) -> BlockSummary:
-        group = job.manifest.row_groups[index]
-        block, selection = data.store.build(index)
-        return BlockSummary.of(block, selection, index, group.num_rows)
-
-    def empty() -> BlockSummary:
-        return BlockSummary.empty(data.encoding.num_encoded, len(job.columns.targets))
-
-    def read(order: list[int]) -> Iterator[BlockSummary]:
-        return data.store.map(summarise_one, order)
-
-    partials = PartialSummaries(job, data.encoding, data.shift)
-    summary = merge_lanes(collect_by_lane(worker, job, read, empty, log, "read", partials), empty())
-    check_counts(job, summary.counts)
-    check_weight(job, summary.counts, summary.y.weight)
-    return summary
 
 
 def _pilot_shift(worker: Worker, job: TrainJob, encoding: Encoding) -> Shift:
@@ -150,6 +121,6 @@ def _builder(job: TrainJob, encoding: Encoding, shift: Shift, dtype: type[np.flo
         shift,
         dtype=dtype,
         # Sums over all rows do not depend on their order, and rows that stay in place are read faster.
-        shuffle=solver.shuffle and job.solver not in ("exact", "lbfgs"),
+        shuffle=solver.shuffle and job.solver.shuffles,
         seed=solver.seed,
     )

@@ -13,16 +13,13 @@ from linreg_dist.data.reader import RowGroupReader, category_codes
 from linreg_dist.errors import DataError
 from linreg_dist.stats.robust import RobustMeat, RobustType
 from linreg_dist.stats.solve import Solution
+from linreg_dist.training.device import rows_of
 from linreg_dist.training.job import TrainJob
-from linreg_dist.training.lanes import collect_by_lane, merge_lanes
-from linreg_dist.training.prepare import OpenData
-from linreg_dist.training.progress import MetricsLog
-from linreg_dist.training.worker import Worker
+from linreg_dist.training.lanes import merge_lanes
+from linreg_dist.training.training import Training
 
 
-def gather_meat(
-    worker: Worker, job: TrainJob, data: OpenData, solution: Solution, kind: RobustType, log: MetricsLog
-) -> RobustMeat:
+def gather_meat(training: Training, solution: Solution, kind: RobustType) -> RobustMeat:
     """Sum the meat of a solution's sandwich covariance over all training rows of all workers.
 
     Raises:
@@ -30,32 +27,32 @@ def gather_meat(
         DataError: on every worker alike: a row has no cluster.
 
     """
-    like = RobustMeat(solution, [kind], weight_type=job.spec.data.weight_type, device=worker.device)
+    job, data, device = training.job, training.data, training.worker.device
+    like = RobustMeat(solution, [kind], weight_type=job.spec.data.weight_type, device=device)
     clusters = _Clusters(job) if kind == "cluster" else None
     shift_x, shift_y = torch.from_numpy(data.shift.x_D), torch.from_numpy(data.shift.y_K)
     is_shifted = bool(shift_x.any() or shift_y.any())
+    shift_x, shift_y = shift_x.to(device), shift_y.to(device)
 
     def sum_one(index: int) -> RobustMeat:
         cluster_N = None
         if clusters is None:
-            block = data.store.load(index)
+            rows = training.rows(index)
         else:  # blocks that are kept do not know which rows of the file they hold, so these are decoded again
             block, selection = data.store.build(index)
+            rows = rows_of(block, slice(0, block.num_train), device)
             cluster_N = clusters.of(job.manifest.row_groups[index], np.asarray(selection.train))
-        n = block.num_train
-        x, y = block.x_ND[:n], block.y_NK[:n]
+        x, y = rows.x_ND, rows.y_NK
         if is_shifted:  # the solution is in the units of the files
             x, y = x.double() + shift_x, y.double() + shift_y
-        w = None if block.w_N is None else block.w_N[:n].to(worker.device)
         part = like.fresh()
-        part.accumulate(x.to(worker.device), y.to(worker.device), w, cluster_N)
+        part.accumulate(x, y, rows.w_N, cluster_N)
         return part.to("cpu")
 
     def empty() -> RobustMeat:
         return like.fresh().to("cpu")
 
-    lanes = collect_by_lane(worker, job, lambda order: data.store.map(sum_one, order), empty, log, "robust")
-    return merge_lanes(lanes, empty())
+    return merge_lanes(training.pass_over(sum_one, empty, "robust"), empty())
 
 
 class _Clusters:

@@ -10,7 +10,7 @@ import pytest
 import statsmodels.api as sm
 from scipy.optimize import minimize
 
-from linreg_dist.training import job as job_module
+from linreg_dist.solvers import automatic
 from tests.exact.problems import Problem, Train, features_of, make_problem
 
 
@@ -184,7 +184,7 @@ def test_the_answer_does_not_depend_on_the_number_of_threads_or_targets(
 def test_too_many_columns_for_a_gram_matrix_go_to_lbfgs_with_the_reason(
     tmp_path: Path, train_here: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_module, "MAX_EXACT_COLUMNS", 30)
+    monkeypatch.setattr(automatic, "MAX_EXACT_COLUMNS", 30)
     problem = make_problem(tmp_path / "d")
     features = [*features_of(problem), "firm"]  # 33 columns once the levels are known
     run = train_here(problem.path, data={"features": features}, solver={"epochs": 20})

@@ -15,8 +15,9 @@ import pytest
 import linreg_dist as lr
 from linreg_dist.cli.main import run as run_cli
 from linreg_dist.data.block import BlockBuilder
+from linreg_dist.solvers.epochs import EpochEnd, Position
+from linreg_dist.solvers.gradient.descent import MiniBatches
 from linreg_dist.storage import ObjectPath
-from linreg_dist.training.iterate import _Iteration
 from tests.run.conftest import write_parts
 from tests.storage.conftest import Store
 from tests.storage.s3_proxy import Fault, S3Proxy
@@ -82,22 +83,22 @@ def test_an_outage_while_training_stops_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The store is gone from the second epoch to the last; data is in memory by then."""
-    finish, outage = _Iteration._finish_epoch, ExitStack()
+    end, outage = MiniBatches.end_epoch, ExitStack()
 
-    def finish_epoch(self: _Iteration, *args: Any) -> None:
-        if self.state.epoch == 1:
+    def end_epoch(self: MiniBatches, at: Position, first_step: int) -> EpochEnd:
+        if at.epoch == 1:
             outage.enter_context(store.proxy.outage())
-        if self.state.epoch == 5:
+        if at.epoch == 5:
             deadline = time.monotonic() + 60
             while "a checkpoint in" not in caplog.text:  # one was tried
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             outage.close()
-        finish(self, *args)
+        return end(self, at, first_step)
 
     solver = {**SGD, "epochs": 8, "early_stop": None}
     with outage, monkeypatch.context() as patch:
-        patch.setattr(_Iteration, "_finish_epoch", finish_epoch)
+        patch.setattr(MiniBatches, "end_epoch", end_epoch)
         run = lr.train(spec_of(data, f"{store.uri}/runs", solver=solver, run={"checkpoint_every_s": 1e-9}))
     assert "a checkpoint in s3://lab/runs/job/checkpoints was not written, the job goes on" in caplog.text
     assert run.result["solver"]["epochs"] == 8

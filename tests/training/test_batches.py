@@ -15,7 +15,8 @@ from linreg_dist.data.design.numeric import NumericColumn
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.plan import deal_lanes, lanes_of_worker, num_lanes, num_steps, plan_epoch
 from linreg_dist.data.store import BlockStore
-from linreg_dist.training.batches import epoch_batches, rows_of
+from linreg_dist.training.batches import epoch_batches
+from linreg_dist.training.device import rows_of
 from tests.data.reading import Opened, open_data_set
 from tests.parquet import write_parquet
 
@@ -133,7 +134,7 @@ def test_a_step_draws_from_all_over_the_data(opened):
 def test_rows_on_the_cpu_are_views_of_the_block(opened):
     with store_of(opened, shuffle=False) as store:
         block = store.load(0)
-    rows = rows_of(block, 3, 9, CPU)
+    rows = rows_of(block, slice(3, 9), CPU)
     assert rows.x_ND.data_ptr() == block.x_ND[3:].data_ptr()
     assert rows.w_N is None
     assert rows.y_NK[:, 0].tolist() == block.y_NK[3:9, 0].tolist()

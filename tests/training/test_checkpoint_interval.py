@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import linreg_dist as lr
-from linreg_dist.training.lbfgs import _Descent
+from linreg_dist.solvers.lbfgs.descent import FullBatch
+from linreg_dist.training.lane_keeper import LaneKeeper
 from linreg_dist.training.optim import PenalisedOptimizer
-from linreg_dist.training.partials import PartialMoments
 from tests.parquet import linear_columns, write_parquet
 
 INTERVAL_S = 3.0
@@ -23,8 +23,8 @@ INTERVAL_S = 3.0
 SOLVERS: dict[str, tuple[type[Any], str, dict[str, Any]]] = {
     "sgd": (PenalisedOptimizer, "step", {"epochs": 3, "global_batch_size": 200}),
     "adam": (PenalisedOptimizer, "step", {"epochs": 3, "global_batch_size": 200}),
-    "lbfgs": (_Descent, "_iterate", {"epochs": 3}),
-    "exact": (PartialMoments, "keep", {}),
+    "lbfgs": (FullBatch, "step", {"epochs": 3}),
+    "exact": (LaneKeeper, "keep", {}),
 }
 
 

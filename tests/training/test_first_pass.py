@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from linreg_dist.data.reader import RowGroupReader
-from linreg_dist.training import prepare
+from linreg_dist.training import training
 from tests.parquet import linear_columns, write_parquet
 
 OFTEN = {"checkpoint_every_s": 1e-9}
@@ -40,7 +40,7 @@ def job(solver: str = "sgd") -> dict[str, Any]:
 
 def break_in(monkeypatch: pytest.MonkeyPatch, name: str, after: int) -> None:
     """Let a pass work on ``after`` row groups, and raise at the next."""
-    real, numbers = getattr(prepare, name), count()
+    real, numbers = getattr(training, name), count()
 
     class Breaking(real):  # type: ignore[misc,valid-type]
         @classmethod
@@ -49,7 +49,7 @@ def break_in(monkeypatch: pytest.MonkeyPatch, name: str, after: int) -> None:
                 raise PowerCutError
             return real.of(*arguments)
 
-    monkeypatch.setattr(prepare, name, Breaking)
+    monkeypatch.setattr(training, name, Breaking)
 
 
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from linreg_dist.errors import DataError, InterruptedRunError, SpecError
-from linreg_dist.training import iterate
+from linreg_dist.solvers import epochs
 from linreg_dist.training import sweep as sweep_module
 from linreg_dist.training.checkpoint import CheckpointStore
 from tests.parquet import linear_columns, write_parquet
@@ -105,8 +105,8 @@ def test_early_stopping_remembers_what_it_saw_before_the_interruption(path, trai
 def test_checkpoints_come_by_time_also_when_epochs_are_shorter(path, train_here, monkeypatch):
     """A clock that ticks once per look: a checkpoint is due every 25 looks, an epoch has about ten."""
     ticks = count()
-    clock = SimpleNamespace(monotonic=lambda: float(next(ticks)), perf_counter=iterate.time.perf_counter)
-    monkeypatch.setattr(iterate, "time", clock)
+    clock = SimpleNamespace(monotonic=lambda: float(next(ticks)), perf_counter=epochs.time.perf_counter)
+    monkeypatch.setattr(epochs, "time", clock)
     saved: list[tuple[int, int]] = []
     real = CheckpointStore.save
 

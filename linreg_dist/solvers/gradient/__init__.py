@@ -1,0 +1,1 @@
+"""The gradient solvers: steps on mini-batches by SGD, Adam, AdamW and RMSprop."""

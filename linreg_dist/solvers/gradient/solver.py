@@ -1,0 +1,80 @@
+"""`Sgd`, `Adam`, `AdamW`, `RmsProp`: the gradient solvers as the rest of the program sees them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from linreg_dist.solvers.base import Solver
+
+if TYPE_CHECKING:
+    from linreg_dist.spec import SolverSpec
+    from linreg_dist.training.fit import Fit
+    from linreg_dist.training.job import TrainJob
+    from linreg_dist.training.training import Training
+
+
+class GradientSolver(Solver):
+    """Steps on mini-batches by one of torch's update rules (`rule_named` of its name)."""
+
+    shuffles = True
+
+    def load(self, job: TrainJob) -> None:
+        """Import torch's compiler where DistributedDataParallel will, which takes more than a second."""
+        if job.spec.scaling.max_workers > 1:
+            importlib.import_module("torch._dynamo")
+
+    def fit(self, training: Training) -> Fit:
+        """Train by steps on mini-batches."""
+        from linreg_dist.solvers.gradient.descent import fit_by_steps
+
+        return fit_by_steps(training, self)
+
+    @property
+    def is_curvature_bound(self) -> bool:
+        """Whether the step size that auto chooses depends on the curvature, and not on the steps alone."""
+        return False
+
+    def averages(self, spec: SolverSpec) -> bool:
+        """Return whether the result is the mean of the last epoch's iterates and not the last one."""
+        return False
+
+
+class Sgd(GradientSolver):
+    """Stochastic gradient descent."""
+
+    name = "sgd"
+    has_momentum = True
+
+    @property
+    def is_curvature_bound(self) -> bool:
+        """Whether the step size depends on the curvature: a larger step than it allows diverges."""
+        return True
+
+    def averages(self, spec: SolverSpec) -> bool:
+        """Return whether the mean of the last epoch's iterates is taken.
+
+        A constant step keeps bouncing around the minimum; the mean of an epoch's iterates does not (Jain et
+        al. 2018, tail averaging). With a step that the user chose, the last iterate is what a plain loop
+        would give.
+        """
+        return (spec.learning_rate, spec.schedule, spec.sync_every) == ("auto", "constant", 1)
+
+
+class Adam(GradientSolver):
+    """Adam (Kingma and Ba 2015)."""
+
+    name = "adam"
+
+
+class AdamW(GradientSolver):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+
+    name = "adamw"
+
+
+class RmsProp(GradientSolver):
+    """RMSprop (Tieleman and Hinton 2012)."""
+
+    name = "rmsprop"
+    has_momentum = True

@@ -1,0 +1,1 @@
+"""L-BFGS: full-batch iterations for smooth objectives without a closed form."""

@@ -1,0 +1,59 @@
+"""`Lbfgs`: L-BFGS as the rest of the program sees it."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from linreg_dist.solvers.base import Solver
+from linreg_dist.spec.checks import Conflict
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from linreg_dist.spec import JobSpec
+    from linreg_dist.training.fit import Fit
+    from linreg_dist.training.job import TrainJob
+    from linreg_dist.training.training import Training
+
+
+class Lbfgs(Solver):
+    """Full-batch L-BFGS with a line search; for smooth objectives."""
+
+    name = "lbfgs"
+
+    def refuses(self, spec: JobSpec) -> Iterator[Conflict]:
+        """Yield also that l1 has no gradient."""
+        if spec.model.l1 > 0.0:
+            yield Conflict(
+                ("solver", "name"),
+                f"lbfgs needs a smooth objective, and model.l1 is {spec.model.l1:g}; use exact (squared "
+                "loss), sgd (which gives exact zeros too), or model.l2 instead",
+                (("solver", "name"), ("model", "l1")),
+            )
+        yield from super().refuses(spec)
+
+    def block_dtype(self, job: TrainJob) -> type[np.floating[Any]]:
+        """Return the type in which the digits of the files survive."""
+        from linreg_dist.solvers.precision import dtype_of_files
+
+        return dtype_of_files(job)
+
+    def load(self, job: TrainJob) -> None:
+        """Import torch's compiler, which torch.optim.LBFGS imports when it is made.
+
+        It takes more than a second. A worker does it before its clock starts, as it loaded everything else;
+        this process, which has its other libraries, while it reads.
+        """
+        if job.spec.scaling.max_workers > 1:
+            importlib.import_module("torch._dynamo")
+        else:
+            threading.Thread(target=importlib.import_module, args=("torch._dynamo",), daemon=True).start()
+
+    def fit(self, training: Training) -> Fit:
+        """Minimise the objective."""
+        from linreg_dist.solvers.lbfgs.descent import fit_lbfgs
+
+        return fit_lbfgs(training)

@@ -1,0 +1,161 @@
+"""`Training`: one worker's part in one job, as solvers see it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+import torch
+
+from linreg_dist.data.summary import BlockSummary
+from linreg_dist.training.checks import check_counts, check_weight
+from linreg_dist.training.device import rows_of
+from linreg_dist.training.first_pass import SummaryFile
+from linreg_dist.training.fit import Totals
+from linreg_dist.training.job import TrainJob
+from linreg_dist.training.lane_keeper import LaneKeeper
+from linreg_dist.training.lanes import Mergeable, collect_by_lane, merge_lanes
+from linreg_dist.training.prepare import OpenData
+from linreg_dist.training.progress import MetricsLog
+from linreg_dist.training.sweep import Rows
+from linreg_dist.training.worker import Worker
+
+M = TypeVar("M", bound=Mergeable)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One worker's part in one job: who it is, what it is told, its blocks, and where it writes progress.
+
+    Attributes:
+        worker: this one, among its peers.
+        job: what is trained; its solver is settled.
+        data: this worker's blocks, and how the columns were encoded.
+        log: of progress and epochs; writes on rank 0 alone.
+        started: `time.perf_counter` when this worker began to read.
+
+    """
+
+    worker: Worker
+    job: TrainJob
+    data: OpenData
+    log: MetricsLog
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def num_targets(self) -> int:
+        """K, the number of targets."""
+        return len(self.job.columns.targets)
+
+    @property
+    def num_features(self) -> int:
+        """D, the number of encoded columns."""
+        return self.data.encoding.num_encoded
+
+    @property
+    def my_lanes(self) -> list[tuple[int, tuple[int, ...]]]:
+        """The lanes that this worker owns, in order, each with its row groups."""
+        lanes = self.job.lanes
+        mine = self.job.lanes_of(self.worker.rank, self.worker.world_size)
+        return [(lane, lanes[lane]) for lane in mine]
+
+    @property
+    def my_row_groups(self) -> list[int]:
+        """The row groups that this worker owns, lane by lane, in order."""
+        return [index for _, groups in self.my_lanes for index in groups]
+
+    def rows(self, index: int) -> Rows:
+        """Return the training rows of a row group of this worker's, on its device."""
+        block = self.data.store.load(index)
+        return rows_of(block, slice(0, block.num_train), self.worker.device)
+
+    def pass_over(
+        self,
+        part_of: Callable[[int], M],
+        empty: Callable[[], M],
+        phase: str,
+        keeper: LaneKeeper[M] | None = None,
+    ) -> list[M]:
+        """Return what one pass over all row groups of all workers finds, one part for each lane.
+
+        Every worker must call it, and all get the same, for any number of workers.
+
+        Args:
+            part_of: what there is to find in a row group; called on several threads.
+            empty: what there is in no rows.
+            phase: names the pass in ticks of progress.
+            keeper: keeps the lanes' parts, so that a job that is continued does not read those rows again.
+
+        Raises:
+            LinregDistError: what a worker raised, on all of them.
+
+        """
+
+        def results(order: list[int]) -> Iterator[M]:
+            return self.data.store.map(part_of, order)
+
+        return collect_by_lane(self.worker, self.job, results, empty, self.log, phase, keeper)
+
+    def sum_over(self, function: Callable[[Rows], torch.Tensor], size: int) -> torch.Tensor:
+        """Return the sum of a function's values, float64 vectors of ``size``, over all training rows.
+
+        Each lane is summed by itself, in order, and the lanes are added in order: the same bits for any
+        number of workers. Every worker must call it.
+        """
+        order = [(lane, index) for lane, groups in self.my_lanes for index in groups]
+
+        def one(index: int) -> torch.Tensor:
+            return function(self.rows(index)).cpu()
+
+        # A lane of another worker is zero here, and adding zero changes nothing.
+        by_lane = torch.zeros((self.job.num_lanes, size), dtype=torch.float64)
+        parts = self.data.store.map(one, [index for _, index in order])
+        for (lane, _), part in zip(order, parts, strict=True):
+            by_lane[lane] += part
+        total = torch.zeros(size, dtype=torch.float64)
+        for lane_sum in self.worker.sum(by_lane):
+            total += lane_sum
+        return total
+
+    @property
+    def summary(self) -> BlockSummary:
+        """Counts, means and spreads over the rows of all workers, checked; read when first asked for.
+
+        Every worker must ask.
+
+        Raises:
+            DataError: on every worker alike: see `check_counts` and `check_weight`.
+
+        """
+        return self._read[0]
+
+    @property
+    def totals(self) -> Totals:
+        """What `summary` found of all rows together, in the units of the files."""
+        found = self.summary
+        return Totals(found.counts, found.x.mean + self.data.shift.x_D, found.x.std)
+
+    @property
+    def read_s(self) -> float:
+        """Seconds from the start until `summary` was there."""
+        return self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[BlockSummary, float]:
+        job, data = self.job, self.data
+
+        def summarise(index: int) -> BlockSummary:
+            block, selection = data.store.build(index)
+            return BlockSummary.of(block, selection, index, job.manifest.row_groups[index].num_rows)
+
+        def empty() -> BlockSummary:
+            return BlockSummary.empty(self.num_features, self.num_targets)
+
+        keeper = LaneKeeper(job, data, SummaryFile())
+        summary = merge_lanes(self.pass_over(summarise, empty, "read", keeper), empty())
+        check_counts(job, summary.counts)
+        check_weight(job, summary.counts, summary.y.weight)
+        return summary, time.perf_counter() - self.started
