@@ -37,6 +37,19 @@ def shortage(spec: JobSpec) -> str | None:
     return "; ".join(short) or None
 
 
+def free_and_all() -> str:
+    """Return what the cluster has: ``"8 CPU, 2 of them free; 1 GPU, 0 of them free"``."""
+    import ray
+
+    have, free = ray.cluster_resources(), ray.available_resources()
+    shown = [
+        f"{have[name]:g} {name}, {free.get(name, 0.0):g} of them free"
+        for name in ("CPU", "GPU")
+        if name in have
+    ]
+    return "; ".join(shown) or "no CPU"
+
+
 @contextmanager
 def watch_capacity(spec: JobSpec, interruption: Interruption) -> Iterator[None]:
     """Interrupt the ``with`` block with a `ClusterError` when nodes were lost and none replaced them for

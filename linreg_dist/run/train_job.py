@@ -24,6 +24,7 @@ from linreg_dist.run.finish import Finished, finish_job, kept_if_refused
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.interrupts import interrupt_main_thread, interruptible, unblocked_interrupts
 from linreg_dist.run.job_watch import watch_supervisor
+from linreg_dist.run.local_limits import check_this_machine
 from linreg_dist.run.local_watch import watch_this_process
 from linreg_dist.run.lock import RunLock, hold_run
 from linreg_dist.run.ours import discard
@@ -120,6 +121,7 @@ def train(
     """
     checked = load_spec(spec, overrides)
     refuse_unavailable(checked)
+    check_this_machine(checked)
     folder = RunFolder.of(checked)
     folder.require_usable(checked, fresh=fresh)
     in_main_thread = threading.current_thread() is threading.main_thread()

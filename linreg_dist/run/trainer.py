@@ -20,7 +20,7 @@ from linreg_dist.errors import (
     StorageError,
     from_record,
 )
-from linreg_dist.run.capacity import watch_capacity
+from linreg_dist.run.capacity import free_and_all, watch_capacity
 from linreg_dist.run.head_watch import HeadWatch
 from linreg_dist.run.interrupts import Interruption, interruptible
 from linreg_dist.run.job_watch import watch_supervisor
@@ -273,6 +273,20 @@ def _deadline(timeout_s: float | None, interruption: Interruption) -> Iterator[N
         timer.cancel()
 
 
+def _never_started(spec: JobSpec) -> ClusterError:
+    """Return what to say of workers that Ray could not start in time, in three lines."""
+    scaling = spec.scaling
+    each = ", ".join(f"{amount:g} {name}" for name, amount in scaling.resources_per_worker.items())
+    if scaling.use_gpu and "GPU" not in scaling.resources_per_worker:
+        each += ", 1 GPU"
+    return ClusterError(
+        f"the workers did not start in time: {scaling.min_workers} workers of {each} each\n"
+        f"The cluster has {free_and_all()}\n"
+        "Lower scaling.num_workers or scaling.resources_per_worker, add nodes, or start again when others "
+        "have finished"
+    )
+
+
 def _failure(error: BaseException, spec: JobSpec, watch: GroupWatch | None) -> LinregDistError:
     """Return what a failed fit is to be reported as, with all that is known of stuck workers."""
     failures = getattr(error, "worker_failures", None) or {}
@@ -286,6 +300,8 @@ def _failure(error: BaseException, spec: JobSpec, watch: GroupWatch | None) -> L
     else:
         lines = [f"worker {rank}: {first_line(cause)}" for rank, cause in sorted(failures.items())]
         detail = "; ".join(lines) if lines else first_line(error)
+        if not lines and "startup timed out" in f"{error} {error.__cause__}":
+            return _never_started(spec)
         failed = RunFailedError(f"{retried}: {detail}. {advice}")
     if watch is not None:
         watch.close()

@@ -1,0 +1,59 @@
+"""Limits of this machine, checked before anything starts: cores for local workers, and a GPU."""
+
+from __future__ import annotations
+
+import os
+
+from linreg_dist import limits
+from linreg_dist.errors import ClusterError
+from linreg_dist.spec import JobSpec
+from linreg_dist.wording.streams import get_logger
+
+logger = get_logger(__name__)
+
+MOST_CPUS_PER_CORE = 4
+
+
+def check_this_machine(spec: JobSpec) -> None:
+    """Warn of more local workers than cores, and refuse what this machine cannot do. A cluster's own limits
+    are checked where there is a connection to it.
+
+    Raises:
+        ClusterError: more than four times as many workers as cores, or a GPU where there is none.
+
+    """
+    scaling = spec.scaling
+    if spec.cluster.address is not None or os.environ.get("RAY_ADDRESS"):
+        if scaling.max_workers > 0:
+            return
+    elif scaling.max_workers > 0:
+        _check_cores(spec)
+    if scaling.use_gpu and not _has_gpu():
+        raise ClusterError(
+            "scaling.use_gpu is true, and PyTorch finds no GPU on this machine. Set scaling.use_gpu to "
+            "false, install a PyTorch with CUDA where there is a GPU, or give the cluster.address of one that has it"
+        )
+
+
+def _check_cores(spec: JobSpec) -> None:
+    cores = limits.available_cpus()
+    per_worker = spec.scaling.resources_per_worker.get("CPU", 1.0)
+    needed = spec.scaling.max_workers * per_worker
+    if needed <= cores:
+        return
+    found = (
+        f"scaling.num_workers asks for {spec.scaling.max_workers} workers of {per_worker:g} CPU each on this "
+        f"machine, and this process may use {cores} cores"
+    )
+    if needed > MOST_CPUS_PER_CORE * cores:
+        raise ClusterError(
+            f"{found}; expected at most {MOST_CPUS_PER_CORE} times as many. Lower scaling.num_workers (0 "
+            "uses all cores in one process), or give cluster.address of a larger cluster"
+        )
+    logger.warning("%s: they take turns, which is slower than fewer workers (0 uses all cores)", found)
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
