@@ -42,11 +42,8 @@ def free_and_all() -> str:
     import ray
 
     have, free = ray.cluster_resources(), ray.available_resources()
-    shown = [
-        f"{have[name]:g} {name}, {free.get(name, 0.0):g} of them free"
-        for name in ("CPU", "GPU")
-        if name in have
-    ]
+    names = [name for name in ("CPU", "GPU") if name in have]
+    shown = [f"{have[name]:g} {name}, {free.get(name, 0.0):g} of them free" for name in names]
     return "; ".join(shown) or "no CPU"
 
 

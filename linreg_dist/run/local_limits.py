@@ -31,7 +31,7 @@ def check_this_machine(spec: JobSpec) -> None:
     if scaling.use_gpu and not _has_gpu():
         raise ClusterError(
             "scaling.use_gpu is true, and PyTorch finds no GPU on this machine. Set scaling.use_gpu to "
-            "false, install a PyTorch with CUDA where there is a GPU, or give the cluster.address of one that has it"
+            "false, install a PyTorch with CUDA where there is a GPU, or give a cluster.address with GPUs"
         )
 
 
