@@ -34,6 +34,7 @@ help:
 
 $(VENV)/.stamp-venv:
 	$(call stage,virtual environment,$(PYTHON) -m venv $(VENV))
+	$(call stage,pip that knows dependency groups,$(PIP_INSTALL) 'pip>=25.1')
 	@touch $@
 
 $(VENV)/.stamp-run: $(VENV)/.stamp-venv pyproject.toml constraints.txt
@@ -41,11 +42,11 @@ $(VENV)/.stamp-run: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.stamp-test: $(VENV)/.stamp-venv pyproject.toml constraints.txt
-	$(call stage,install with the test extra,$(PIP_INSTALL) -e '.[test]')
+	$(call stage,install with the test group,$(PIP_INSTALL) -e . --group test)
 	@touch $@ $(VENV)/.stamp-run
 
 $(VENV)/.stamp-bench: $(VENV)/.stamp-venv pyproject.toml constraints.txt
-	$(call stage,install with the bench extra,$(PIP_INSTALL) -e '.[bench]')
+	$(call stage,install with the bench group,$(PIP_INSTALL) -e . --group bench)
 	@touch $@ $(VENV)/.stamp-run
 
 demo: $(VENV)/.stamp-run

@@ -37,7 +37,7 @@ LEAST_CONTRAST = 4.5  # WCAG 2 AA, for text of normal size
 
 def find_browser() -> tuple[str, str]:
     """Return the paths of Chromium and its driver; skip the test where something is missing."""
-    pytest.importorskip("selenium", reason="selenium is not installed (the test extra has it)")
+    pytest.importorskip("selenium", reason="selenium is not installed (the test group has it)")
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     driver = shutil.which("chromedriver")
     if browser is None or driver is None:

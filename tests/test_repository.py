@@ -1,0 +1,133 @@
+"""What people expect of the repository, and what its parts say of each other, is so."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import check_jsonschema.builtin_schemas as builtin_schemas
+import jsonschema
+import pytest
+import yaml
+
+import linreg_dist as lr
+import linreg_dist.sklearn as of_sklearn
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
+
+# To add a name is a promise, to take one away breaks programs: both are decided here.
+PUBLIC = {
+    "ClusterError",
+    "DataError",
+    "InterruptedRunError",
+    "JobSpec",
+    "LinearModel",
+    "LinregDistError",
+    "Run",
+    "RunFailedError",
+    "RunInUseError",
+    "SpecError",
+    "StorageError",
+    "__version__",
+    "train",
+}
+
+
+def test_the_public_surface_is_all() -> None:
+    assert set(lr.__all__) == PUBLIC
+    assert sorted(lr.__all__) == lr.__dir__()
+    for name in lr.__all__:
+        assert getattr(lr, name) is not None
+    assert set(of_sklearn.__all__) == {"DistributedLinearRegression"}
+
+
+def test_no_other_name_is_exposed() -> None:
+    script = (
+        "import types, linreg_dist as lr\n"
+        "names = {n for n, v in vars(lr).items() if not n.startswith('_')"
+        " and not isinstance(v, types.ModuleType)}\n"
+        "print(*sorted(names - set(lr.__all__) - {'annotations', 'TYPE_CHECKING', 'Any'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        lr.fitt  # noqa: B018 (the look is what raises)
+
+
+@pytest.mark.parametrize(
+    ("file", "schema"),
+    [(".github/workflows/test.yml", "github-workflows"), (".github/dependabot.yml", "dependabot")],
+)
+def test_what_github_reads_is_valid(file: str, schema: str) -> None:
+    # Parsed as YAML 1.2 does, where `on` is a word.
+    text = re.sub(r"^on:", '"on":', (ROOT / file).read_text(), flags=re.MULTILINE)
+    jsonschema.Draft7Validator(builtin_schemas.get_builtin_schema(f"vendor.{schema}")).validate(
+        yaml.safe_load(text)
+    )
+
+
+def test_the_workflow_calls_make_targets_on_the_versions_that_are_claimed() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    claimed = {
+        found[1]
+        for line in PROJECT["project"]["classifiers"]
+        if (found := re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", line))
+    }
+    for job in WORKFLOW["jobs"].values():
+        assert set(job["strategy"]["matrix"]["python"]) == claimed
+        targets = [
+            step["run"].removeprefix("make ")
+            for step in job["steps"]
+            if step.get("run", "").startswith("make")
+        ]
+        assert targets
+        for target in targets:
+            assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_hooks_run_the_pinned_tools_of_the_environment() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (local,) = config["repos"]
+    assert local["repo"] == "local"
+    for hook in local["hooks"]:
+        program = shlex.split(hook["entry"])[0]
+        assert program.startswith(".venv/bin/")
+        assert Path(sys.executable).with_name(Path(program).name).exists(), "a tool of the test group"
+
+
+def test_the_changelog_begins_with_what_is_unreleased_and_dates_the_rest() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert headings[0] == "[Unreleased]"
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", heading) for heading in headings[1:])
+
+
+def test_every_dependency_is_pinned() -> None:
+    pins = {
+        line.partition("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    groups = [PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()]
+    groups += PROJECT["dependency-groups"].values()
+    named = {
+        re.match(r"[A-Za-z0-9._-]+", each)[0].lower().replace("_", "-")  # type: ignore[index]  # all begin so
+        for group in groups
+        for each in group
+    }
+    assert named <= pins, named - pins
+
+
+def test_documents_link_to_files_that_are_there() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks/README.md"]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
