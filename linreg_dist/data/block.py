@@ -47,6 +47,7 @@ class Block:
         y_NK: (N, K) targets less their shift, strides (1, N).
         w_N: (N,) row weights, or None where all are 1.
         num_train: rows [0, num_train) train, the rest validate.
+        native: whether native kernels sum the rows where they are on the CPU.
 
     """
 
@@ -54,6 +55,7 @@ class Block:
     y_NK: torch.Tensor
     w_N: torch.Tensor | None
     num_train: int
+    native: bool = False
 
     @property
     def num_rows(self) -> int:
@@ -81,7 +83,9 @@ class BlockBuilder:
         dtype: type[np.floating[Any]],
         shuffle: bool,
         seed: int,
+        native: bool = False,
     ) -> None:
+        self.native = native
         columns = replace(columns, kinds=encoding.columns)
         self._reader = RowGroupReader(manifest, columns.to_read, columns.dictionaries)
         self._selector = RowSelector(manifest, columns, data, shuffle=shuffle, seed=seed)
@@ -174,6 +178,7 @@ class BlockBuilder:
             x_DN=memory.empty((self._width, num_rows), self._dtype),
             y_KN=np.empty((len(self._columns.targets), num_rows), dtype=self._dtype),
             w_N=np.empty(num_rows, dtype=self._dtype) if self._columns.weight else None,
+            native=self.native,
         )
 
     def _write_feature(self, name: str, values: Any, draft: _Draft) -> None:
@@ -208,9 +213,9 @@ class _Draft:
     x_DN: npt.NDArray[Any]
     y_KN: npt.NDArray[Any]
     w_N: npt.NDArray[Any] | None
+    native: bool
 
     def block(self) -> Block:
         weights = None if self.w_N is None else torch.from_numpy(self.w_N)
-        return Block(
-            torch.from_numpy(self.x_DN).t(), torch.from_numpy(self.y_KN).t(), weights, self.num_train
-        )
+        x_ND, y_NK = torch.from_numpy(self.x_DN).t(), torch.from_numpy(self.y_KN).t()
+        return Block(x_ND, y_NK, weights, self.num_train, self.native)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 import pyarrow as pa
@@ -84,7 +85,10 @@ class BlockStore:
     def load(self, index: int) -> Block:
         """Return a block, kept or decoded now."""
         kept = self._cache.get(index, self._builder.num_targets)
-        return self.build(index)[0] if kept is None else kept
+        if kept is None:
+            return self.build(index)[0]
+        # A file of the cache does not say by what its rows are summed.
+        return kept if kept.native == self._builder.native else replace(kept, native=self._builder.native)
 
     @property
     def bytes_read(self) -> int:

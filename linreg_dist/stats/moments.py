@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from linreg_dist.errors import DataError
-from linreg_dist.stats.kernel import pilot_shift, shifted_sums
+from linreg_dist.stats.kernel import native_sums, pilot_shift, shifted_sums
 from linreg_dist.wording.names import some_names
 
 _NUM_SCALARS = 5
@@ -74,11 +74,13 @@ class Moments:
         shift_Z: torch.Tensor | None = None,
         feature_names: Sequence[str] | None = None,
         target_names: Sequence[str] | None = None,
+        native: bool = False,
     ) -> Moments:
         """Return the moments of one block of rows.
 
         ``shift_Z`` defaults to a pilot mean of this block, which is the right choice unless bit-equal
-        moments for a given shift are wanted. Names default to x0, x1, … and y0, y1, ….
+        moments for a given shift are wanted. Names default to x0, x1, … and y0, y1, …. ``native`` sums by
+        the native kernels, of rows on the CPU.
 
         Raises:
             DataError: shapes do not match, or a value or weight is NaN, infinite, negative (weights) or too
@@ -90,7 +92,7 @@ class Moments:
             shift_Z = shift_Z.to(x_ND.device, torch.float64)
         elif x_ND.shape[0]:
             shift_Z = pilot_shift(x_ND, y_NK)
-        return cls._from_spans(x_ND, y_NK, w_N, [(0, x_ND.shape[0])], shift_Z, names)
+        return cls._from_spans(x_ND, y_NK, w_N, [(0, x_ND.shape[0])], shift_Z, names, native)
 
     @classmethod
     def from_spans(
@@ -102,6 +104,7 @@ class Moments:
         *,
         feature_names: Sequence[str] | None = None,
         target_names: Sequence[str] | None = None,
+        native: bool = False,
     ) -> list[Moments]:
         """Return the moments of several parts of a block, each given by half-open ranges of rows.
 
@@ -110,7 +113,7 @@ class Moments:
         """
         names = _block_names(x_ND, y_NK, w_N, feature_names, target_names)
         shift_Z = pilot_shift(x_ND, y_NK) if x_ND.shape[0] else None
-        return [cls._from_spans(x_ND, y_NK, w_N, part, shift_Z, names) for part in spans]
+        return [cls._from_spans(x_ND, y_NK, w_N, part, shift_Z, names, native) for part in spans]
 
     @classmethod
     def _from_spans(
@@ -121,6 +124,7 @@ class Moments:
         spans: Sequence[tuple[int, int]],
         shift_Z: torch.Tensor | None,
         names: tuple[tuple[str, ...], tuple[str, ...]],
+        native: bool,
     ) -> Moments:
         features, targets = names
         num_rows = sum(stop - start for start, stop in spans)
@@ -132,7 +136,8 @@ class Moments:
                 w_N if len(spans) == 1 and num_rows == len(w_N) else torch.cat([w_N[a:b] for a, b in spans])
             )
             sum_w, sum_w2, sum_log_w, n_zero = _weight_sums(taken)
-        gram_ZZ, sum_Z = shifted_sums(x_ND, y_NK, shift_Z, w_N, spans)
+        sums = native_sums if native and x_ND.device.type == "cpu" else shifted_sums
+        gram_ZZ, sum_Z = sums(x_ND, y_NK, shift_Z, w_N, spans)
         offset_Z = sum_Z / sum_w if sum_w > 0 else sum_Z
         # The shift is at most about a standard deviation from the mean: this subtraction cancels nothing.
         _add_outer(gram_ZZ, offset_Z, -sum_w)

@@ -22,7 +22,7 @@ def rows_of(block: Block, rows: slice | torch.Tensor, device: torch.device) -> R
     """
     if device.type == "cpu" and isinstance(rows, slice):
         w_N = None if block.w_N is None else block.w_N[rows]
-        return Rows(block.x_ND[rows], block.y_NK[rows], w_N)
+        return Rows(block.x_ND[rows], block.y_NK[rows], w_N, block.native)
 
     def take(tensor: torch.Tensor) -> torch.Tensor:
         # Transposed, so that what is contiguous in a block (a column) stays so in the copy.
@@ -31,4 +31,5 @@ def rows_of(block: Block, rows: slice | torch.Tensor, device: torch.device) -> R
             columns = columns.contiguous().pin_memory().to(device, non_blocking=True)
         return columns.t()
 
-    return Rows(take(block.x_ND), take(block.y_NK), None if block.w_N is None else take(block.w_N))
+    w_N = None if block.w_N is None else take(block.w_N)
+    return Rows(take(block.x_ND), take(block.y_NK), w_N, block.native and device.type == "cpu")

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from linreg_dist.training import native
 from linreg_dist.training.sweep import Rows
 from linreg_dist.training.training import Training
 
@@ -86,6 +87,9 @@ def _narrow(
     width = np.where(high > low, (high - low) / _BINS, 1.0)
 
     def count(rows: Rows) -> torch.Tensor:
+        if rows.native:
+            found, _ = native.count_residuals(rows, coef_DK, intercept_K, low, width, _BINS)
+            return torch.from_numpy(found).reshape(-1)
         return _count(_residual(rows, coef_DK, intercept_K), rows.w_N, low, width)
 
     weight = training.sum_over(count, num_targets * (_BINS + 2))
@@ -101,6 +105,10 @@ def _largest(training: Training, coef_DK: torch.Tensor, intercept_K: torch.Tenso
     largest = np.zeros(training.num_targets)
 
     def one(rows: Rows) -> torch.Tensor:
+        if rows.native:
+            zeros, ones = np.zeros_like(largest), np.ones_like(largest)
+            found.append(native.count_residuals(rows, coef_DK, intercept_K, zeros, ones, 1)[1])
+            return torch.zeros(0, dtype=torch.float64)
         size = _residual(rows, coef_DK, intercept_K).abs().amax(0) if len(rows.x_ND) else torch.zeros(0)
         found.append(size.cpu().numpy())
         return torch.zeros(0, dtype=torch.float64)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from linreg_dist.documents import Metrics
-from linreg_dist.training.sweep import SLICE_ELEMENTS, Rows
+from linreg_dist.training import native
+from linreg_dist.training.sweep import SLICE_ELEMENTS, Rows, wide_slices
 
 
 @dataclass
@@ -31,20 +32,20 @@ class ErrorSums:
         cls, rows: Rows, coef_DK: torch.Tensor, intercept_K: torch.Tensor, center_K: torch.Tensor
     ) -> ErrorSums:
         """Sum over rows; ``coef_DK`` and ``intercept_K`` predict in the units of the rows."""
+        if rows.native:
+            return cls(native.error_sums(rows, coef_DK, intercept_K, center_K))
         width, targets = coef_DK.shape
         sums = torch.zeros(1 + 4 * targets, dtype=torch.float64, device=rows.x_ND.device)
-        coef, intercept = coef_DK.to(rows.x_ND.dtype), intercept_K.to(rows.x_ND.dtype)
-        center = center_K.to(rows.x_ND.dtype)
-        step = max(64, SLICE_ELEMENTS // max(width, 1))
-        for start in range(0, rows.x_ND.shape[0], step):
-            y = rows.y_NK[start : start + step]
-            error = torch.addmm(intercept, rows.x_ND[start : start + step], coef).sub_(y)
-            centred = y - center
-            w = (
-                torch.ones(y.shape[0], dtype=y.dtype, device=y.device)
-                if rows.w_N is None
-                else rows.w_N[start : start + step]
-            )
+        if rows.x_ND.device.type == "cpu":
+            slices = wide_slices(rows)
+        else:
+            step, num_rows = max(64, SLICE_ELEMENTS // max(width, 1)), rows.x_ND.shape[0]
+            slices = (rows.part(start, start + step) for start in range(0, num_rows, step))
+        for part in slices:
+            y, dtype = part.y_NK, part.x_ND.dtype
+            error = torch.addmm(intercept_K.to(dtype), part.x_ND, coef_DK.to(dtype)).sub_(y)
+            centred = y - center_K.to(dtype)
+            w = torch.ones(y.shape[0], dtype=dtype, device=y.device) if part.w_N is None else part.w_N
             columns = torch.cat([error.square(), error.abs(), centred, centred.square()], dim=1)
             sums[0] += w.sum(dtype=torch.float64)
             sums[1:] += (w @ columns).double()

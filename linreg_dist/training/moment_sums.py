@@ -149,7 +149,15 @@ def _moments_of_folds(
         x_ND, y_NK = block.x_ND[: block.num_train], block.y_NK[: block.num_train]
         w_N = None if block.w_N is None else block.w_N[: block.num_train]
         spans = spans_of_folds(file.key, rows, num_folds, run)
-        return Moments.from_spans(x_ND, y_NK, w_N, spans, feature_names=names[0], target_names=names[1])
+        return Moments.from_spans(
+            x_ND,
+            y_NK,
+            w_N,
+            spans,
+            feature_names=names[0],
+            target_names=names[1],
+            native=block.native,
+        )
     fold_N = fold_of_rows(file.key, np.asarray(rows, dtype=np.uint64), num_folds, run)
     order_N = np.argsort(fold_N, kind="stable")
     ends = np.cumsum(np.bincount(fold_N, minlength=num_folds))
@@ -160,7 +168,12 @@ def _moments_of_folds(
 def _moments(device: torch.device, block: Block, rows: slice | torch.Tensor, names: Names) -> Moments:
     taken = rows_of(block, rows, device)
     moments = Moments.from_block(
-        taken.x_ND, taken.y_NK, taken.w_N, feature_names=names[0], target_names=names[1]
+        taken.x_ND,
+        taken.y_NK,
+        taken.w_N,
+        feature_names=names[0],
+        target_names=names[1],
+        native=taken.native,
     )
     return moments.to("cpu")
 

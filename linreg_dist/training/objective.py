@@ -14,7 +14,7 @@ import torch
 from linreg_dist.errors import RunFailedError
 from linreg_dist.training.huber_scale import huber_scale
 from linreg_dist.training.scaling import AffineScale
-from linreg_dist.training.sweep import Hyperplane, Rows, sweep_slices
+from linreg_dist.training.sweep import Hyperplane, Rows, sweep
 from linreg_dist.training.training import Training
 
 SCALE_RTOL = 1e-6
@@ -111,11 +111,9 @@ class Objective:
         plane = self._plane()
 
         def sums(rows: Rows) -> torch.Tensor:
-            total = torch.zeros(1 + targets * (width + 3), dtype=torch.float64, device=rows.x_ND.device)
-            total[0] = rows.weight
-            for loss, squared, grad_DK, grad_K in sweep_slices(rows, plane.to(rows.x_ND.dtype)):
-                total[1:] += torch.cat([loss, squared, grad_K, grad_DK.reshape(-1)]).double()
-            return total
+            found = sweep([rows], plane, None)
+            weight = torch.tensor([found.weight], dtype=torch.float64, device=rows.x_ND.device)
+            return torch.cat([weight, found.loss_K, found.squared_K, found.grad_K, found.grad_DK.reshape(-1)])
 
         found = self._training.sum_over(sums, 1 + targets * (width + 3))
         sum_w = found[0]

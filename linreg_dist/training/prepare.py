@@ -12,6 +12,7 @@ from linreg_dist.data.block import Block, BlockBuilder, Shift
 from linreg_dist.data.cache import BlockCache, default_cache_folder
 from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.store import BlockStore, bounded_map
+from linreg_dist.kernels.choice import use_native
 from linreg_dist.training.budgets import disk_budget, memory_budget
 from linreg_dist.training.capacity import decode_threads, require_room_for_rows
 from linreg_dist.training.first_pass import KeptEncoding
@@ -113,6 +114,11 @@ def _shift(z_ND: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[np.
 
 def _builder(job: TrainJob, encoding: Encoding, shift: Shift, dtype: type[np.floating[Any]]) -> BlockBuilder:
     solver = job.spec.solver
+    numbers = job.manifest.num_rows * (encoding.num_encoded + len(job.columns.targets))
+    passes = solver.epochs if job.solver.is_iterative else 1
+    steps = 0
+    if job.solver.shuffles and solver.global_batch_size != "auto":
+        steps = passes * -(-job.manifest.num_rows // int(solver.global_batch_size))
     return BlockBuilder(
         job.manifest,
         job.columns,
@@ -123,4 +129,5 @@ def _builder(job: TrainJob, encoding: Encoding, shift: Shift, dtype: type[np.flo
         # Sums over all rows do not depend on their order, and rows that stay in place are read faster.
         shuffle=solver.shuffle and job.solver.shuffles,
         seed=solver.seed,
+        native=use_native(numbers * passes, steps),
     )

@@ -2,15 +2,17 @@
 
 ``nn.Linear`` followed by a loss reads the rows twice from memory and keeps an activation for each; a step of
 a linear model costs little more than reading its rows, so here each cache-sized slice is read once for the
-prediction and, still in cache, for the gradient. Sums over a slice run in the type of the rows, slices add up
-in float64. Pieces too small to be worth an operation each are copied together first, into float64.
+prediction and, still in cache, for the gradient. A large job does so in native kernels
+(`linreg_dist.kernels`), a small one by torch's operations on slices that are copied to float64 first: a
+product's last bits depend on how memory is aligned, and a fresh copy is always aligned alike. On a GPU the
+slices stay as they are.
 
 Shape suffixes: N rows, D encoded columns, K targets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +20,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from linreg_dist.training import native
 from linreg_dist.training.scaling import AffineScale
 
 Loss = Literal["squared", "huber"]
@@ -39,16 +42,24 @@ class SweepPool:
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a block: ``x_ND`` with strides (1, ·), ``y_NK``, and weights or None."""
+    """Some rows of a block: ``x_ND`` with strides (1, ·), ``y_NK``, and weights or None.
+
+    ``native`` says that they are summed by native kernels: on the CPU, in a job that is large enough.
+    """
 
     x_ND: torch.Tensor
     y_NK: torch.Tensor
     w_N: torch.Tensor | None
+    native: bool = False
+
+    def part(self, start: int, stop: int) -> Rows:
+        """Return rows [start, stop)."""
+        w_N = None if self.w_N is None else self.w_N[start:stop]
+        return Rows(self.x_ND[start:stop], self.y_NK[start:stop], w_N, self.native)
 
     def first(self, num_rows: int) -> Rows:
         """Return the first rows."""
-        w_N = None if self.w_N is None else self.w_N[:num_rows]
-        return Rows(self.x_ND[:num_rows], self.y_NK[:num_rows], w_N)
+        return self.part(0, num_rows)
 
     @property
     def weight(self) -> float:
@@ -149,7 +160,13 @@ def sweep(pieces: Sequence[Rows], plane: Hyperplane, pool: SweepPool | None) -> 
     if not pieces:
         zeros_K = torch.zeros(plane.coef_DK.shape[1], dtype=torch.float64, device=plane.coef_DK.device)
         return SweepSums(0.0, zeros_K, zeros_K, torch.zeros_like(plane.coef_DK), zeros_K)
-    width = plane.coef_DK.shape[0]
+    width, targets = plane.coef_DK.shape
+    if pieces[0].native:
+        executor, num_threads = (pool.executor, pool.num_threads) if pool else (None, 1)
+        sums = native.sweep_sums(pieces, plane, executor, num_threads)
+        loss_K, squared_K, grad_K = sums[1 : 1 + 3 * targets].reshape(3, targets)
+        grad_KD = sums[1 + 3 * targets :].reshape(targets, width)
+        return SweepSums(float(sums[0]), loss_K, squared_K, grad_KD.t(), grad_K)
     narrow = plane.to(pieces[0].x_ND.dtype)
     num_rows = sum(rows.x_ND.shape[0] for rows in pieces)
     if pool is None or num_rows * width < _INLINE_ELEMENTS:
@@ -193,14 +210,16 @@ def bundle_small(pieces: Sequence[Rows]) -> list[list[Rows]]:
 
 
 def _sweep_bundle(bundle: Sequence[Rows], plane: Hyperplane, narrow: Hyperplane) -> list[_SliceSums]:
-    """Sweep a large piece with ``narrow``, in its own type, or small ones with ``plane``, in float64.
+    """Sweep a large piece slice by slice, or small ones together, in float64 but for a GPU.
 
     A worker bundles the pieces of its own lanes. In float64 the sums do not depend on which those are, so
     the answer stays that of any other number of workers to the last few bits.
     """
     first = bundle[0]
     if first.x_ND.numel() >= _SMALL_ELEMENTS:
-        return sweep_slices(first, narrow)
+        if first.x_ND.device.type != "cpu":
+            return sweep_slices(first, narrow)
+        return [_sweep_slice(wide.x_ND, wide.y_NK, wide.w_N, plane) for wide in wide_slices(first)]
     weights = [rows.w_N for rows in bundle if rows.w_N is not None]
     together = Rows(
         # Transposed, as a block is: each column's rows lie next to each other.
@@ -209,6 +228,21 @@ def _sweep_bundle(bundle: Sequence[Rows], plane: Hyperplane, narrow: Hyperplane)
         torch.cat(weights).double() if weights else None,
     )
     return sweep_slices(together, plane)
+
+
+def wide_slices(rows: Rows) -> Iterator[Rows]:
+    """Yield rows in cache-sized slices, copied to float64."""
+    num_rows, width = rows.x_ND.shape
+    step = max(64, min(_SLICE_ROWS, SLICE_ELEMENTS // max(width, 1)))
+    for start in range(0, num_rows, step):
+        part = rows.part(start, start + step)
+        w_N = None if part.w_N is None else _wide(part.w_N)
+        yield Rows(_wide(part.x_ND.t()).t(), _wide(part.y_NK.t()).t(), w_N)
+
+
+def _wide(values: torch.Tensor) -> torch.Tensor:
+    copy = torch.empty(values.shape, dtype=torch.float64, device=values.device)
+    return copy.copy_(values)
 
 
 def _shares(bundles: Sequence[list[Rows]], num_rows: int) -> list[list[list[Rows]]]:
