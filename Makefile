@@ -16,7 +16,7 @@ define stage
 echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help demo test test-quick lint soak fuzz bench bench-smoke
+.PHONY: help demo test test-quick lint docs soak fuzz bench bench-smoke
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make test         all gates, then the whole test suite"
 	@echo "make test-quick   the tests that need no cluster, in minutes"
 	@echo "make lint         the gates alone: formatting, lint, types, layers"
+	@echo "make docs         renew the excerpts of the code in docs/"
 	@echo "make soak         kill real runs at random moments, ROUNDS=100 times from SEED=0"
 	@echo "make fuzz         damage files and specs, ROUNDS=100 times each from SEED=0"
 	@echo "make bench        the full benchmark grid"
@@ -68,6 +69,9 @@ test: lint
 
 test-quick: $(VENV)/.stamp-test
 	$(call stage,pytest without clusters,$(PYTEST) -q -m "not slow")
+
+docs: $(VENV)/.stamp-venv
+	$(VENV)/bin/python docs/excerpts.py
 
 ROUNDS ?= 100
 SEED ?= 0

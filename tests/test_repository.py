@@ -16,6 +16,7 @@ import yaml
 
 import linreg_dist as lr
 import linreg_dist.sklearn as of_sklearn
+from docs import excerpts
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -131,3 +132,39 @@ def test_documents_link_to_files_that_are_there() -> None:
     for page in pages:
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_excerpts_are_what_the_code_says(page: Path) -> None:
+    text = page.read_text()
+    assert excerpts.renewed(text) == text, "run `make docs`"
+
+
+def test_an_excerpt_follows_a_function_that_has_moved() -> None:
+    renewed = excerpts.renewed("<!-- excerpt: linreg_dist/nowhere.py BlockBuilder._build_complete -->\n")
+    assert "def _build_complete(self, group: RowGroup)" in renewed
+    assert "linreg_dist/data/" in renewed
+    with pytest.raises(LookupError, match="no_such_function is not in"):
+        excerpts.renewed("<!-- excerpt: linreg_dist/nowhere.py no_such_function -->\n")
+
+
+def test_the_picture_of_the_rings_shows_every_layer() -> None:
+    picture = re.search(
+        r"```mermaid\nflowchart.*?```", (ROOT / "docs/architecture.md").read_text(), re.DOTALL
+    )
+    assert picture is not None
+    layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+    names = {
+        name.strip().removeprefix("linreg_dist.") for layer in layers for name in re.split("[|:]", layer)
+    }
+    drawn = {name.strip() for title in re.findall("<b>(.*?)</b>", picture[0]) for name in title.split(",")}
+    assert drawn == names
+
+
+def test_decisions_name_tests_that_are_there_and_are_all_listed() -> None:
+    folder = ROOT / "docs/decisions"
+    index = (folder / "README.md").read_text()
+    for page in folder.glob("*.md"):
+        assert page.name == "README.md" or f"({page.name})" in index
+        for named in re.findall(r"`((?:tests|benchmarks)/[\w/.]+)`", page.read_text()):
+            assert (ROOT / named).exists(), f"{page.name} names {named}"
