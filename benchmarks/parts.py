@@ -8,11 +8,11 @@ import numpy as np
 
 from benchmarks.problems import TARGET, Dataset
 from linreg_dist.data.block import BlockBuilder, Shift
-from linreg_dist.data.columns import Columns, bind_columns
+from linreg_dist.data.design.columns import Columns, bind_columns
+from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.numeric import NumericColumn
-from linreg_dist.data.encoding import Encoding
-from linreg_dist.data.manifest import Manifest, read_manifest
-from linreg_dist.spec import JobSpec, load_spec
+from linreg_dist.data.source.manifest import Manifest, read_manifest
+from linreg_dist.jobspec import JobSpec, load_spec
 
 
 @dataclass(frozen=True)

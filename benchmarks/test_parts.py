@@ -17,8 +17,8 @@ from linreg_dist.data.rows import hash_split
 from linreg_dist.stats.crossval import cross_validate
 from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.stats.penalised import penalty_grid
-from linreg_dist.training import sweep as sweep_module
-from linreg_dist.training.sweep import Hyperplane, Rows, sweep
+from linreg_dist.training.rows import sweep as sweep_module
+from linreg_dist.training.rows.sweep import Hyperplane, Rows, sweep
 
 
 def test_scan_one_file_into_column_major_blocks(benchmark: Any, parts: Parts) -> None:

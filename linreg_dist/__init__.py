@@ -21,9 +21,9 @@ from linreg_dist.errors import (
 )
 
 if TYPE_CHECKING:
-    from linreg_dist.model import LinearModel
-    from linreg_dist.run import Run, train
-    from linreg_dist.spec import JobSpec
+    from linreg_dist.jobspec import JobSpec
+    from linreg_dist.model.linear_model import LinearModel
+    from linreg_dist.verbs.train import Run, train
 
 __all__ = [
     "ClusterError",
@@ -42,8 +42,8 @@ __all__ = [
 ]
 
 _LAZY = {
-    "JobSpec": "linreg_dist.spec",
-    "LinearModel": "linreg_dist.model",
+    "JobSpec": "linreg_dist.jobspec",
+    "LinearModel": "linreg_dist.model.linear_model",
     "Run": "linreg_dist.run",
     "train": "linreg_dist.run",
 }

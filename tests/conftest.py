@@ -16,7 +16,7 @@ from linreg_dist.wording.secrets import forget
 from tests import clusters
 
 if TYPE_CHECKING:
-    from linreg_dist.run import Run
+    from linreg_dist.verbs.train import Run
 
 
 def pytest_configure() -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import linreg_dist as lr
-from linreg_dist.spec import load_spec
+from linreg_dist.jobspec import load_spec
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

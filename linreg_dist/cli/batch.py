@@ -54,7 +54,7 @@ def batch(
     Each job runs in a process of its own. A job that fails does not stop the rest; the exit code is 1 if any
     failed.
     """
-    from linreg_dist.spec import JobSpec, expand_matrix, load_spec
+    from linreg_dist.jobspec import JobSpec, expand_matrix, load_spec
 
     if fresh and resume:
         raise click.UsageError("--fresh and --resume exclude each other; give one of them")
@@ -77,8 +77,8 @@ def batch(
             click.echo("\n".join(f"  {job.name}" for job in jobs))
         return 0
 
-    from linreg_dist.report import batch_table, print_renderable
-    from linreg_dist.run.batch import JobOutcome, run_batch
+    from linreg_dist.console import batch_table, print_renderable
+    from linreg_dist.verbs.batch import JobOutcome, run_batch
 
     ended = 0
 

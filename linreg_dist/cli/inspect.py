@@ -15,8 +15,8 @@ from linreg_dist.cli.output import print_json
 @json_option
 def inspect(data: tuple[str, ...], as_json: bool) -> None:
     """Say what the Parquet in DATA is like, and what would make it train faster."""
-    from linreg_dist.report import inspection_table, print_renderable
-    from linreg_dist.run.inspect import inspect as look
+    from linreg_dist.console import inspection_table, print_renderable
+    from linreg_dist.verbs.inspect import inspect as look
 
     found = look(list(data))
     if as_json:

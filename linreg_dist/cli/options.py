@@ -17,7 +17,7 @@ overrides_option: _Decorator = click.option(
     multiple=True,
     help="Set a field of the spec: --set model.l2=0.1. Repeatable; values are YAML.",
 )
-"""``overrides: tuple[str, ...]``, for `linreg_dist.spec.load_spec`."""
+"""``overrides: tuple[str, ...]``, for `linreg_dist.jobspec.load_spec`."""
 
 address_option: _Decorator = click.option(
     "--address",

@@ -23,6 +23,6 @@ def schema(of_result: bool, as_json: bool, quiet: bool, verbose: bool) -> None:
 
         print_json(result_schema())
         return
-    from linreg_dist.spec import json_schema
+    from linreg_dist.jobspec import json_schema
 
     print_json(json_schema())

@@ -26,7 +26,7 @@ def stats() -> None:
 @json_option
 def merge(sources: tuple[str, ...], output: str, as_json: bool) -> None:
     """Write the statistics of several disjoint sets of data; overlapping ones are refused."""
-    from linreg_dist.run.statistics import merge_statistics
+    from linreg_dist.verbs.stats import merge_statistics
 
     _say(output, merge_statistics(sources, output).moments.n, as_json)
 
@@ -38,7 +38,7 @@ def merge(sources: tuple[str, ...], output: str, as_json: bool) -> None:
 @json_option
 def subtract(left: str, right: str, output: str, as_json: bool) -> None:
     """Write the statistics of the data of A without that of B, which must be part of A."""
-    from linreg_dist.run.statistics import subtract_statistics
+    from linreg_dist.verbs.stats import subtract_statistics
 
     _say(output, subtract_statistics(left, right, output).moments.n, as_json)
 
@@ -58,11 +58,11 @@ def solve(
 
     --set takes model.* and tune.*: --set model.l2=0.1.
     """
-    from linreg_dist.cli.show import print_description
-    from linreg_dist.run.describe import describe
+    from linreg_dist.cli.models.show import print_description
+    from linreg_dist.model.describe import describe
     from linreg_dist.run.outputs import refuse_in_run
-    from linreg_dist.run.statistics import solve_statistics
     from linreg_dist.storage import as_location
+    from linreg_dist.verbs.stats import solve_statistics
 
     if output is not None:
         refuse_in_run(as_location(output), "-o")

@@ -70,13 +70,13 @@ def train(
     finished one; --fresh starts over. With --update it adds the files that are new to an earlier run of the
     exact solver, which may be this one.
     """
-    from linreg_dist.spec import load_spec
+    from linreg_dist.jobspec import load_spec
 
     if address is not None:
         overrides = (*overrides, f"cluster.address={address}")
     checked = load_spec(spec, overrides)
     if dry_run:
-        from linreg_dist.run import check_data
+        from linreg_dist.verbs.validate import check_data
 
         plan = check_data(checked)
         if as_json:
@@ -89,16 +89,16 @@ def train(
             )
         return
 
-    from linreg_dist.report import (
+    from linreg_dist.console import (
         EventLines,
         ProgressDisplay,
         follow_metrics,
         print_renderable,
         result_table,
     )
-    from linreg_dist.run import train as run_job
-    from linreg_dist.run.interrupts import stop_notice_interrupts, stop_when_closed
+    from linreg_dist.run.watch.interrupts import stop_notice_interrupts, stop_when_closed
     from linreg_dist.solvers import SOLVERS
+    from linreg_dist.verbs.train import train as run_job
 
     @contextmanager
     def watch(metrics: Location) -> Iterator[None]:

@@ -10,7 +10,7 @@ from linreg_dist.cli.options import json_option, overrides_option, spec_argument
 from linreg_dist.cli.output import print_json
 
 if TYPE_CHECKING:
-    from linreg_dist.spec import JobSpec
+    from linreg_dist.jobspec import JobSpec
 
 
 @click.command
@@ -33,7 +33,7 @@ def validate(
 
     Every error is printed as file:line:column: message @ path.
     """
-    from linreg_dist.spec import expand_matrix, load_spec, resolved_data, resolved_yaml, spec_hash
+    from linreg_dist.jobspec import expand_matrix, load_spec, resolved_data, resolved_yaml, spec_hash
 
     checked = load_spec(spec, overrides)
     jobs = expand_matrix(checked)
@@ -59,6 +59,6 @@ def validate(
 
 def _check_data(jobs: list[JobSpec]) -> dict[str, Any]:
     """Check the data of every job, and return each job's summary by its name."""
-    from linreg_dist.run import check_data
+    from linreg_dist.verbs.validate import check_data
 
     return {job.name: check_data(job).to_json() for job in jobs}

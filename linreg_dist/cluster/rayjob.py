@@ -18,7 +18,7 @@ import yaml
 
 from linreg_dist.cluster.shipment import SPEC_FILE, Shipment
 from linreg_dist.errors import SpecError
-from linreg_dist.spec import JobSpec
+from linreg_dist.jobspec import JobSpec
 from linreg_dist.wording.secrets import with_templates
 from linreg_dist.wording.text import safe_name
 

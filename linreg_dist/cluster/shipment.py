@@ -12,9 +12,9 @@ from typing import Any
 from linreg_dist._version import __version__
 from linreg_dist.cluster.interpreter import SCRIPT, SCRIPT_FILE
 from linreg_dist.errors import SpecError
+from linreg_dist.jobspec import JobSpec, load_spec, resolved_yaml, spec_hash
+from linreg_dist.jobspec.reading.interpolation import uninterpolated
 from linreg_dist.run.folder import RunFolder
-from linreg_dist.spec import JobSpec, load_spec, resolved_yaml, spec_hash
-from linreg_dist.spec.interpolation import uninterpolated
 
 SPEC_FILE = "job.yaml"
 METADATA_NAME = "linreg_dist.name"

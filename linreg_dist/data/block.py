@@ -14,15 +14,15 @@ import pyarrow as pa
 import torch
 
 from linreg_dist.data import memory
-from linreg_dist.data.columns import Columns
+from linreg_dist.data.design.columns import Columns
+from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.numeric import not_finite, refuse_overflow, take_numbers
-from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.gather import RowRuns
-from linreg_dist.data.manifest import Manifest, RowGroup
 from linreg_dist.data.reader import RowGroupReader, numeric_values
 from linreg_dist.data.rows import RowSelection, RowSelector, decode_columns
+from linreg_dist.data.source.manifest import Manifest, RowGroup
 from linreg_dist.errors import DataError
-from linreg_dist.spec import DataSpec
+from linreg_dist.jobspec import DataSpec
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from linreg_dist import limits
-from linreg_dist.data.manifest import Manifest, RowGroup
+from linreg_dist.data.source.manifest import Manifest, RowGroup
 from linreg_dist.errors import DataError
 
 _CODE_BYTES = 4.0  # of a text that is read as a number into a dictionary

@@ -18,7 +18,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from linreg_dist.data.manifest import Manifest
+from linreg_dist.data.source.manifest import Manifest
 
 MAX_LANES = 12  # divisible by 1, 2, 3, 4, 6: even shares for the usual small numbers of workers
 # A row group's parts are permuted each epoch: slices of memory, so that reshuffling moves no row.

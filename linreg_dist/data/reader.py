@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from linreg_dist import liveness
-from linreg_dist.data.manifest import Manifest, RowGroup
-from linreg_dist.data.source import open_filesystem
+from linreg_dist.data.source.files import open_filesystem
+from linreg_dist.data.source.manifest import Manifest, RowGroup
 from linreg_dist.data.tables.snapshot import Positions
 from linreg_dist.errors import DataError
 from linreg_dist.storage import retried

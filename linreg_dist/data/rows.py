@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg_dist.data.columns import Columns
+from linreg_dist.data.design.columns import Columns
 from linreg_dist.data.design.numeric import not_finite
+from linreg_dist.data.filter.predicates import Predicate, bind_all, rows_kept
 from linreg_dist.data.gather import RowRuns
-from linreg_dist.data.manifest import Manifest, RowGroup
-from linreg_dist.data.predicates import Predicate, bind_all, rows_kept
 from linreg_dist.data.reader import numeric_values
+from linreg_dist.data.source.manifest import Manifest, RowGroup
 from linreg_dist.errors import DataError
-from linreg_dist.spec import DataSpec
+from linreg_dist.jobspec import DataSpec
 from linreg_dist.wording.text import safe_name
 
 Array = npt.NDArray[Any]

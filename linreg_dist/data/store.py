@@ -18,8 +18,8 @@ import torch
 from linreg_dist.data import memory
 from linreg_dist.data.block import Block, BlockBuilder
 from linreg_dist.data.cache import BlockCache
-from linreg_dist.data.manifest import Manifest
 from linreg_dist.data.rows import RowSelection
+from linreg_dist.data.source.manifest import Manifest
 from linreg_dist.errors import LinregDistError
 
 S = TypeVar("S")

@@ -16,7 +16,7 @@ from linreg_dist.documents import (
     TargetDescription,
     Timing,
 )
-from linreg_dist.model import LinearModel
+from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.solvers import SOLVERS
 from linreg_dist.wording.events import parse_event
 

@@ -14,11 +14,11 @@ from linreg_dist.errors import (
     StorageError,
     to_record,
 )
+from linreg_dist.jobspec import JobSpec
 from linreg_dist.run.folder import FAILED, INTERRUPTED, RunFolder
 from linreg_dist.run.versions import versions_of
-from linreg_dist.spec import JobSpec
 from linreg_dist.storage import no_patience
-from linreg_dist.training.room import describe_room
+from linreg_dist.storage.free_space import describe_room
 from linreg_dist.wording.secrets import shown
 from linreg_dist.wording.streams import get_logger
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from linreg_dist.data.manifest import Manifest
+from linreg_dist.data.source.manifest import Manifest
 from linreg_dist.documents import (
     DataDocument,
     Document,
@@ -24,17 +24,17 @@ from linreg_dist.documents import (
     UpdateDocument,
 )
 from linreg_dist.errors import RunFailedError, SpecError, StorageError
-from linreg_dist.model import LinearModel
-from linreg_dist.run.card import model_card
-from linreg_dist.run.details import model_of
+from linreg_dist.jobspec import JobSpec
+from linreg_dist.model.card import model_card
+from linreg_dist.model.details import model_of
+from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.ours import mark, require_usable
 from linreg_dist.run.page import RunPage, make_page
 from linreg_dist.run.versions import versions_of
-from linreg_dist.spec import JobSpec
 from linreg_dist.storage import final_patience, no_patience, write_whole
+from linreg_dist.storage.free_space import describe_room
 from linreg_dist.training.job import TrainJob
-from linreg_dist.training.room import describe_room
 
 
 @dataclass(frozen=True)

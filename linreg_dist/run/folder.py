@@ -12,8 +12,8 @@ from typing import Any
 
 from linreg_dist.documents import ResultDocument
 from linreg_dist.errors import SpecError
+from linreg_dist.jobspec import JobSpec, diff_specs, load_spec, resolved_yaml, spec_hash
 from linreg_dist.run.ours import clear, mark, refuse_inputs_inside, require_usable
-from linreg_dist.spec import JobSpec, diff_specs, load_spec, resolved_yaml, spec_hash
 from linreg_dist.storage import Location, as_location, copy_file, one_line, read_file, write_whole
 from linreg_dist.wording.json_text import parse_object
 from linreg_dist.wording.streams import get_logger

@@ -6,7 +6,7 @@ import os
 
 from linreg_dist import limits
 from linreg_dist.errors import ClusterError
-from linreg_dist.spec import JobSpec
+from linreg_dist.jobspec import JobSpec
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)

@@ -22,7 +22,7 @@ from typing import Any
 
 from linreg_dist._version import __version__
 from linreg_dist.errors import LinregDistError, SpecError
-from linreg_dist.run.lock import is_of_lock
+from linreg_dist.run.lock.hold import is_of_lock
 from linreg_dist.storage import Location, ObjectPath, kind_of, read_file, remove_tree, write_whole
 
 MARKER = ".linreg_dist-run"

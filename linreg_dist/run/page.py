@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from linreg_dist.documents import ResultDocument
 from linreg_dist.errors import LinregDistError
-from linreg_dist.model import LinearModel
-from linreg_dist.run.describe import describe
+from linreg_dist.jobspec import JobSpec, resolved_yaml
+from linreg_dist.model.describe import describe
+from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.run.folder import RunFolder
 from linreg_dist.solvers import SOLVERS
-from linreg_dist.spec import JobSpec, resolved_yaml
 from linreg_dist.storage import read_file
 from linreg_dist.wording.secrets import shown
 from linreg_dist.wording.streams import get_logger

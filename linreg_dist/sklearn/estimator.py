@@ -26,6 +26,8 @@ from sklearn.utils.validation import (
 )
 
 import linreg_dist as lr
+from linreg_dist.jobspec import RunSpec
+from linreg_dist.jobspec.reading.interpolation import escape
 from linreg_dist.sklearn.job import FIELDS, check_overrides, levels_named_in, make_spec, unique_name
 from linreg_dist.sklearn.rows import (
     Array,
@@ -36,8 +38,6 @@ from linreg_dist.sklearn.rows import (
     write_rows,
 )
 from linreg_dist.solvers import SOLVERS
-from linreg_dist.spec import RunSpec
-from linreg_dist.spec.interpolation import escape
 from linreg_dist.wording.names import free_name
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from linreg_dist.solvers.gradient.solver import Sgd
 from linreg_dist.solvers.lbfgs.solver import Lbfgs
 
 if TYPE_CHECKING:
-    from linreg_dist.spec import JobSpec
+    from linreg_dist.jobspec import JobSpec
     from linreg_dist.training.fit import Fit
     from linreg_dist.training.training import Training
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from linreg_dist.spec.checks import Conflict
+from linreg_dist.jobspec.checks import Conflict
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from linreg_dist.data.columns import Columns
-    from linreg_dist.spec import JobSpec
+    from linreg_dist.data.design.columns import Columns
+    from linreg_dist.jobspec import JobSpec
     from linreg_dist.training.fit import Fit
     from linreg_dist.training.job import TrainJob
     from linreg_dist.training.training import Training

@@ -17,7 +17,7 @@ import torch
 from linreg_dist import liveness
 from linreg_dist.documents import EpochLine
 from linreg_dist.errors import RunFailedError
-from linreg_dist.training.checkpoint import CheckpointStore, Progress
+from linreg_dist.training.checkpoints.checkpoint import CheckpointStore, Progress
 from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.training import Training

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from linreg_dist.data.column_documents import check_texts
+from linreg_dist.data.design.documents import check_texts
 from linreg_dist.errors import DataError
 from linreg_dist.stats.checks import check_moments
 from linreg_dist.stats.moments import Moments

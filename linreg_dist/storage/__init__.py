@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linreg_dist.spec import split_query
+from linreg_dist.jobspec import split_query
 from linreg_dist.storage.background import Background
 from linreg_dist.storage.filesystems import check_uri, open_filesystem
 from linreg_dist.storage.local_files import (

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from linreg_dist.errors import SpecError
-from linreg_dist.spec import SCHEMES, is_uri, split_query, uri_fault
+from linreg_dist.jobspec import SCHEMES, is_uri, split_query, uri_fault
 from linreg_dist.wording.secrets import show_uri, shown
 
 _CONNECT_TIMEOUT_S = 5.0

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from pyarrow import fs
 
 from linreg_dist.errors import SpecError, StorageError
-from linreg_dist.spec import is_uri, split_query
+from linreg_dist.jobspec import is_uri, split_query
 from linreg_dist.storage.filesystems import check_uri, open_filesystem
 from linreg_dist.storage.local_files import DOCUMENT_BYTES, create_file, read_regular
 from linreg_dist.storage.retry import one_line, place_of, retried

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from linreg_dist import liveness
 from linreg_dist.errors import SpecError, StorageError
-from linreg_dist.spec import split_query
+from linreg_dist.jobspec import split_query
 from linreg_dist.wording.secrets import shown, with_templates
 from linreg_dist.wording.streams import get_logger
 

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import torch
 
 from linreg_dist.documents import Metrics, SplitMetrics
-from linreg_dist.training.device import rows_of
-from linreg_dist.training.metrics import ErrorSums
-from linreg_dist.training.optim import Curvature
-from linreg_dist.training.scaling import AffineScale
+from linreg_dist.solvers.gradient.optim import Curvature
+from linreg_dist.training.rows.device import rows_of
+from linreg_dist.training.rows.metrics import ErrorSums
+from linreg_dist.training.rows.scaling import AffineScale
 from linreg_dist.training.training import Training
 
 _SAMPLE_ROWS, _SAMPLE_GROUPS = 16_384, 12

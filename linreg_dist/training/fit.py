@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from linreg_dist.covariance import CoefficientCovariance
 from linreg_dist.data.block import Shift
-from linreg_dist.data.encoding import Encoding
+from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.summary import RowCounts
 from linreg_dist.documents import (
     Found,
@@ -23,7 +22,8 @@ from linreg_dist.documents import (
     SplitMetrics,
     Tune,
 )
-from linreg_dist.training.row_counts import rows_document
+from linreg_dist.model.covariance import CoefficientCovariance
+from linreg_dist.training.checkpoints.row_counts import rows_document
 
 if TYPE_CHECKING:
     from linreg_dist.solvers.base import Choice

@@ -6,11 +6,11 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from linreg_dist.data.columns import Columns
-from linreg_dist.data.encoding import Encoding
-from linreg_dist.data.manifest import Manifest
+from linreg_dist.data.design.columns import Columns
+from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.plan import deal_lanes, lanes_of_worker
-from linreg_dist.spec import JobSpec, spec_hash
+from linreg_dist.data.source.manifest import Manifest
+from linreg_dist.jobspec import JobSpec, spec_hash
 from linreg_dist.storage import Location
 
 if TYPE_CHECKING:

@@ -14,14 +14,14 @@ from typing import Any
 from linreg_dist.data.cache import default_cache_folder, remove_cache
 from linreg_dist.documents import Found, Outcome
 from linreg_dist.errors import LinregDistError, StorageError, to_record
+from linreg_dist.training.beats import WorkerWatch, watched
 from linreg_dist.training.evaluate import Evaluator
-from linreg_dist.training.faults import is_infrastructure
 from linreg_dist.training.fit import Fit, found_of
 from linreg_dist.training.job import TrainJob
+from linreg_dist.training.metrics_log import MetricsLog
 from linreg_dist.training.prepare import open_data
-from linreg_dist.training.progress import MetricsLog
+from linreg_dist.training.retryable import is_infrastructure
 from linreg_dist.training.training import Training
-from linreg_dist.training.watch import WorkerWatch, watched
 from linreg_dist.training.worker import Worker, join_group
 
 _PATIENCE_S = 24 * 3600.0

@@ -10,15 +10,15 @@ import numpy as np
 
 from linreg_dist.data.block import Block, BlockBuilder, Shift
 from linreg_dist.data.cache import BlockCache, default_cache_folder
-from linreg_dist.data.encoding import Encoding
+from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.store import BlockStore, bounded_map
 from linreg_dist.kernels.choice import use_native
 from linreg_dist.training.budgets import disk_budget, memory_budget
-from linreg_dist.training.capacity import decode_threads, require_room_for_rows
-from linreg_dist.training.first_pass import KeptEncoding
+from linreg_dist.training.checkpoints.first_pass import KeptEncoding
 from linreg_dist.training.job import TrainJob
-from linreg_dist.training.levels import complete_encoding
-from linreg_dist.training.progress import MetricsLog
+from linreg_dist.training.metrics_log import MetricsLog
+from linreg_dist.training.reading.capacity import decode_threads, require_room_for_rows
+from linreg_dist.training.reading.levels import complete_encoding
 from linreg_dist.training.worker import Worker
 
 _PILOT_ROWS = 4096  # enough to tell a mean that dwarfs its spread

@@ -11,16 +11,16 @@ from typing import TypeVar
 import torch
 
 from linreg_dist.data.summary import BlockSummary
-from linreg_dist.training.checks import check_counts, check_weight
-from linreg_dist.training.device import rows_of
-from linreg_dist.training.first_pass import SummaryFile
+from linreg_dist.training.checkpoints.first_pass import SummaryFile
+from linreg_dist.training.checkpoints.lane_keeper import LaneKeeper
 from linreg_dist.training.fit import Totals
 from linreg_dist.training.job import TrainJob
-from linreg_dist.training.lane_keeper import LaneKeeper
-from linreg_dist.training.lanes import Mergeable, collect_by_lane, merge_lanes
+from linreg_dist.training.metrics_log import MetricsLog
 from linreg_dist.training.prepare import OpenData
-from linreg_dist.training.progress import MetricsLog
-from linreg_dist.training.sweep import Rows
+from linreg_dist.training.reading.checks import check_counts, check_weight
+from linreg_dist.training.reading.lanes import Mergeable, collect_by_lane, merge_lanes
+from linreg_dist.training.rows.device import rows_of
+from linreg_dist.training.rows.sweep import Rows
 from linreg_dist.training.worker import Worker
 
 M = TypeVar("M", bound=Mergeable)

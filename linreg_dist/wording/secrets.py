@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from linreg_dist.wording.text import safe_name, safe_text
 
-# The options of the file systems that a URI may name; see `linreg_dist.spec.uris`.
+# The options of the file systems that a URI may name; see `linreg_dist.jobspec.uris`.
 SAFE_OPTIONS = frozenset(
     (
         "blob_storage_authority", "buffer_size", "client_id", "credential_kind", "default_block_size",

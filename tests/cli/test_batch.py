@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from linreg_dist.cli import main as cli_main
-from linreg_dist.run import batch as batch_module
-from linreg_dist.run.batch import Batch, run_batch
-from linreg_dist.spec import JobSpec, expand_matrix, load_spec
+from linreg_dist.jobspec import JobSpec, expand_matrix, load_spec
+from linreg_dist.verbs import batch as batch_module
+from linreg_dist.verbs.batch import Batch, run_batch
 from tests.parquet import linear_columns, write_parquet
 from tests.run.conftest import wait_for
 

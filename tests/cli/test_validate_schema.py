@@ -15,7 +15,7 @@ from linreg_dist import __version__
 from linreg_dist.cli import main as cli_main
 from linreg_dist.documents import DataCheck
 from linreg_dist.errors import ClusterError, DataError, InterruptedRunError, LinregDistError, RunFailedError
-from linreg_dist.spec import JobSpec, json_schema, load_spec
+from linreg_dist.jobspec import JobSpec, json_schema, load_spec
 
 SPEC = "data: {path: flights, target: delay}\n"
 Call = Callable[..., tuple[int, str, str]]
@@ -237,7 +237,7 @@ class TestProcess:
         file = tmp_path / "job.yaml"
         file.write_text(SPEC)
         program = (
-            "import sys, linreg_dist, linreg_dist.spec; from linreg_dist.cli.main import run;"
+            "import sys, linreg_dist, linreg_dist.jobspec; from linreg_dist.cli.main import run;"
             f"code = run(['validate', {str(file)!r}]);"
             "print([m for m in ('torch', 'ray', 'numpy', 'pyarrow', 'scipy', 'pandas', 'sklearn', "
             "'matplotlib', 'jinja2') if m in sys.modules]);"

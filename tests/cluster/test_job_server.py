@@ -14,8 +14,8 @@ import pytest
 from linreg_dist.cluster import JobServer, pack
 from linreg_dist.cluster.follow import wait_for_end
 from linreg_dist.cluster.submit import submit
-from linreg_dist.run import train
-from linreg_dist.spec import load_spec
+from linreg_dist.jobspec import load_spec
+from linreg_dist.verbs.train import train
 from tests.cluster.heads import Head, running_head
 from tests.parquet import linear_columns, write_parquet
 from tests.run.conftest import wait_for

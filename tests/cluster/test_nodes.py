@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import linreg_dist as lr
-from linreg_dist.run import predict
+from linreg_dist.verbs.score import predict
 from tests.cluster.heads import Head
 from tests.nodes import Nodes, running_nodes
 from tests.run.conftest import wait_for, write_parts

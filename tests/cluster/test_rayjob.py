@@ -14,7 +14,7 @@ import yaml
 from linreg_dist.cluster import pack, rayjob_manifest
 from linreg_dist.cluster.rayjob import SPEC_FOLDER
 from linreg_dist.errors import SpecError
-from linreg_dist.spec import load_spec
+from linreg_dist.jobspec import load_spec
 
 SCHEMA = json.loads(Path(__file__).with_name("rayjob.schema.json").read_text())
 JobFile = Callable[..., Path]

@@ -10,7 +10,7 @@ import pytest
 from linreg_dist.cli import main as cli_main
 from linreg_dist.cluster import pack
 from linreg_dist.errors import SpecError
-from linreg_dist.spec import DataSpec, JobSpec, load_spec, spec_hash
+from linreg_dist.jobspec import DataSpec, JobSpec, load_spec, spec_hash
 
 JobFile = Callable[..., Path]
 

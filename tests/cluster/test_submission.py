@@ -13,7 +13,7 @@ from typing import Any, cast
 import click
 import pytest
 
-from linreg_dist.cli.submit import _detach_or_stop as detach_or_stop
+from linreg_dist.cli.jobs.submit import _detach_or_stop as detach_or_stop
 from linreg_dist.cluster import Ending, Job, JobServer, Shipment, follow, job_error, job_server_address, pack
 from linreg_dist.cluster import submit as send
 from linreg_dist.cluster.interpreter import NOT_FOUND
@@ -22,7 +22,7 @@ from linreg_dist.cluster.server import DEFAULT_ADDRESS, JobExistsError
 from linreg_dist.cluster.status import status_document
 from linreg_dist.documents import ResultDocument
 from linreg_dist.errors import ClusterError, DataError, InterruptedRunError, RunFailedError, SpecError
-from linreg_dist.spec import load_spec
+from linreg_dist.jobspec import load_spec
 from linreg_dist.wording.events import checked_event
 
 TICK = {"progress": 0.25, "phase": "train", "of_epoch": 1, "eta_s": 30.0}

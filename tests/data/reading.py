@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from linreg_dist.data.columns import Columns, bind_columns
-from linreg_dist.data.manifest import Manifest, RowGroup, read_manifest
+from linreg_dist.data.design.columns import Columns, bind_columns
 from linreg_dist.data.reader import RowGroupReader
 from linreg_dist.data.rows import DecodedColumns, RowSelection, RowSelector, decode_columns
-from linreg_dist.spec import DataSpec
+from linreg_dist.data.source.manifest import Manifest, RowGroup, read_manifest
+from linreg_dist.jobspec import DataSpec
 
 
 @dataclass(frozen=True)

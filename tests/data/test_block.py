@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from linreg_dist.data.block import Block, BlockBuilder, Shift
+from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.numeric import NumericColumn
-from linreg_dist.data.encoding import Encoding
 from linreg_dist.errors import DataError
 from tests.data.reading import open_data_set
 from tests.parquet import write_parquet

@@ -16,11 +16,11 @@ import pytest
 import linreg_dist as lr
 from linreg_dist import limits
 from linreg_dist.data.capacity import at_once, decoded_nbytes, require_room, value_nbytes
-from linreg_dist.data.manifest import read_manifest
+from linreg_dist.data.source.manifest import read_manifest
 from linreg_dist.errors import DataError
 from linreg_dist.limits import MemoryLimit
-from linreg_dist.run import evaluate, predict
-from linreg_dist.run.inspect import inspect
+from linreg_dist.verbs.inspect import inspect
+from linreg_dist.verbs.score import evaluate, predict
 
 ROWS = 15_000_000
 

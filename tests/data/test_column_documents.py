@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from linreg_dist.data.column_documents import check_numbers, check_texts, is_finite
+from linreg_dist.data.design.documents import check_numbers, check_texts, is_finite
 from linreg_dist.data.design.kinds import check_columns
 
 NUMBER = {"name": "x", "kind": "numeric", "fill": 0.5}

@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from linreg_dist.data.columns import Columns, bind_columns, check_columns
-from linreg_dist.data.manifest import read_manifest
+from linreg_dist.data.design.columns import Columns, bind_columns, check_columns
+from linreg_dist.data.source.manifest import read_manifest
 from linreg_dist.errors import DataError
-from linreg_dist.spec import DataSpec
+from linreg_dist.jobspec import DataSpec
 from tests.parquet import write_parquet
 
 EVERY_TYPE = pa.table(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linreg_dist.data.design.categorical import CategoricalColumn
+from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.numeric import NumericColumn
-from linreg_dist.data.encoding import Encoding
 from linreg_dist.errors import DataError
 
 MIXED = Encoding(

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from linreg_dist.data.footers import describe_chunks, parse_footer, read_footer
-from linreg_dist.data.manifest import read_manifest
+from linreg_dist.data.source.footers import describe_chunks, parse_footer, read_footer
+from linreg_dist.data.source.manifest import read_manifest
 from linreg_dist.errors import DataError
-from linreg_dist.run.inspect import inspect
+from linreg_dist.verbs.inspect import inspect
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import fs
 
-from linreg_dist.data.listing import is_hidden
-from linreg_dist.data.manifest import Manifest, read_manifest
-from linreg_dist.data.source import FoundFiles, find_files
+from linreg_dist.data.source.files import FoundFiles, find_files
+from linreg_dist.data.source.listing import is_hidden
+from linreg_dist.data.source.manifest import Manifest, read_manifest
 from linreg_dist.errors import DataError
 from tests.parquet import write_parquet
 
@@ -251,7 +251,7 @@ def test_a_store_follows_the_same_rule_of_hidden_entries(tree: Path) -> None:
     """Through a file system that is not taken for a local one, as an object store's is not."""
     for name in ("_temporary/0/a.parquet", "_temporary/0/b.parquet", "_k=2/p.parquet", ".x.parquet", "plain"):
         write_parquet(tree / name, rows(3))
-    from linreg_dist.data.listing import list_folder
+    from linreg_dist.data.source.listing import list_folder
 
     store = fs.SubTreeFileSystem(str(tree), fs.LocalFileSystem())
     listing = list_folder(store, "", "store://x", None)

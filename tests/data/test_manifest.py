@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from linreg_dist.data.manifest import read_manifest
+from linreg_dist.data.source.manifest import read_manifest
 from linreg_dist.errors import DataError
 from tests.parquet import write_parquet
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linreg_dist.data.manifest import Manifest, ParquetFileInfo, RowGroup
 from linreg_dist.data.plan import (
     MAX_LANES,
     EpochPlan,
@@ -20,6 +19,7 @@ from linreg_dist.data.plan import (
     num_steps,
     plan_epoch,
 )
+from linreg_dist.data.source.manifest import Manifest, ParquetFileInfo, RowGroup
 
 
 def manifest_of(sizes: Sequence[int], validating: Sequence[int] = ()) -> Manifest:

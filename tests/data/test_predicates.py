@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linreg_dist.data.columns import bind_columns
-from linreg_dist.data.manifest import read_manifest
-from linreg_dist.data.predicates import bind
-from linreg_dist.data.pushdown import Question, possible_groups
+from linreg_dist.data.design.columns import bind_columns
+from linreg_dist.data.filter.predicates import bind
+from linreg_dist.data.filter.pushdown import Question, possible_groups
 from linreg_dist.data.reader import RowGroupReader
 from linreg_dist.data.rows import RowSelector, decode_columns
+from linreg_dist.data.source.manifest import read_manifest
 from linreg_dist.errors import DataError
-from linreg_dist.spec import DataSpec
+from linreg_dist.jobspec import DataSpec
 
 OPS = {"=": operator.eq, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
        ">": operator.gt, ">=": operator.ge}  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from linreg_dist.data.source import find_files, is_uri, open_filesystem
+from linreg_dist.data.source.files import find_files, is_uri, open_filesystem
 from linreg_dist.errors import DataError
 from tests.parquet import write_parquet
 

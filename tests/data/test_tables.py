@@ -30,8 +30,8 @@ from pyiceberg.typedef import Record
 from pyiceberg.types import DoubleType
 from pyroaring import BitMap
 
-from linreg_dist.data.manifest import Manifest, read_manifest
 from linreg_dist.data.reader import RowGroupReader
+from linreg_dist.data.source.manifest import Manifest, read_manifest
 from linreg_dist.errors import DataError, SpecError
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 JOBS = sorted((Path(__file__).parents[2] / "jobs").glob("*.yaml"))
-MODELINE = "# yaml-language-server: $schema=../linreg_dist/spec/job.schema.json"
+MODELINE = "# yaml-language-server: $schema=../linreg_dist/jobspec/job.schema.json"
 
 
 def test_there_are_jobs() -> None:

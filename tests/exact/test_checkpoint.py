@@ -11,9 +11,9 @@ import pytest
 
 from linreg_dist.data.store import BlockStore
 from linreg_dist.errors import LinregDistError
-from linreg_dist.run import train
-from linreg_dist.run.statistics import open_statistics
-from linreg_dist.training.partials import FOLDER
+from linreg_dist.solvers.exact.partials import FOLDER
+from linreg_dist.verbs.stats import open_statistics
+from linreg_dist.verbs.train import train
 from tests.exact.problems import Problem, features_of, make_problem
 
 LANES = 3

@@ -14,9 +14,9 @@ import statsmodels.api as sm
 
 from linreg_dist.cli import main as cli_main
 from linreg_dist.errors import DataError, SpecError
-from linreg_dist.model import LinearModel
-from linreg_dist.run.describe import describe
-from linreg_dist.run.statistics import solve_statistics
+from linreg_dist.model.describe import describe
+from linreg_dist.model.linear_model import LinearModel
+from linreg_dist.verbs.stats import solve_statistics
 from tests.exact.problems import Problem, Train, features_of, make_problem
 
 

@@ -121,7 +121,7 @@ def test_mini_batch_solvers_minimise_the_huber_objective_of_lbfgs(
 def test_a_huber_run_of_steps_that_was_cut_keeps_its_scale(
     tmp_path: Path, train_here: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from linreg_dist.training import sweep as sweep_module
+    from linreg_dist.training.rows import sweep as sweep_module
 
     problem = _with_outliers(tmp_path)
     job: dict[str, Any] = {

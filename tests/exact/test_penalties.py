@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import ElasticNet, Ridge
 
 from linreg_dist.errors import SpecError
-from linreg_dist.run.describe import describe
+from linreg_dist.model.describe import describe
 from tests.exact.problems import Train, features_of, make_problem
 
 

@@ -15,11 +15,11 @@ from rich.console import Console
 from sklearn.linear_model import Ridge
 
 from linreg_dist.cli import main as cli_main
+from linreg_dist.console.tables import result_table
 from linreg_dist.errors import DataError, SpecError
-from linreg_dist.model import LinearModel
-from linreg_dist.report.tables import result_table
-from linreg_dist.run.describe import describe
-from linreg_dist.run.statistics import (
+from linreg_dist.model.describe import describe
+from linreg_dist.model.linear_model import LinearModel
+from linreg_dist.verbs.stats import (
     merge_statistics,
     open_statistics,
     solve_statistics,

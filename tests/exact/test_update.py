@@ -16,9 +16,10 @@ import pytest
 import linreg_dist.data.reader
 from linreg_dist.cli import main as cli_main
 from linreg_dist.errors import DataError, SpecError
-from linreg_dist.run import train, train_job
-from linreg_dist.run.statistics import open_statistics
 from linreg_dist.stats.artefact import merge_artefacts, subtract_artefacts
+from linreg_dist.verbs import train as train_job
+from linreg_dist.verbs.stats import open_statistics
+from linreg_dist.verbs.train import train
 from tests.exact.problems import Problem, features_of, make_problem
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from linreg_dist.run import train
-from linreg_dist.run.statistics import open_statistics
+from linreg_dist.verbs.stats import open_statistics
+from linreg_dist.verbs.train import train
 from tests.exact.problems import Problem, features_of, make_problem
 from tests.local_ray import start_local_ray
 

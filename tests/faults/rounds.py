@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from linreg_dist.model import LinearModel
+from linreg_dist.model.linear_model import LinearModel
 from tests.faults.driver import Driver, HungError
 from tests.faults.injuries import FAULTS, Patient, newest_checkpoint
 from tests.faults.jobs import (

@@ -21,15 +21,15 @@ from safetensors.torch import load, save
 
 import linreg_dist as lr
 from linreg_dist.cluster.log_lines import LogLines
-from linreg_dist.data.footers import describe_chunks
-from linreg_dist.data.manifest import read_manifest
+from linreg_dist.console import ProgressDisplay
 from linreg_dist.data.reader import RowGroupReader
+from linreg_dist.data.source.footers import describe_chunks
+from linreg_dist.data.source.manifest import read_manifest
 from linreg_dist.documents import EpochLine
 from linreg_dist.errors import DataError, LinregDistError
-from linreg_dist.model import LinearModel
+from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.page import epoch_lines
-from linreg_dist.report import ProgressDisplay
-from linreg_dist.training.checkpoint import CheckpointStore, Progress
+from linreg_dist.training.checkpoints.checkpoint import CheckpointStore, Progress
 from linreg_dist.wording.events import parse_event
 from tests.fuzz.mutations import damage_bytes, damage_json, to_text
 from tests.fuzz.verbs import verb, within_bounds

@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 import pytest
 
 from linreg_dist.documents import EpochLine, ResultDocument
+from linreg_dist.model.describe import describe
 from linreg_dist.page import Source, build_page, epoch_lines, render_page
 from linreg_dist.page.coefficients import _reach
 from linreg_dist.page.figures import draw
 from linreg_dist.page.source import shorten, some
 from linreg_dist.page.view import Curve, Curves, Effect, Figure, Forest, Items, Page
-from linreg_dist.run import describe
 from tests.parquet import linear_columns, write_parquet
 
 STUCK = {

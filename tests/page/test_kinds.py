@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from linreg_dist.model import LinearModel
-from linreg_dist.run import Run, describe
+from linreg_dist.model.describe import describe
+from linreg_dist.model.linear_model import LinearModel
+from linreg_dist.verbs.train import Run
 from linreg_dist.wording.numbers import format_count, format_number, format_p_value
 from linreg_dist.wording.results import METRICS
 from tests.page.document import Document

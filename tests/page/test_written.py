@@ -14,8 +14,8 @@ import pytest
 
 import linreg_dist as lr
 from linreg_dist.page import html
-from linreg_dist.run import Run
 from linreg_dist.run.folder import RunFolder
+from linreg_dist.verbs.train import Run
 from tests.page.document import Document
 from tests.parquet import linear_columns, write_parquet
 
@@ -33,8 +33,8 @@ def test_two_renderings_of_one_result_have_the_same_bytes(
 ) -> None:
     import matplotlib
 
+    from linreg_dist.model.describe import describe
     from linreg_dist.page import Source, build_page, epoch_lines, render_page
-    from linreg_dist.run import describe
 
     run = train_here(path, solver={"name": "adam", "epochs": 5})
     source = Source(

@@ -11,11 +11,12 @@ import pytest
 
 from linreg_dist.cli.main import run as call
 from linreg_dist.documents import EpochLine, ResultDocument
-from linreg_dist.model import LinearModel
+from linreg_dist.model.describe import describe
+from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.page import Source, build_page, epoch_lines, render_page
-from linreg_dist.run import describe, evaluate
 from linreg_dist.run.folder import RunFolder
-from linreg_dist.run.statistics import solve_statistics
+from linreg_dist.verbs.score import evaluate
+from linreg_dist.verbs.stats import solve_statistics
 
 RUNS = Path(__file__).parent / "runs_of_275e345"
 FITTED = ["tuned", "two", "sgd", "huber", "part"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from linreg_dist.run import Run
+from linreg_dist.verbs.train import Run
 from tests.parquet import linear_columns, write_parquet
 
 _TORCHRUN = {

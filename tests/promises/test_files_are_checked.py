@@ -15,13 +15,13 @@ import pytest
 from safetensors.numpy import load, save
 
 import linreg_dist as lr
-from linreg_dist.covariance import CoefficientCovariance
 from linreg_dist.errors import DataError, SpecError
-from linreg_dist.model import LinearModel
+from linreg_dist.model.covariance import CoefficientCovariance
+from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.run.folder import RunFolder
-from linreg_dist.run.owner import Owner, read_owner
-from linreg_dist.run.statistics import merge_statistics, open_statistics, solve_statistics
+from linreg_dist.run.lock.owner import Owner, read_owner
 from linreg_dist.storage.tensors import digest_of, read_metadata
+from linreg_dist.verbs.stats import merge_statistics, open_statistics, solve_statistics
 
 Change = Callable[[dict[str, Any], dict[str, Any]], None]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linreg_dist.run.session import environment_of_workers, ray_session
-from linreg_dist.spec import load_spec
+from linreg_dist.jobspec import load_spec
+from linreg_dist.run.ray.session import environment_of_workers, ray_session
 from linreg_dist.wording.secrets import with_templates
 from tests.parquet import linear_columns, write_parquet
 

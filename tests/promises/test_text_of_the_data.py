@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from linreg_dist.errors import DataError
-from linreg_dist.run import Run
+from linreg_dist.verbs.train import Run
 from tests.parquet import linear_columns, write_parquet
 
 NASTY = {
@@ -67,7 +67,7 @@ def without_our_styles(text: str) -> str:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a run whose columns and levels have hostile names, and data without them."""
-    from linreg_dist.run import train
+    from linreg_dist.verbs.train import train
 
     folder = tmp_path_factory.mktemp("hostile")
     rng = np.random.default_rng(0)
@@ -157,8 +157,8 @@ def test_the_model_card_is_one_table_whatever_a_feature_is_called(
 def test_a_column_called_intercept_leaves_the_intercepts_inference_alone(
     tmp_path: Path, train_here: Callable[..., Run], covariance: str
 ) -> None:
-    from linreg_dist.model import LinearModel
-    from linreg_dist.run import describe
+    from linreg_dist.model.describe import describe
+    from linreg_dist.model.linear_model import LinearModel
 
     columns = linear_columns(num_features=2)
     found = {}
@@ -180,7 +180,7 @@ def test_a_column_called_intercept_leaves_the_intercepts_inference_alone(
 def test_no_name_of_a_column_meets_one_of_our_own(
     tmp_path: Path, train_here: Callable[..., Run], name: str
 ) -> None:
-    from linreg_dist.run import evaluate, predict
+    from linreg_dist.verbs.score import evaluate, predict
 
     columns = linear_columns(num_features=2)
     path = write_parquet(

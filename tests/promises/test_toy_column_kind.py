@@ -22,7 +22,7 @@ from linreg_dist.data.block import BlockBuilder
 from linreg_dist.data.design.kind import ColumnKind
 from linreg_dist.data.design.kinds import KINDS
 from linreg_dist.data.gather import gather
-from linreg_dist.run.score import evaluate, predict
+from linreg_dist.verbs.score import evaluate, predict
 from tests.parquet import write_parquet
 
 ROWS, GROUP = 600, 60

@@ -13,9 +13,11 @@ from linreg_dist.data.block import Block
 from linreg_dist.data.rows import RowSelection
 from linreg_dist.data.store import BlockStore
 from linreg_dist.data.summary import BlockSummary
-from linreg_dist.model import LinearModel
-from linreg_dist.run import describe, evaluate, train
-from linreg_dist.run.statistics import merge_statistics, solve_statistics, subtract_statistics
+from linreg_dist.model.describe import describe
+from linreg_dist.model.linear_model import LinearModel
+from linreg_dist.verbs.score import evaluate
+from linreg_dist.verbs.stats import merge_statistics, solve_statistics, subtract_statistics
+from linreg_dist.verbs.train import train
 from tests.written_by_0_1_0.make import HERE, spec_of
 
 ROW_GROUPS = 6

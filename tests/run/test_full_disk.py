@@ -20,9 +20,9 @@ import torch
 from linreg_dist.data.block import Block
 from linreg_dist.data.cache import BlockCache
 from linreg_dist.errors import RunFailedError
-from linreg_dist.model import LinearModel
-from linreg_dist.run import train
-from linreg_dist.training.checkpoint import CheckpointStore, Progress
+from linreg_dist.model.linear_model import LinearModel
+from linreg_dist.training.checkpoints.checkpoint import CheckpointStore, Progress
+from linreg_dist.verbs.train import train
 from tests.parquet import linear_columns, write_parquet
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
+from linreg_dist.jobspec import load_spec
 from linreg_dist.liveness import process_start
-from linreg_dist.run.watch import GroupWatch
-from linreg_dist.spec import load_spec
-from linreg_dist.training.watch import Beat
+from linreg_dist.run.watch.workers import GroupWatch
+from linreg_dist.training.beats import Beat
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 

@@ -17,8 +17,8 @@ from tests.run.conftest import wait_for, write_parts
 _HEAD = """
 import signal, socket, sys, time
 from linreg_dist.errors import ClusterError
-from linreg_dist.run import head_watch
-from linreg_dist.run.interrupts import interruptible
+from linreg_dist.run.watch import head as head_watch
+from linreg_dist.run.watch.interrupts import interruptible
 
 head_watch._LOOK_EVERY_S = 0.05
 def listen(port=0):

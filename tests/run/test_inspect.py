@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linreg_dist.run.inspect import inspect
+from linreg_dist.verbs.inspect import inspect
 from tests.run.flights import FLIGHTS
 
 

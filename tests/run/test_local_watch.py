@@ -1,4 +1,4 @@
-"""A process that reads by itself and gets nowhere says so and ends; see `linreg_dist.run.local_watch`."""
+"""A process that reads by itself and gets nowhere says so and ends; see `linreg_dist.run.watch.this_process`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import yaml
 
 from linreg_dist import liveness
 from linreg_dist.errors import RunFailedError, StorageError
-from linreg_dist.run.interrupts import interruptible
-from linreg_dist.run.local_watch import watch_this_process
+from linreg_dist.run.watch.interrupts import interruptible
+from linreg_dist.run.watch.this_process import watch_this_process
 from linreg_dist.storage import retried
 from tests.run.conftest import wait_for, write_parts
 
@@ -135,8 +135,8 @@ def test_a_user_s_own_interrupt_stays_what_it_is() -> None:
 
 _PAUSED = """
 import sys
-from linreg_dist.run.interrupts import interruptible
-from linreg_dist.run.local_watch import watch_this_process
+from linreg_dist.run.watch.interrupts import interruptible
+from linreg_dist.run.watch.this_process import watch_this_process
 
 with interruptible() as interruption, watch_this_process(1.0, interruption):
     print("up", flush=True)

@@ -20,13 +20,13 @@ import yaml
 import linreg_dist as lr
 from linreg_dist.errors import InterruptedRunError, RunFailedError, RunInUseError
 from linreg_dist.liveness import process_start
-from linreg_dist.run import lock as lock_module
-from linreg_dist.run import lock_file as lock_file_module
 from linreg_dist.run.finish import Finished
 from linreg_dist.run.folder import RunFolder
-from linreg_dist.run.lock import STALE_S, hold_run
-from linreg_dist.run.lock_file import LockFile
-from linreg_dist.run.owner import Owner
+from linreg_dist.run.lock import hold as lock_module
+from linreg_dist.run.lock import on_files as lock_file_module
+from linreg_dist.run.lock.hold import STALE_S, hold_run
+from linreg_dist.run.lock.on_files import LockFile
+from linreg_dist.run.lock.owner import Owner
 from tests.processes import meanwhile
 from tests.run.conftest import write_parts
 
@@ -284,7 +284,7 @@ def test_a_driver_that_lost_its_run_stops_and_writes_no_result(tmp_path, monkeyp
 
     thief = threading.Thread(target=steal)
     thief.start()
-    from linreg_dist.run import train
+    from linreg_dist.verbs.train import train
 
     with pytest.raises(RunFailedError, match="lost its run") as raised:
         train(job, {"solver.epochs": 100_000})

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linreg_dist.errors import RunFailedError
-from linreg_dist.run import lock_object
-from linreg_dist.run.lock_object import LockObject
-from linreg_dist.run.owner import Owner
+from linreg_dist.run.lock import on_objects as lock_object
+from linreg_dist.run.lock.on_objects import LockObject
+from linreg_dist.run.lock.owner import Owner
 
 
 class Abandoned(BaseException):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import linreg_dist as lr
-from linreg_dist.run import train
+from linreg_dist.verbs.train import train
 from tests.parquet import linear_columns, write_parquet
 
 _LISTEN = "0A"

@@ -271,7 +271,7 @@ def test_the_spec_in_a_runs_folder_may_be_run_again_but_not_deleted(tmp_path: Pa
 
 
 def test_the_specs_of_a_matrix_know_the_file_that_they_are_from(tmp_path: Path, job) -> None:
-    from linreg_dist.spec import expand_matrix, load_spec
+    from linreg_dist.jobspec import expand_matrix, load_spec
 
     (tmp_path / "base.yaml").write_text("solver: {epochs: 3}\n")
     file = job("sweep.json", extends="base.yaml", matrix={"model.l2": [0.0, 1.0]})

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from linreg_dist.run import python_path
-from linreg_dist.run.python_path import child_environment, package_path, ray_job_config
+from linreg_dist.run.ray import python_path
+from linreg_dist.run.ray.python_path import child_environment, package_path, ray_job_config
 
 ROOT = str(Path(python_path.__file__).resolve().parents[2])
 

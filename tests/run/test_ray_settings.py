@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from linreg_dist.run.trainer import _ray_train_settings
-from linreg_dist.spec import JobSpec, load_spec
+from linreg_dist.jobspec import JobSpec, load_spec
+from linreg_dist.run.ray.trainer import _ray_train_settings
 
 INTERVAL = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
 PATIENCE = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import linreg_dist as lr
-import linreg_dist.run.score
-from linreg_dist.run import predict
+import linreg_dist.verbs.score
+from linreg_dist.verbs.score import predict
 from tests.run.conftest import write_parts
 
 
@@ -43,7 +43,7 @@ def test_kept_texts_are_written_in_parts_that_fit_and_row_for_row(
     for name, kind in kinds.items():
         rows = rows.append_column(name, pa.array(texts, kind))
     pq.write_table(rows, tmp_path / "texts.parquet")
-    monkeypatch.setattr(linreg_dist.run.score, "_MOST_TEXT_BYTES", 200)
+    monkeypatch.setattr(linreg_dist.verbs.score, "_MOST_TEXT_BYTES", 200)
     predict(run.path, str(tmp_path / "texts.parquet"), tmp_path / "scored", ["s", "y", "l", "d"])
     scored = pq.read_table(tmp_path / "scored")
     assert [scored[name].to_pylist() for name in kinds] == [texts] * 3

@@ -19,8 +19,8 @@ from tests.run.conftest import write_parts
 
 _PROGRAM = """
 import os, signal, sys
-from linreg_dist.run.session import ray_session
-from linreg_dist.spec import load_spec
+from linreg_dist.run.ray.session import ray_session
+from linreg_dist.jobspec import load_spec
 
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 spec = load_spec({"name": "job", "data": {"path": ".", "target": "y"}, "scaling": {"num_workers": 1}})

@@ -1,5 +1,5 @@
 """A worker that is stuck is named with its node and stack, ended, and the job goes on; see the rule in
-`linreg_dist.training.watch`.
+`linreg_dist.training.beats`.
 """
 
 from __future__ import annotations

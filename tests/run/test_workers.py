@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import linreg_dist as lr
-from linreg_dist.run.capacity import watch_capacity
-from linreg_dist.run.interrupts import interruptible
-from linreg_dist.spec import load_spec
+from linreg_dist.jobspec import load_spec
+from linreg_dist.run.watch.capacity import watch_capacity
+from linreg_dist.run.watch.interrupts import interruptible
 from tests.run.conftest import write_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]

@@ -12,14 +12,14 @@ from dataclasses import replace
 import pytest
 
 from linreg_dist.errors import RunFailedError, RunInUseError, StorageError
+from linreg_dist.jobspec import load_spec
 from linreg_dist.liveness import process_start
-from linreg_dist.run import lock as lock_module
-from linreg_dist.run import lock_object
 from linreg_dist.run.folder import RunFolder
-from linreg_dist.run.lock import hold_run
-from linreg_dist.run.lock_object import LockObject
-from linreg_dist.run.owner import Owner
-from linreg_dist.spec import load_spec
+from linreg_dist.run.lock import hold as lock_module
+from linreg_dist.run.lock import on_objects as lock_object
+from linreg_dist.run.lock.hold import hold_run
+from linreg_dist.run.lock.on_objects import LockObject
+from linreg_dist.run.lock.owner import Owner
 from linreg_dist.storage import ObjectPath, as_location
 from tests.processes import meanwhile
 from tests.run.conftest import wait_for

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from linreg_dist.errors import SpecError, StorageError
-from linreg_dist.spec import split_query
+from linreg_dist.jobspec import split_query
 from linreg_dist.storage import Background, final_patience, no_patience, retried
 from linreg_dist.storage import retry as module
 from linreg_dist.storage.retry import is_transient, patience_s

@@ -13,10 +13,10 @@ import pytest
 
 import linreg_dist as lr
 from linreg_dist.cli.main import run as run_cli
-from linreg_dist.run import evaluate, predict
-from linreg_dist.run.statistics import merge_statistics, open_statistics, solve_statistics
 from linreg_dist.storage import ObjectPath
-from linreg_dist.training.checkpoint import CheckpointStore
+from linreg_dist.training.checkpoints.checkpoint import CheckpointStore
+from linreg_dist.verbs.score import evaluate, predict
+from linreg_dist.verbs.stats import merge_statistics, open_statistics, solve_statistics
 from tests.page.document import Document
 from tests.run.conftest import write_parts
 from tests.storage.conftest import Store

@@ -9,8 +9,8 @@ import pytest
 from deltalake import write_deltalake
 from pyiceberg.catalog.sql import SqlCatalog
 
-from linreg_dist.data.manifest import read_manifest
 from linreg_dist.data.reader import RowGroupReader
+from linreg_dist.data.source.manifest import read_manifest
 from linreg_dist.errors import DataError
 from tests.storage.conftest import BUCKET, Store, environment
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from linreg_dist.training.scaling import AffineScale
-from linreg_dist.training.sweep import Rows
+from linreg_dist.training.rows.scaling import AffineScale
+from linreg_dist.training.rows.sweep import Rows
 
 
 def column_major(z: np.ndarray, dtype: torch.dtype) -> torch.Tensor:

@@ -11,12 +11,12 @@ import torch
 
 from linreg_dist.data.block import BlockBuilder, Shift
 from linreg_dist.data.cache import BlockCache
+from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.numeric import NumericColumn
-from linreg_dist.data.encoding import Encoding
 from linreg_dist.data.plan import deal_lanes, lanes_of_worker, num_lanes, num_steps, plan_epoch
 from linreg_dist.data.store import BlockStore
-from linreg_dist.training.batches import epoch_batches
-from linreg_dist.training.device import rows_of
+from linreg_dist.solvers.gradient.batches import epoch_batches
+from linreg_dist.training.rows.device import rows_of
 from tests.data.reading import Opened, open_data_set
 from tests.parquet import write_parquet
 

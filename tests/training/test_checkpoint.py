@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from linreg_dist.documents import EpochLine
-from linreg_dist.spec import ModelSpec, SolverSpec
-from linreg_dist.training.checkpoint import CheckpointStore, Progress
-from linreg_dist.training.optim import PenalisedOptimizer
-from linreg_dist.training.sweep import SweptLinear
+from linreg_dist.jobspec import ModelSpec, SolverSpec
+from linreg_dist.solvers.gradient.optim import PenalisedOptimizer
+from linreg_dist.training.checkpoints.checkpoint import CheckpointStore, Progress
+from linreg_dist.training.rows.sweep import SweptLinear
 from tests.training.problems import random_rows, unit_scale
 
 PROGRESS = Progress(

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import linreg_dist as lr
+from linreg_dist.solvers.gradient.optim import PenalisedOptimizer
 from linreg_dist.solvers.lbfgs.descent import FullBatch
-from linreg_dist.training.lane_keeper import LaneKeeper
-from linreg_dist.training.optim import PenalisedOptimizer
+from linreg_dist.training.checkpoints.lane_keeper import LaneKeeper
 from tests.parquet import linear_columns, write_parquet
 
 INTERVAL_S = 3.0

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from linreg_dist.training.faults import is_infrastructure
+from linreg_dist.training.retryable import is_infrastructure
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from linreg_dist.training.local_sgd import average_weights, gather_parts, own_part
+from linreg_dist.solvers.gradient.local_sgd import average_weights, gather_parts, own_part
 from linreg_dist.training.worker import Worker
 
 

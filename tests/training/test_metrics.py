@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from linreg_dist.training.metrics import ErrorSums
-from linreg_dist.training.sweep import Rows
+from linreg_dist.training.rows.metrics import ErrorSums
+from linreg_dist.training.rows.sweep import Rows
 from tests.training.problems import column_major, random_rows
 
 

@@ -11,9 +11,9 @@ import torch
 from linreg_dist.errors import SpecError
 from linreg_dist.kernels.choice import VARIABLE, use_native
 from linreg_dist.stats.moments import Moments
-from linreg_dist.training import native
-from linreg_dist.training.metrics import ErrorSums
-from linreg_dist.training.sweep import Hyperplane, Rows, sweep
+from linreg_dist.training.rows import native
+from linreg_dist.training.rows.metrics import ErrorSums
+from linreg_dist.training.rows.sweep import Hyperplane, Rows, sweep
 from tests.parquet import linear_columns, write_parquet
 from tests.training.problems import random_rows
 

@@ -12,15 +12,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linreg_dist.spec import ModelSpec, SolverSpec
-from linreg_dist.training.optim import (
+from linreg_dist.jobspec import ModelSpec, SolverSpec
+from linreg_dist.solvers.gradient.optim import (
     Curvature,
     PenalisedOptimizer,
     adaptive_learning_rate,
     scheduled,
     sgd_learning_rate,
 )
-from linreg_dist.training.sweep import SweptLinear
+from linreg_dist.training.rows.sweep import SweptLinear
 from tests.parquet import linear_columns, write_parquet
 from tests.training.problems import unit_scale
 

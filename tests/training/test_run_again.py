@@ -12,8 +12,8 @@ import pytest
 
 from linreg_dist.errors import DataError, InterruptedRunError, SpecError
 from linreg_dist.solvers import epochs
-from linreg_dist.training import sweep as sweep_module
-from linreg_dist.training.checkpoint import CheckpointStore
+from linreg_dist.training.checkpoints.checkpoint import CheckpointStore
+from linreg_dist.training.rows import sweep as sweep_module
 from tests.parquet import linear_columns, write_parquet
 
 OFTEN = {"checkpoint_every_s": 1e-9}

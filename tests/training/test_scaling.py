@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from linreg_dist.data.block import Shift
 from linreg_dist.data.summary import BlockSummary, MomentSums, RowCounts
-from linreg_dist.training.scaling import AffineScale
+from linreg_dist.training.rows.scaling import AffineScale
 from tests.training.problems import random_scale
 
 

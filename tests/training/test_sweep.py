@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from linreg_dist.training import sweep as sweep_module
-from linreg_dist.training.sweep import Hyperplane, Rows, SweepPool, SweptLinear, bundle_small, sweep
+from linreg_dist.training.rows import sweep as sweep_module
+from linreg_dist.training.rows.sweep import Hyperplane, Rows, SweepPool, SweptLinear, bundle_small, sweep
 from tests.training.problems import random_rows, random_scale, unit_scale
 
 

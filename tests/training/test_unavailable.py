@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linreg_dist.errors import SpecError
-from linreg_dist.run import check_data
+from linreg_dist.verbs.validate import check_data
 from tests.parquet import linear_columns, write_parquet
 
 
@@ -26,7 +26,7 @@ def test_it_is_refused(tmp_path, train_here, section, field):
 
 
 def test_the_check_without_training_refuses_it_too(tmp_path):
-    from linreg_dist.spec import load_spec
+    from linreg_dist.jobspec import load_spec
 
     path = write_parquet(tmp_path / "a.parquet", linear_columns(50, 2))
     spec = load_spec({"data": {"path": str(path), "target": "y"}, "outputs": {"export": ["onnx"]}})

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linreg_dist.console import EventLines, ProgressDisplay
 from linreg_dist.page import epoch_lines
-from linreg_dist.report import EventLines, ProgressDisplay
 from linreg_dist.wording.events import parse_event
 
 TICK = {

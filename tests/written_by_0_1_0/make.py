@@ -91,7 +91,7 @@ def _write_data() -> None:
 
 
 def _cut_run(job: str) -> None:
-    from linreg_dist.run import train
+    from linreg_dist.verbs.train import train
 
     run, kept = Path("runs", job), HERE / "runs" / job
     model = train(spec_of(job)).model
@@ -110,7 +110,7 @@ def _cut_run(job: str) -> None:
 
 
 def _finished_run(job: str, data: str) -> None:
-    from linreg_dist.run import train
+    from linreg_dist.verbs.train import train
 
     run, kept = train(spec_of(job, data)), HERE / "finished" / f"{job}_{data}"
     kept.mkdir(parents=True)

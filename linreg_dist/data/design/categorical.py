@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg_dist.data.column_documents import check_numbers
+from linreg_dist.data.design.documents import check_numbers
 from linreg_dist.data.design.kind import Array, ColumnKind, Mask
 from linreg_dist.data.design.types import is_string
 from linreg_dist.data.gather import Rows, gather
 from linreg_dist.data.reader import category_codes
 from linreg_dist.errors import DataError
-from linreg_dist.spec import DataSpec
+from linreg_dist.jobspec import DataSpec
 
 _UNSEEN = -2
 _MISSING = -1

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linreg_dist.data.gather import Rows
-from linreg_dist.spec import DataSpec
+from linreg_dist.jobspec import DataSpec
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]

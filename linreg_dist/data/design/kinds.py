@@ -11,7 +11,7 @@ from linreg_dist.data.design.categorical import CategoricalColumn
 from linreg_dist.data.design.kind import ColumnKind
 from linreg_dist.data.design.numeric import NumericColumn
 from linreg_dist.errors import DataError
-from linreg_dist.spec import DataSpec
+from linreg_dist.jobspec import DataSpec
 
 KINDS: list[type[ColumnKind]] = [CategoricalColumn, NumericColumn]
 """In the order in which they are asked whether they claim a column."""

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg_dist.data.column_documents import is_finite
+from linreg_dist.data.design.documents import is_finite
 from linreg_dist.data.design.kind import Array, ColumnKind, Mask
 from linreg_dist.data.design.types import is_numeric
 from linreg_dist.data.gather import Rows, gather, gather_into
 from linreg_dist.data.reader import numeric_values
 from linreg_dist.errors import DataError
-from linreg_dist.spec import DataSpec
+from linreg_dist.jobspec import DataSpec
 
 _NARROW = (pa.float32(), pa.float16(), pa.int16(), pa.int8(), pa.uint16(), pa.uint8(), pa.bool_())
 

@@ -21,7 +21,7 @@ from linreg_dist.data.tables.snapshot import (
     latest_before,
 )
 from linreg_dist.errors import DataError, SpecError
-from linreg_dist.spec import is_uri
+from linreg_dist.jobspec import is_uri
 from linreg_dist.storage import split_query
 
 # What a reader must understand, and does here: whatever else a table asks for is refused by name.

@@ -24,7 +24,7 @@ from linreg_dist.data.tables.snapshot import (
     latest_before,
 )
 from linreg_dist.errors import DataError, SpecError
-from linreg_dist.spec import is_uri
+from linreg_dist.jobspec import is_uri
 from linreg_dist.storage import open_filesystem, split_query
 
 METADATA_SUFFIX = ".metadata.json"

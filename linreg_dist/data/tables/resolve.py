@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from linreg_dist.data.source import FoundFile, FoundFiles, find_files
+from linreg_dist.data.source.files import FoundFile, FoundFiles, find_files
 from linreg_dist.data.tables.find import find_snapshot
 from linreg_dist.data.tables.snapshot import Snapshot
 from linreg_dist.errors import DataError, SpecError

@@ -11,7 +11,13 @@ import torch
 
 from linreg_dist.data.block import Shift
 from linreg_dist.documents import EpochLine, SplitMetrics
+from linreg_dist.solvers.exact.inference import NO_ROWS, RobustTests
+from linreg_dist.solvers.exact.moment_metrics import NOT_KEPT, NOT_READ
+from linreg_dist.solvers.exact.moment_sums import ExactSums, check_sums, gather_moments
+from linreg_dist.solvers.exact.penalty import choose_penalty
+from linreg_dist.solvers.exact.robust_pass import gather_meat
 from linreg_dist.solvers.exact.solution import fit_of, metrics_of, solve_sums
+from linreg_dist.solvers.exact.statistics import add_earlier, artefact_of, save_statistics, sums_of
 from linreg_dist.stats.inference import Refusal, refusal
 from linreg_dist.stats.moments import Moments
 from linreg_dist.stats.penalised import Penalty
@@ -19,16 +25,10 @@ from linreg_dist.stats.robust import robust_tests
 from linreg_dist.stats.solve import Solution, solve
 from linreg_dist.stats.tsqr import RFactor, merged_factors
 from linreg_dist.storage import final_patience
-from linreg_dist.training.device import rows_of
+from linreg_dist.training.checkpoints.row_counts import total_counts
 from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.fit import Fit
-from linreg_dist.training.inference import NO_ROWS, RobustTests
-from linreg_dist.training.moment_metrics import NOT_KEPT, NOT_READ
-from linreg_dist.training.moment_sums import ExactSums, check_sums, gather_moments
-from linreg_dist.training.penalised import choose_penalty
-from linreg_dist.training.robust import gather_meat
-from linreg_dist.training.row_counts import total_counts
-from linreg_dist.training.statistics import add_earlier, artefact_of, save_statistics, sums_of
+from linreg_dist.training.rows.device import rows_of
 from linreg_dist.training.training import Training
 
 _CPU = torch.device("cpu")

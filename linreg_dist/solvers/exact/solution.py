@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from linreg_dist.documents import PenaltyDocument, SplitMetrics
-from linreg_dist.spec import JobSpec
-from linreg_dist.stats.penalised import Penalty, solve_penalised
-from linreg_dist.stats.solve import Solution
-from linreg_dist.training.fit import Fit
-from linreg_dist.training.inference import (
+from linreg_dist.jobspec import JobSpec
+from linreg_dist.solvers.exact.inference import (
     RobustTests,
     covariance_of,
     found_tests,
     inference_document,
 )
-from linreg_dist.training.moment_metrics import moment_metrics
-from linreg_dist.training.moment_sums import ExactSums
-from linreg_dist.training.penalised import PenaltyChoice
+from linreg_dist.solvers.exact.moment_metrics import moment_metrics
+from linreg_dist.solvers.exact.moment_sums import ExactSums
+from linreg_dist.solvers.exact.penalty import PenaltyChoice
+from linreg_dist.stats.penalised import Penalty, solve_penalised
+from linreg_dist.stats.solve import Solution
+from linreg_dist.training.fit import Fit
 
 
 def solve_sums(spec: JobSpec, sums: ExactSums, penalty: Penalty, *, standardize: bool) -> Solution:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from linreg_dist.jobspec.checks import Conflict
 from linreg_dist.solvers.base import Solver
-from linreg_dist.spec.checks import Conflict
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from linreg_dist.data.columns import Columns
-    from linreg_dist.spec import JobSpec
+    from linreg_dist.data.design.columns import Columns
+    from linreg_dist.jobspec import JobSpec
     from linreg_dist.training.fit import Fit
     from linreg_dist.training.job import TrainJob
     from linreg_dist.training.training import Training
@@ -63,7 +63,7 @@ class Exact(Solver):
 
     def require_room(self, job: TrainJob, worker: Worker, num_columns: int) -> None:
         """Refuse sums of products that cannot be held: the square of the columns, for each fold and lane."""
-        from linreg_dist.training.capacity import require_room_for_moments
+        from linreg_dist.training.reading.capacity import require_room_for_moments
 
         require_room_for_moments(job, worker, num_columns)
 

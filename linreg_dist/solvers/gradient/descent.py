@@ -26,15 +26,15 @@ from linreg_dist.solvers.epochs import (
     run_epochs,
 )
 from linreg_dist.solvers.gradient.automatic import choose_batch_size, choose_learning_rate
+from linreg_dist.solvers.gradient.batches import epoch_batches
+from linreg_dist.solvers.gradient.local_sgd import average_weights, gather_parts, own_part
+from linreg_dist.solvers.gradient.optim import PenalisedOptimizer
 from linreg_dist.solvers.gradient.solver import GradientSolver
-from linreg_dist.training.batches import epoch_batches
-from linreg_dist.training.checkpoint import Progress
+from linreg_dist.solvers.huber_scale import huber_scale
+from linreg_dist.training.checkpoints.checkpoint import Progress
 from linreg_dist.training.fit import Fit
-from linreg_dist.training.huber_scale import huber_scale
-from linreg_dist.training.local_sgd import average_weights, gather_parts, own_part
-from linreg_dist.training.optim import PenalisedOptimizer
-from linreg_dist.training.scaling import AffineScale
-from linreg_dist.training.sweep import Rows, SweepPool, SweptLinear
+from linreg_dist.training.rows.scaling import AffineScale
+from linreg_dist.training.rows.sweep import Rows, SweepPool, SweptLinear
 from linreg_dist.training.training import Training
 
 Vector = npt.NDArray[np.float64]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from linreg_dist.solvers.base import Solver
 
 if TYPE_CHECKING:
-    from linreg_dist.spec import SolverSpec
+    from linreg_dist.jobspec import SolverSpec
     from linreg_dist.training.fit import Fit
     from linreg_dist.training.job import TrainJob
     from linreg_dist.training.training import Training

@@ -24,10 +24,10 @@ import torch
 
 from linreg_dist.documents import EpochLine
 from linreg_dist.solvers.epochs import Checkpoint, EpochEnd, Method, Position, Snapshot, run_epochs
+from linreg_dist.solvers.lbfgs.objective import SCALE_RTOL, Objective
+from linreg_dist.solvers.lbfgs.state import lbfgs_tensors, restore_lbfgs
 from linreg_dist.training.fit import Fit
-from linreg_dist.training.lbfgs_state import lbfgs_tensors, restore_lbfgs
-from linreg_dist.training.objective import SCALE_RTOL, Objective
-from linreg_dist.training.scaling import AffineScale
+from linreg_dist.training.rows.scaling import AffineScale
 from linreg_dist.training.training import Training
 
 ITERATIONS_PER_EPOCH = 20

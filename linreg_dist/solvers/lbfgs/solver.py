@@ -7,13 +7,13 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from linreg_dist.jobspec.checks import Conflict
 from linreg_dist.solvers.base import Solver
-from linreg_dist.spec.checks import Conflict
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from linreg_dist.spec import JobSpec
+    from linreg_dist.jobspec import JobSpec
     from linreg_dist.training.fit import Fit
     from linreg_dist.training.job import TrainJob
     from linreg_dist.training.training import Training

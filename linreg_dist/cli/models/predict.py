@@ -1,0 +1,37 @@
+"""``linreg-dist predict``."""
+
+from __future__ import annotations
+
+import click
+
+from linreg_dist.cli.options import data_option, json_option, model_argument
+from linreg_dist.cli.output import print_json
+
+
+@click.command
+@model_argument
+@data_option
+@click.option(
+    "--output", required=True, metavar="DIR", type=click.Path(), help="Folder to write Parquet into."
+)
+@click.option("--keep", default="", metavar="COL,…", help="Input columns to carry over.")
+@click.option("--overwrite", is_flag=True, help="Write over files that are there.")
+@json_option
+def predict(
+    model: str, data: tuple[str, ...], output: str, keep: str, overwrite: bool, as_json: bool
+) -> None:
+    """Score Parquet with the model in the folder MODEL: Parquet in, Parquet out, row for row."""
+    from linreg_dist.verbs.score import predict as score
+
+    columns = [name.strip() for name in keep.split(",") if name.strip()]
+    result = score(model, list(data), output, columns, overwrite=overwrite)
+    if as_json:
+        print_json(result)
+        return
+    rate = result.rows / max(result.seconds, 1e-9)
+    click.echo(
+        f"{result.rows:,} rows scored into {result.files} files in {result.output} "
+        f"({result.seconds:.1f} s, {rate:,.0f} rows/s)"
+    )
+    if result.null_predictions:
+        click.echo(f"{result.null_predictions:,} predictions are null: a feature is missing there", err=True)

@@ -1,0 +1,67 @@
+"""``linreg-dist show``."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from linreg_dist.cli.options import json_option, model_argument
+from linreg_dist.cli.output import print_json
+from linreg_dist.wording.text import csv_cell, safe_name
+
+if TYPE_CHECKING:
+    from linreg_dist.documents import ModelDescription
+    from linreg_dist.model.linear_model import LinearModel
+
+
+@click.command
+@model_argument
+@click.option(
+    "--covariance",
+    "with_covariance",
+    is_flag=True,
+    help="Print the covariance matrix of the coefficients as CSV; with --json add it as cov_params.",
+)
+@json_option
+def show(model: str, with_covariance: bool, as_json: bool) -> None:
+    """Print the coefficients, the fit and the provenance of the model in the folder MODEL."""
+    from linreg_dist.model.describe import describe
+    from linreg_dist.model.linear_model import LinearModel
+
+    loaded = LinearModel.load(model)
+    if with_covariance and not as_json:
+        print_covariance(loaded)
+        return
+    document = describe(loaded, with_covariance=with_covariance)
+    if as_json:
+        print_json(document)
+    else:
+        print_description(document)
+
+
+def print_covariance(model: LinearModel) -> None:
+    """Print a line per coefficient: its name and its covariances; for several targets the target first.
+
+    Names are written so that neither a terminal nor a spreadsheet acts on them; --json has the exact ones.
+    """
+    several = len(model.targets) > 1
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    names = [csv_cell(safe_name(name)) for name in model.cov_names]
+    writer.writerow([*(["target"] if several else []), "", *names])
+    for target in model.targets:
+        for name, row in zip(names, model.cov_params(target).tolist(), strict=True):
+            writer.writerow([*([csv_cell(safe_name(target))] if several else []), name, *row])
+
+
+def print_description(description: ModelDescription) -> None:
+    """Print what `describe` says of a model as tables."""
+    from linreg_dist.console import coefficient_table, print_renderable, provenance_table
+
+    for each in description.each_target:
+        if description.targets is not None:
+            click.echo(f"target {safe_name(each.target)}")
+        print_renderable(coefficient_table(each), sys.stdout)
+    print_renderable(provenance_table(description), sys.stdout)

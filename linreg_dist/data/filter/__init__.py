@@ -1,0 +1,1 @@
+"""Row filters: conditions in the type of their column, and row groups that they rule out."""

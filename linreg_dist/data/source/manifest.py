@@ -1,0 +1,292 @@
+"""What the footers say: files, row groups and schemas, read once by the driver.
+
+The manifest is small, holds no data, and everything a worker does is planned from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from linreg_dist.data.filter.pushdown import Question, ask_file, possible_groups
+from linreg_dist.data.source.files import FoundFile, FoundFiles
+from linreg_dist.data.source.footers import length_of, parse_footer, read_footer
+from linreg_dist.data.tables.resolve import TableInfo, find_data
+from linreg_dist.data.tables.snapshot import Positions, content_digest, count_between, stored_columns
+from linreg_dist.documents import SkippedFile
+from linreg_dist.errors import DataError
+from linreg_dist.jobspec import Condition
+from linreg_dist.wording.streams import get_logger
+
+logger = get_logger(__name__)
+
+Role = Literal["train", "validation"]
+_SHOWN = 10
+_Footer = tuple[pq.FileMetaData, pa.Schema, str, Question | bool]
+_FOOTER_THREADS = 16  # footers are latency, not work: object stores answer many at once
+
+
+@dataclass(frozen=True)
+class ParquetFileInfo:
+    """One file of the data set.
+
+    Attributes:
+        uri, key, size: as in `FoundFile`.
+        num_rows: rows, deleted ones not counted.
+        partition: the values of hive keys or of a table's partition columns.
+        schema: its columns, by the names that the data set has for them.
+        role: whether its rows are split by the spec's rule or all validate.
+        footer_sha256: of its footer; of a table's file also of its column names and deleted rows.
+        stored: its own name of each column that is called otherwise in the file.
+        deleted: deleted rows of the file, ascending.
+
+    """
+
+    uri: str
+    key: str
+    size: int
+    num_rows: int
+    partition: dict[str, Any]
+    schema: pa.Schema
+    role: Role
+    footer_sha256: str
+    stored: dict[str, str] = field(default_factory=dict)
+    deleted: Positions = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """The unit of reading: ``ordinal`` of file number ``file``, whose first row is ``first_row`` of that
+    file; deleted rows are not counted.
+    """
+
+    index: int
+    file: int
+    ordinal: int
+    first_row: int
+    num_rows: int
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All files and row groups of a job, in a stable order; row group ``i`` has ``index == i``.
+
+    Attributes:
+        files, row_groups: all of them.
+        partition_types: types of the hive keys and partition columns.
+        tables: the Delta and Iceberg tables among the data.
+        skipped: what looks like data and is not read.
+        ruled_out: row groups of which the filter keeps no row, as is known without reading them. They stay in
+            the plan, so that it does not depend on what statistics the files have.
+
+    """
+
+    files: tuple[ParquetFileInfo, ...]
+    row_groups: tuple[RowGroup, ...]
+    partition_types: dict[str, pa.DataType] = field(default_factory=dict)
+    tables: tuple[TableInfo, ...] = ()
+    skipped: tuple[SkippedFile, ...] = ()
+    ruled_out: frozenset[int] = frozenset()
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in all files, whatever their role."""
+        return sum(group.num_rows for group in self.row_groups)
+
+    def role(self, group: RowGroup) -> Role:
+        """Return whether the rows of ``group`` are split by the spec's rule or all validate."""
+        return self.files[group.file].role
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of the first file that has rows, followed by the hive columns."""
+        schema = next((file for file in self.files if file.num_rows), self.files[0]).schema
+        for name, kind in self.partition_types.items():
+            if name not in schema.names:
+                schema = schema.append(pa.field(name, kind))
+        return schema
+
+    @property
+    def digest(self) -> str:
+        """A sha256 that changes when a file is added, removed, renamed or rewritten.
+
+        It covers the footers, which hold each column chunk's length and usually its extremes; a rewrite that
+        leaves all of these as they were is not noticed.
+        """
+        lines: list[list[Any]] = [[file.key, file.size, file.role, file.footer_sha256] for file in self.files]
+        lines += [[table.format, table.version] for table in self.tables]
+        return hashlib.sha256(json.dumps(lines, separators=(",", ":")).encode()).hexdigest()
+
+    def where(self, group: RowGroup) -> str:
+        """Name a row group for a message."""
+        return f"{self.files[group.file].uri} (row group {group.ordinal})"
+
+
+def read_manifest(
+    paths: Sequence[str],
+    validation_paths: Sequence[str] = (),
+    *,
+    table_format: str = "auto",
+    version: int | str | None = None,
+    skip_bad: bool = False,
+    filter_dnf: Sequence[Sequence[Condition]] = (),
+) -> Manifest:
+    """Read the footers of every file.
+
+    Args:
+        paths: files, folders, globs or URIs to train on.
+        validation_paths: the same for data that only validates (``validation: {method: path}``).
+        table_format: of ``paths``: auto, parquet, delta or iceberg.
+        version: which version of the table to read; None is the current one.
+        skip_bad: leave out, and name, files that cannot be read; else they are an error.
+        filter_dnf: the filter, which may rule out row groups.
+
+    Raises:
+        DataError: nothing found, a file is no Parquet or has two columns of one name, or the files hold no
+            row at all.
+
+    """
+    data, tables = find_data(paths, table_format, version, skip_bad=skip_bad)
+    found, types, skipped = data.files, data.types, data.skipped
+    roles: list[Role] = ["train"] * len(found)
+    if validation_paths:
+        extra, extra_tables = find_data(validation_paths, "auto", None, skip_bad=skip_bad)
+        _check_apart(data, extra)
+        found, types, tables = found + extra.files, types | extra.types, tables + extra_tables
+        skipped = skipped + extra.skipped
+        roles += ["validation"] * len(extra.files)
+    with ThreadPoolExecutor(min(_FOOTER_THREADS, len(found))) as pool:
+        read = list(
+            pool.map(partial(_footer_or_error, skip_bad=skip_bad, filter_dnf=filter_dnf, types=types), found)
+        )
+    skipped = skipped + [
+        SkippedFile(path=item.uri, reason=str(footer))
+        for item, footer in zip(found, read, strict=True)
+        if isinstance(footer, DataError)
+    ]
+    _tell_skipped(skipped)
+    footers = [footer for footer in read if not isinstance(footer, DataError)]
+    roles = [role for role, footer in zip(roles, read, strict=True) if not isinstance(footer, DataError)]
+    found = [item for item, footer in zip(found, read, strict=True) if not isinstance(footer, DataError)]
+    files: list[ParquetFileInfo] = []
+    questions = [footer[3] for footer in footers if isinstance(footer[3], Question)]
+    answers = iter(possible_groups(questions))
+    groups: list[RowGroup] = []
+    ruled_out: set[int] = set()
+    for number, (item, (footer, schema, digest, question), role) in enumerate(
+        zip(found, footers, roles, strict=True)
+    ):
+        possible = next(answers) if isinstance(question, Question) else None if question else frozenset()
+        stored: dict[str, str] = {}
+        if item.columns is not None:
+            stored = stored_columns(item.columns, schema)
+            schema = pa.schema([pa.field(name, schema.field(own).type) for name, own in stored.items()])
+            digest = content_digest(digest, stored, item.deleted)
+        files.append(
+            ParquetFileInfo(
+                uri=item.uri,
+                key=item.key,
+                size=item.size,
+                num_rows=footer.num_rows - len(item.deleted),
+                partition=item.partition,
+                schema=schema,
+                role=role,
+                footer_sha256=digest,
+                stored={name: own for name, own in stored.items() if own != name},
+                deleted=item.deleted,
+            )
+        )
+        first_row, place = 0, 0
+        for ordinal in range(footer.num_row_groups):
+            group = footer.row_group(ordinal)
+            rows = group.num_rows - count_between(item.deleted, place, place + group.num_rows)
+            if rows:
+                if possible is not None and ordinal not in possible:
+                    ruled_out.add(len(groups))
+                groups.append(RowGroup(len(groups), number, ordinal, first_row, rows, group.total_byte_size))
+            first_row, place = first_row + rows, place + group.num_rows
+    manifest = Manifest(tuple(files), tuple(groups), types, tables, tuple(skipped), frozenset(ruled_out))
+    if not any(manifest.role(group) == "train" for group in groups):
+        raise DataError(
+            f"{', '.join(paths)} holds no rows ({len(files)} file(s), all empty); expected at least one "
+            f"row to train on"
+        )
+    return manifest
+
+
+def _tell_skipped(skipped: Sequence[SkippedFile]) -> None:
+    """Say on the console what looks like data and is not read."""
+    for item in skipped[:_SHOWN]:
+        logger.warning("not read: %s: %s", item.path, item.reason)
+    if len(skipped) > _SHOWN:
+        logger.warning("not read: %d more entries; result.json has all of them", len(skipped) - _SHOWN)
+
+
+def _check_apart(train: FoundFiles, validation: FoundFiles) -> None:
+    """Refuse validation files that also train, and hive keys that are numbers on one side and strings on
+    the other.
+    """
+    known = {file.identity or file.uri: file.uri for file in train.files}
+    shared = [file for file in validation.files if (file.identity or file.uri) in known]
+    if shared:
+        first = shared[0]
+        name = known[first.identity or first.uri]
+        also = "" if name == first.uri else f" (also called {name})"
+        raise DataError(
+            f"{first.uri}{also} is in both data.path and data.validation.path ({len(shared)} such file(s)): "
+            "a model must not be measured on rows it was trained on; keep the files apart"
+        )
+    types = train.types
+    for name in types.keys() & validation.types.keys():
+        if types[name] != validation.types[name]:
+            raise DataError(
+                f"the hive key {name!r} is {types[name]} in data.path and {validation.types[name]} in "
+                f"data.validation.path; "
+                "expected the same type: integers in both, or other text in both"
+            )
+
+
+def _footer_or_error(
+    found: FoundFile,
+    *,
+    skip_bad: bool,
+    filter_dnf: Sequence[Sequence[Condition]],
+    types: dict[str, pa.DataType],
+) -> _Footer | DataError:
+    try:
+        return _read_footer(found, filter_dnf, types)
+    except DataError as error:
+        if skip_bad:
+            return error
+        raise
+
+
+def _read_footer(
+    found: FoundFile, filter_dnf: Sequence[Sequence[Condition]], types: dict[str, pa.DataType]
+) -> _Footer:
+    """Return a file's footer, parsed, its schema, its sha256, and what to ask about its row groups."""
+    tail = read_footer(found.uri)
+    footer, schema = parse_footer(tail, found.uri)
+    doubled = [name for name, times in Counter(schema.names).items() if times > 1]
+    if doubled:
+        raise DataError(
+            f"{found.uri} has {schema.names.count(doubled[0])} columns named {doubled[0]!r}; expected "
+            "different names: rename them when writing the Parquet"
+        )
+    question: Question | bool = True
+    if filter_dnf:
+        stored = {} if found.columns is None else stored_columns(found.columns, schema)
+        own = tail[-length_of(tail) :]
+        question = ask_file(own, found.size, schema.names, filter_dnf, found.partition, types, stored)
+    return footer, schema, hashlib.sha256(tail[-length_of(tail) :]).hexdigest(), question

@@ -1,0 +1,421 @@
+"""The sections of the job spec, one class each.
+
+The field descriptions are the reference: the JSON Schema, the editor's hover text and the documentation are
+made from them. Every class is frozen and refuses unknown keys. Checks between fields stand in `checks`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from linreg_dist.jobspec.fields import (
+    LARGEST_INT,
+    AutoOrBool,
+    AutoOrCount,
+    AutoOrPositive,
+    ByteSize,
+    ColumnName,
+    Count,
+    Levels,
+    NotNegative,
+    NumWorkers,
+    OneOrMoreColumns,
+    OneOrMorePaths,
+    PathText,
+    Positive,
+    Seconds,
+    Seed,
+    SomeColumns,
+    UniqueColumns,
+    parse_byte_size,
+)
+from linreg_dist.jobspec.filters import Condition, Filter, as_dnf
+from linreg_dist.jobspec.solver_names import SolverName
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ValidationSpec(Section):
+    """Which rows are held out to measure the model; they are never trained on."""
+
+    method: Literal["none", "hash", "column", "path"] = Field(
+        default="hash",
+        description="How rows are held out: none; hash (a seeded hash of file and row number, the same "
+        "for any number of workers); column (rows marked by `column`); path (all rows of the "
+        "files in `path`).",
+    )
+    fraction: Annotated[float, Field(strict=True, gt=0, lt=1)] = Field(
+        default=0.2, description="Share of the rows to hold out, above 0 and below 1; used by method hash."
+    )
+    seed: Seed = Field(default=0, description="Another seed holds out other rows; used by method hash.")
+    column: ColumnName | None = Field(
+        default=None,
+        description="Boolean or 0/1 column whose true rows are held out; it is never a feature. Required "
+        "by method column, null otherwise.",
+    )
+    path: OneOrMorePaths | None = Field(
+        default=None,
+        description="Parquet to measure on, in the same forms as data.path and relative to this spec "
+        "file. Required by method path, null otherwise.",
+    )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """`path` as a tuple; empty when there is none."""
+        return _as_tuple(self.path)
+
+
+class DataSpec(Section):
+    """Which Parquet to read, and how its columns become numbers."""
+
+    path: OneOrMorePaths = Field(
+        description="Parquet to train on: a file, a directory, a glob, a URI (s3://, gs://, ...), or a "
+        "list of those. Relative to this spec file; given by --set or from Python, to the "
+        "current directory."
+    )
+    target: OneOrMoreColumns = Field(
+        description="Numeric column to predict, or a list of columns (one model each, in one pass)."
+    )
+    features: SomeColumns | None = Field(
+        default=None,
+        description="Columns to predict from, in this order; null takes all usable columns but target, "
+        "weight, cluster and split column.",
+    )
+    exclude: UniqueColumns = Field(default=(), description="Columns not to use when `features` is null.")
+    format: Literal["auto", "parquet", "delta", "iceberg"] = Field(
+        default="auto",
+        description="What `path` is: auto (the folder of a Delta or Iceberg table is read as one, anything "
+        "else as Parquet); parquet (every Parquet file, whatever a table's log says); delta; iceberg.",
+    )
+    version: StrictInt | StrictStr | None = Field(
+        default=None,
+        description="Which version of a Delta or Iceberg table: a version number, a snapshot id, or a time "
+        "such as 2026-11-27T06:00:00Z (the version of that time, UTC unless it names a zone); null is the "
+        "current one.",
+    )
+    on_bad_file: Literal["error", "skip"] = Field(
+        default="error",
+        description="What to do with a file that cannot be read (damaged, a broken link): error, or skip, "
+        "which leaves out the whole file, and names it on the console and in result.json.",
+    )
+    weight: ColumnName | None = Field(
+        default=None, description="Column of row weights, none negative; null weighs every row 1."
+    )
+    weight_type: Literal["analytic", "frequency"] = Field(
+        default="analytic",
+        description="What weights mean to standard errors: analytic (inverse variances; a row counts as "
+        "one observation) or frequency (a row of weight 3 stands for three observations).",
+    )
+    cluster: ColumnName | None = Field(
+        default=None,
+        description="Column whose equal values group rows with correlated errors; required by "
+        "model.covariance cluster, null otherwise.",
+    )
+    filter: Filter = Field(
+        default=(),
+        description="Rows to use: [[column, op, value], ...] is AND, a list of such lists is OR. The ops "
+        "are = == != < > <= >= in, not in; [column, is, null] and [column, is_not, null]. A value is of "
+        'the column\'s type: "2026-11-27" for dates and times, whole numbers exactly.',
+    )
+    missing: Literal["error", "drop", "mean"] = Field(
+        default="error",
+        description="What to do with null and NaN in a feature: error; drop the row; or mean, which puts "
+        "the mean of the training rows in its place. Rows without target or weight are "
+        "dropped unless it is error. Counts per column are always reported.",
+    )
+    categorical: dict[ColumnName, Levels] = Field(
+        default_factory=dict,
+        description="Columns to encode as one 0/1 column per level but the base: auto (levels found in a "
+        "first pass, sorted; the first is the base) or a list of levels, base first. String "
+        "columns are auto unless listed.",
+    )
+    unseen: Literal["error", "zero"] = Field(
+        default="error",
+        description="What to do with a level that was not there in training: error, or zero (all its 0/1 "
+        "columns are 0, which makes it the base level).",
+    )
+    max_levels: Annotated[StrictInt, Field(ge=2, le=LARGEST_INT)] = Field(
+        default=1000,
+        description="A column with more levels than this is refused where levels are auto (an identifier?).",
+    )
+    validation: ValidationSpec = Field(
+        default=ValidationSpec(), description="Which rows are held out to measure the model."
+    )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """`path` as a tuple."""
+        return _as_tuple(self.path)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """`target` as a tuple."""
+        return _as_tuple(self.target)
+
+    @property
+    def filter_dnf(self) -> list[list[Condition]]:
+        """`filter` as a list (OR) of lists (AND) of conditions; empty when there is none."""
+        return as_dnf(self.filter)
+
+
+class ModelSpec(Section):
+    """What is minimised: ``1/(2·Σw) · Σ w·loss(y − xᵀβ − b) + l1·‖β‖₁ + (l2/2)·‖β‖₂²``, `b` unpenalised."""
+
+    loss: Literal["squared", "huber"] = Field(
+        default="squared", description="squared, or huber (linear in the tails, so that outliers pull less)."
+    )
+    huber_epsilon: Annotated[float, Field(strict=True, ge=1, allow_inf_nan=False)] = Field(
+        default=1.35,
+        description="Where huber turns linear, in units of the residuals' scale (their median absolute value "
+        "/ 0.6745, measured before each epoch), at least 1; used by loss huber.",
+    )
+    fit_intercept: StrictBool = Field(
+        default=True, description="Whether to fit an intercept, which is never penalised."
+    )
+    standardize: AutoOrBool = Field(
+        default="auto",
+        description="Whether to divide features by their standard deviation while fitting, which is the "
+        "scale the penalty acts on; auto: when penalised or iterative. Coefficients are "
+        "always reported on the original scale.",
+    )
+    l1: NotNegative = Field(
+        default=0.0, description="Weight of the sum of absolute coefficients (lasso), at least 0."
+    )
+    l2: NotNegative = Field(
+        default=0.0,
+        description="Weight of half the sum of squared coefficients (ridge), at least 0; Ridge's alpha "
+        "is n·l2.",
+    )
+    covariance: Literal["nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster"] = Field(
+        default="nonrobust",
+        description="Standard errors: nonrobust; HC0 to HC3 (right under unequal variances); cluster "
+        "(right under correlation within data.cluster). All but nonrobust read the data a "
+        "second time.",
+    )
+
+
+class EarlyStopSpec(Section):
+    """When to stop before the last epoch; watched is the validation loss, or without it the training loss."""
+
+    patience: Count = Field(
+        default=3, description="Epochs in a row without enough progress after which training stops."
+    )
+    min_rel_progress: NotNegative = Field(
+        default=1.0e-4, description="Relative fall of the loss that counts as progress, at least 0."
+    )
+
+
+class SolverSpec(Section):
+    """How the minimum is found."""
+
+    name: SolverName = Field(
+        default="auto",
+        description="exact (one pass, closed form or coordinate descent), sgd, adam, adamw, rmsprop or "
+        "lbfgs; auto: exact for squared loss with up to 4,096 columns after encoding, else "
+        "lbfgs.",
+    )
+    epochs: Count = Field(
+        default=10,
+        description="Passes over the training rows, at most; lbfgs: steps of up to 20 iterations each. "
+        "Unused by exact.",
+    )
+    learning_rate: AutoOrPositive = Field(
+        default="auto",
+        description="Step size of the first step, above 0; auto chooses by solver. Unused by exact and "
+        "lbfgs.",
+    )
+    schedule: Literal["constant", "inverse_scaling", "cosine"] = Field(
+        default="constant",
+        description="How the learning rate falls: constant; inverse_scaling (with the root of the steps "
+        "taken); cosine (to zero at the last epoch).",
+    )
+    momentum: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(
+        default=0.0, description="Momentum of sgd and rmsprop, at least 0 and below 1."
+    )
+    global_batch_size: AutoOrCount = Field(
+        default="auto",
+        description="Rows per optimizer step over ALL workers; auto measures step and synchronisation, "
+        "picks a size where communication is under 10 % of a step, and reports it.",
+    )
+    sync_every: Count = Field(
+        default=1,
+        description="Optimizer steps between synchronisations: 1 averages gradients each step, k lets "
+        "workers take k steps alone and averages their weights (local SGD).",
+    )
+    shuffle: StrictBool = Field(
+        default=True, description="Whether each epoch visits the rows in another seeded order."
+    )
+    early_stop: EarlyStopSpec | None = Field(
+        default=EarlyStopSpec(), description="When to stop before the last epoch; null never does."
+    )
+    seed: Seed = Field(default=0, description="Seed of shuffling and of the first weights.")
+
+
+class TuneSpec(Section):
+    """Penalties to choose from by cross-validation, all in one pass (squared loss, exact solver)."""
+
+    l2: Annotated[tuple[NotNegative, ...], Field(min_length=1)] = Field(
+        description="Penalty strengths to try, each at least 0; a strength s means model.l1 = s·l1_ratio "
+        "and model.l2 = s·(1 − l1_ratio)."
+    )
+    l1_ratio: Annotated[tuple[Annotated[float, Field(strict=True, ge=0, le=1)], ...], Field(min_length=1)] = (
+        Field((0.0,), description="Shares of the strength to give to l1, each from 0 (ridge) to 1 (lasso).")
+    )
+    folds: Annotated[StrictInt, Field(ge=2, le=1000)] = Field(
+        default=5, description="Number of cross-validation folds, 2 to 1,000."
+    )
+
+
+class ScalingSpec(Section):
+    """How much machine the job gets; the numbers go to Ray unchanged and do not change the answer."""
+
+    num_workers: NumWorkers = Field(
+        default=0,
+        description="0 runs in this process with all its cores; n runs n Ray workers (one per node is "
+        "best, each uses all its CPUs); [min, max] is elastic.",
+    )
+    use_gpu: StrictBool = Field(default=False, description="Whether each worker trains on a GPU.")
+    resources_per_worker: dict[StrictStr, Positive] = Field(
+        default_factory=lambda: {"CPU": 1.0},
+        description="Ray resources per worker, above 0, for example {CPU: 8, GPU: 1}.",
+    )
+    virtual_shards: AutoOrCount = Field(
+        default="auto",
+        description="Streams of row groups that each global batch draws from; the answer is the same for any "
+        "number of workers up to this. auto: 12, or fewer where the row groups are few or large.",
+    )
+    memory_budget: ByteSize = Field(
+        default="auto",
+        description="RAM per worker for decoded blocks kept between epochs: bytes, or a text such as "
+        "4GiB; 0 keeps none; auto takes a share of what is free.",
+    )
+    disk_budget: ByteSize = Field(
+        default="auto",
+        description="Local disk per node for decoded blocks that memory_budget has no room for, removed "
+        "when the run has succeeded: bytes, or a text such as 100GiB; 0 writes none; auto takes half of "
+        "what is free where TMPDIR points.",
+    )
+
+    elastic_resize_monitor_interval_s: Seconds = Field(
+        default=60.0,
+        description="Seconds between looks whether an elastic job could have more workers, above 0; a "
+        "change restarts the workers from the last checkpoint.",
+    )
+
+    @property
+    def max_workers(self) -> int:
+        """The largest number of workers asked for; 0 means in this process."""
+        return self.num_workers[1] if isinstance(self.num_workers, tuple) else self.num_workers
+
+    @property
+    def min_workers(self) -> int:
+        """The smallest number of workers asked for; 0 means in this process."""
+        return self.num_workers[0] if isinstance(self.num_workers, tuple) else self.num_workers
+
+    @property
+    def memory_budget_bytes(self) -> int | None:
+        """`memory_budget` in bytes; None means auto."""
+        if self.memory_budget == "auto":
+            return None
+        return parse_byte_size(str(self.memory_budget))
+
+    @property
+    def disk_budget_bytes(self) -> int | None:
+        """`disk_budget` in bytes; None means auto."""
+        if self.disk_budget == "auto":
+            return None
+        return parse_byte_size(str(self.disk_budget))
+
+
+class RunSpec(Section):
+    """Where the run lives and how it survives."""
+
+    storage_path: PathText = Field(
+        default="runs",
+        description="Folder or URI (s3://bucket/path) under which the run's own folder <storage_path>/<name> "
+        "is made; relative to the current directory, not to this file. On a cluster every node must reach "
+        "it.",
+    )
+    checkpoint_every_s: Seconds = Field(default=30.0, description="Seconds between checkpoints, above 0.")
+    num_to_keep: Count = Field(default=2, description="Newest checkpoints to keep, at least 1.")
+    max_failures: Annotated[StrictInt, Field(ge=-1, le=LARGEST_INT)] = Field(
+        default=3, description="Worker or node losses to survive before the run fails; -1 is no limit."
+    )
+    stuck_after_s: Seconds | None = Field(
+        default=105.0,
+        description="Seconds without progress after which a worker is stuck: it is named with its node and "
+        "stack, ended, and retried as a lost one; in local mode the run fails so. It must be longer than the "
+        "slowest row group takes to read; waiting for other workers and computing do not count. null watches "
+        "nothing.",
+    )
+    timeout_s: Seconds | None = Field(
+        default=None, description="Seconds after which the run is stopped and fails; null is no limit."
+    )
+    wait_for_nodes_s: Seconds | None = Field(
+        default=300.0,
+        description="Seconds to wait for other nodes when some were lost and the cluster is too small for "
+        "the job; null is no limit. A cluster that is only busy is waited for in any case.",
+    )
+
+
+class ClusterSpec(Section):
+    """Which Ray cluster to use."""
+
+    address: Annotated[StrictStr, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Ray address: auto, host:port, ray://host:port, or http://host:8265 for submit; null "
+        "starts a local Ray where one is needed.",
+    )
+    runtime_env: dict[str, Any] = Field(
+        default_factory=dict, repr=False, description="Ray's runtime_env, handed to Ray unchanged."
+    )
+    env: dict[StrictStr, StrictStr] = Field(
+        default_factory=dict,
+        repr=False,
+        description='Environment variables for the workers; take secrets from yours, KEY: "${KEY}", and '
+        "they are never written to a file.",
+    )
+
+
+class OutputsSpec(Section):
+    """What a run writes beside the model and its result."""
+
+    report: StrictBool = Field(
+        default=True,
+        description="Whether to write report.html: the run on one page, with coefficients, quality, rows and "
+        "plots.",
+    )
+    export: tuple[Literal["onnx", "sklearn"], ...] = Field(
+        default=(),
+        description="Further forms to save the model in: onnx, sklearn (no version can yet: refused).",
+    )
+
+
+class MlflowSpec(Section):
+    """Where to log to MLflow."""
+
+    uri: Annotated[StrictStr, Field(min_length=1)] | None = Field(
+        default=None, description="MLflow tracking URI; null is MLflow's default (MLFLOW_TRACKING_URI)."
+    )
+    experiment: Annotated[StrictStr, Field(min_length=1)] | None = Field(
+        default=None, description="Name of the MLflow experiment; null takes MLflow's own default."
+    )
+
+
+class TrackingSpec(Section):
+    """Which experiment trackers to tell."""
+
+    mlflow: MlflowSpec | None = Field(default=None, description="Log the run to MLflow; null does not.")
+    tensorboard: StrictBool = Field(default=False, description="Whether to write TensorBoard event files.")
+
+
+def _as_tuple(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""A fitted model: coefficients, prediction, covariance, and its files."""

@@ -1,0 +1,1 @@
+"""Ray for one job: start or join a cluster, and train there."""

@@ -1,0 +1,1 @@
+"""Watches over a run: stuck workers, this process, the head, and interrupts."""

@@ -1,0 +1,182 @@
+"""The one pass of the exact solver: every worker sums the moments of its row groups, one exchange merges
+them.
+
+A lane's row groups are always merged in order and lanes are merged in a fixed tree, so the sums have the same
+bits for any number of workers, and for a pass that was interrupted and continued.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from linreg_dist.data.block import Block, Shift
+from linreg_dist.data.rows import RowSelection
+from linreg_dist.data.summary import RowCounts
+from linreg_dist.solvers.exact.folds import fold_of_rows, rows_per_run, spans_of_folds
+from linreg_dist.solvers.exact.partials import MomentFile, MomentPart
+from linreg_dist.stats.moments import Moments, merged_moments
+from linreg_dist.training.checkpoints.lane_keeper import LaneKeeper
+from linreg_dist.training.checkpoints.row_counts import total_counts
+from linreg_dist.training.fit import Totals
+from linreg_dist.training.job import TrainJob
+from linreg_dist.training.reading.checks import check_counts, check_weight
+from linreg_dist.training.rows.device import rows_of
+from linreg_dist.training.training import Training
+
+Vector = npt.NDArray[np.float64]
+Names = tuple[tuple[str, ...], tuple[str, ...]]  # of features and targets
+
+_MIN_RUN = 64  # below this, gathering single rows costs less than a copy for each run
+
+
+@dataclass(frozen=True)
+class ExactSums:
+    """All that an exact fit needs of the rows, in the units of the files.
+
+    Attributes:
+        groups: what became of the rows of each row group that was read, by its index.
+        counts: the same of all rows behind the moments, those of an earlier run included.
+        train, validation: moments of the training and of the validation rows.
+        folds: moments of the training rows of each cross-validation fold; empty without ``tune``.
+
+    """
+
+    groups: dict[int, RowCounts]
+    counts: RowCounts
+    train: Moments
+    validation: Moments
+    folds: tuple[Moments, ...]
+
+    def feature_mean(self) -> Vector:
+        """Weighted means of the features over training rows, (D,)."""
+        return _numpy(self.train.mean[: self.train.num_features])
+
+    def feature_std(self) -> Vector:
+        """Weighted population standard deviations of the features over training rows, (D,)."""
+        variance = self.train.cross.diagonal()[: self.train.num_features] / self.train.sum_w
+        return _numpy(variance.clamp_min(0.0).sqrt())
+
+    def totals(self) -> Totals:
+        """Return the counts, and the means and spreads of the features."""
+        return Totals(self.counts, self.feature_mean(), self.feature_std())
+
+    def target_mean(self, shift: Shift) -> Vector:
+        """Means of the targets over training rows in block units, (K,)."""
+        return _numpy(self.train.mean[self.train.num_features :]) - shift.y_K
+
+
+def gather_moments(training: Training) -> ExactSums:
+    """Sum the moments of all rows of all workers.
+
+    Raises:
+        DataError: on every worker alike: see `check_counts`, and values too large to be squared.
+
+    """
+    job, data, device = training.job, training.data, training.worker.device
+    num_folds = job.spec.tune.folds if job.spec.tune else 0
+    names = data.encoding.names, job.columns.targets
+
+    def empty() -> MomentPart:
+        folds = [Moments.empty(*names) for _ in range(max(num_folds, 1))]
+        return MomentPart({}, Moments.empty(*names), folds)
+
+    def sum_one(index: int) -> MomentPart:
+        block, selection = data.store.build(index)
+        counts = RowCounts()
+        counts.add(selection, index, job.manifest.row_groups[index].num_rows)
+        if selection.missing and job.spec.data.missing == "error":
+            # The job will be refused once all is counted, and NaN has no moments.
+            return replace(empty(), counts={index: counts})
+        validation = _moments(device, block, slice(block.num_train, None), names)
+        if num_folds == 0:
+            folds = [_moments(device, block, slice(0, block.num_train), names)]
+        else:
+            folds = _moments_of_folds(device, job, index, block, selection, num_folds, names)
+        return MomentPart({index: counts}, validation, folds)
+
+    keeper = LaneKeeper(job, data, MomentFile(names))
+    lanes = training.pass_over(sum_one, empty, "solve", keeper)
+    groups = {index: counts for lane in lanes for index, counts in lane.counts.items()}
+    shift = torch.from_numpy(np.concatenate([data.shift.x_D, data.shift.y_K]))
+
+    def merged(parts: list[Moments]) -> Moments:
+        moments = merged_moments(parts)
+        # From block units to the files': a shift is all that differs.
+        return replace(moments, shift=moments.shift + shift)
+
+    folds = tuple(merged([lane.folds[i] for lane in lanes]) for i in range(max(num_folds, 1)))
+    return ExactSums(
+        groups=groups,
+        counts=total_counts(groups.values()),
+        train=merged_moments(folds),
+        validation=merged([lane.validation for lane in lanes]),
+        folds=folds if num_folds else (),
+    )
+
+
+def check_sums(job: TrainJob, sums: ExactSums) -> None:
+    """Check the rows as a whole.
+
+    Raises:
+        DataError: see `check_counts` and `check_weight`.
+
+    """
+    check_counts(job, sums.counts)
+    check_weight(job, sums.counts, sums.train.sum_w)
+
+
+def _moments_of_folds(
+    device: torch.device,
+    job: TrainJob,
+    index: int,
+    block: Block,
+    selection: RowSelection,
+    num_folds: int,
+    names: Names,
+) -> list[Moments]:
+    """Return the moments of the training rows of each fold within a block."""
+    group = job.manifest.row_groups[index]
+    file = job.manifest.files[group.file]
+    rows: range | npt.NDArray[np.uint64] = range(group.first_row, group.first_row + group.num_rows)
+    if block.num_train != group.num_rows:
+        rows = group.first_row + np.asarray(selection.train).astype(np.uint64)
+    run = rows_per_run(file.num_rows)
+    if run >= _MIN_RUN and device.type == "cpu":
+        x_ND, y_NK = block.x_ND[: block.num_train], block.y_NK[: block.num_train]
+        w_N = None if block.w_N is None else block.w_N[: block.num_train]
+        spans = spans_of_folds(file.key, rows, num_folds, run)
+        return Moments.from_spans(
+            x_ND,
+            y_NK,
+            w_N,
+            spans,
+            feature_names=names[0],
+            target_names=names[1],
+            native=block.native,
+        )
+    fold_N = fold_of_rows(file.key, np.asarray(rows, dtype=np.uint64), num_folds, run)
+    order_N = np.argsort(fold_N, kind="stable")
+    ends = np.cumsum(np.bincount(fold_N, minlength=num_folds))
+    rows_of_folds = [torch.from_numpy(rows) for rows in np.split(order_N, ends[:-1])]
+    return [_moments(device, block, rows, names) for rows in rows_of_folds]
+
+
+def _moments(device: torch.device, block: Block, rows: slice | torch.Tensor, names: Names) -> Moments:
+    taken = rows_of(block, rows, device)
+    moments = Moments.from_block(
+        taken.x_ND,
+        taken.y_NK,
+        taken.w_N,
+        feature_names=names[0],
+        target_names=names[1],
+        native=taken.native,
+    )
+    return moments.to("cpu")
+
+
+def _numpy(tensor: torch.Tensor) -> Vector:
+    return np.asarray(tensor.cpu().numpy(), dtype=np.float64)

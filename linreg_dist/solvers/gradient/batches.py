@@ -1,0 +1,33 @@
+"""The rows of each optimizer step, taken from a worker's lanes in the order of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from linreg_dist.data.plan import EpochPlan
+from linreg_dist.data.store import BlockStore
+from linreg_dist.training.rows.device import rows_of
+from linreg_dist.training.rows.sweep import Rows
+
+
+def epoch_batches(
+    store: BlockStore, plan: EpochPlan, lanes: Sequence[int], device: torch.device, first_step: int = 0
+) -> Iterator[list[Rows]]:
+    """Yield this worker's rows for every step from ``first_step`` on; a list may be empty, none is left
+    out.
+    """
+    blocks = store.open(plan.order_of_use(lanes, first_step))
+    for step in range(first_step, plan.steps):
+        pieces = []
+        finished = []
+        for lane in lanes:
+            for share in plan.slices(lane, step):
+                block = blocks.take(share.group)
+                pieces += [rows_of(block, slice(a, b), device) for a, b in share.spans(block.num_train)]
+                if share.stop == share.of:
+                    finished.append(share.group)
+        yield pieces
+        for group in finished:
+            blocks.release(group)

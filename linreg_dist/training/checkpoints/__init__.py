@@ -1,0 +1,1 @@
+"""Checkpoints of training: of an iterative fit, and of passes over the data."""

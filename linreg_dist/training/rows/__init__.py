@@ -1,0 +1,1 @@
+"""Rows on the device that computes: loss, gradient and metrics over them."""

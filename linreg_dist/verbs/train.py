@@ -1,0 +1,370 @@
+"""`train`: one job end to end, from a spec to a model and a result."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from linreg_dist._version import __version__
+from linreg_dist.data.design.columns import Columns, bind_columns, check_columns
+from linreg_dist.data.plan import num_lanes
+from linreg_dist.data.source.manifest import Manifest, read_manifest
+from linreg_dist.documents import Outcome, ResultDocument
+from linreg_dist.errors import ClusterError, DataError, LinregDistError, SpecError
+from linreg_dist.jobspec import JobSpec, load_spec
+from linreg_dist.model.covariance import FILE_NAME as COVARIANCE_FILE
+from linreg_dist.model.linear_model import LinearModel
+from linreg_dist.run.failure import explain_unwritten, failed_result, record_failure, unwritten_logged
+from linreg_dist.run.finish import Finished, finish_job, kept_if_refused
+from linreg_dist.run.folder import SUCCEEDED, RunFolder
+from linreg_dist.run.local_limits import check_this_machine
+from linreg_dist.run.lock.hold import RunLock, hold_run
+from linreg_dist.run.ours import discard
+from linreg_dist.run.watch.interrupts import interrupt_main_thread, interruptible, unblocked_interrupts
+from linreg_dist.run.watch.submitted_job import watch_supervisor
+from linreg_dist.run.watch.this_process import watch_this_process
+from linreg_dist.solvers import SOLVERS
+from linreg_dist.solvers.exact.partials import FOLDER as MOMENT_CHECKPOINTS
+from linreg_dist.storage import (
+    Location,
+    ObjectPath,
+    is_same_place,
+    move_file,
+    no_patience,
+    remove_tree,
+)
+from linreg_dist.training.checkpoints.first_pass import FOLDER as FIRST_PASS
+from linreg_dist.training.job import TrainJob
+from linreg_dist.verbs.update import Addition, plan_update
+from linreg_dist.wording.streams import get_logger
+
+logger = get_logger(__name__)
+
+Watcher = Callable[[Location], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        path: its folder; an `ObjectPath` where ``run.storage_path`` is a URI.
+        document: what result.json says.
+        already_finished: whether the job had been run before and nothing was done now.
+        kept_model: the model, where its folder goes away; see `detached`.
+
+    """
+
+    path: Location
+    document: ResultDocument
+    already_finished: bool = False
+    kept_model: LinearModel | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """The document in JSON types, as in result.json."""
+        return self.document.to_json()
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """``{"train": {"mse", "rmse", "mae", "r2"}, "validation": {…} or None}``."""
+        metrics: dict[str, Any] = self.result["metrics"]
+        return metrics
+
+    @cached_property
+    def model(self) -> LinearModel:
+        """The fitted model."""
+        return self.kept_model or LinearModel.load(self.path / "model")
+
+    def detached(self) -> Run:
+        """Return the run with its model in memory, for when its folder goes away."""
+        return replace(self, kept_model=self.model.detached())
+
+
+def train(
+    spec: str | Path | Mapping[str, Any] | JobSpec,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
+    *,
+    fresh: bool = False,
+    verbose: bool = False,
+    watch: Watcher | None = None,
+    update: str | Path | ObjectPath | None = None,
+) -> Run:
+    """Run one job and wait for it.
+
+    Args:
+        spec: a spec file, the same as a dict, or a `JobSpec`.
+        overrides: ``{"model.l2": 0.1}``, or ``["model.l2=0.1"]`` as on the command line.
+        fresh: start over where a run of this name exists; else an unfinished one is continued and a finished
+            one returned.
+        verbose: let Ray's log lines through.
+        watch: called with the path of metrics.jsonl, returns a context that is open while training goes on.
+        update: the folder of an earlier run of the exact solver: only files that are new since are read, and
+            their rows are added to its statistics. It may be this very run, whose history is then kept.
+
+    Raises:
+        SpecError: the spec is invalid, or its name belongs to a run of another spec or to a folder that is no
+            run's.
+        DataError: the data does not fit the spec.
+        ClusterError: the cluster is unreachable or too small.
+        StorageError: an object store does not answer; a finished model is kept in the current directory.
+        RunInUseError: another driver works on the run of this name.
+        RunFailedError: training could not finish, or another driver took the run over.
+        InterruptedRunError: it was stopped by an interrupt.
+
+    """
+    checked = load_spec(spec, overrides)
+    refuse_unavailable(checked)
+    check_this_machine(checked)
+    folder = RunFolder.of(checked)
+    folder.require_usable(checked, fresh=fresh)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    on_loss = interrupt_main_thread if in_main_thread else None
+    with unblocked_interrupts(), hold_run(folder.path, on_loss=on_loss) as lock:
+        try:
+            return _train(checked, folder, lock, fresh=fresh, verbose=verbose, watch=watch, update=update)
+        except KeyboardInterrupt:
+            lock.check()  # it may have come from there
+            raise
+
+
+def _train(
+    checked: JobSpec,
+    folder: RunFolder,
+    lock: RunLock,
+    *,
+    fresh: bool,
+    verbose: bool,
+    watch: Watcher | None,
+    update: str | Path | ObjectPath | None,
+) -> Run:
+    began = time.time()
+    try:
+        with (
+            interruptible() as interruption,
+            watch_this_process(checked.run.stuck_after_s, interruption),
+            watch_supervisor(interruption),
+        ):
+            manifest, columns = read_data(checked)
+    except LinregDistError as error:
+        with unwritten_logged(folder, error):
+            folder.fail_early(failed_result(checked, error))
+        raise
+    addition = None if update is None else plan_update(update, checked, manifest, columns)
+    if addition is not None and addition.is_empty:
+        return Run(addition.run, _finished(addition.run), already_finished=True)
+    attempt = _Attempt(checked, manifest, columns, addition, folder, lock, began, watch, verbose)
+    if addition is not None and is_same_place(addition.run, folder.path):
+        return _update_in_place(attempt)
+    return _run(attempt, fresh=fresh)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One try at a job, whose data is known and whose folder is held.
+
+    Attributes:
+        spec, manifest, columns: what is run, on which data; of an update the manifest of all data.
+        addition: what an update adds, to which earlier run.
+        folder, lock: the run's.
+        began: Unix time.
+        watch, verbose: see `train`.
+
+    """
+
+    spec: JobSpec
+    manifest: Manifest
+    columns: Columns
+    addition: Addition | None
+    folder: RunFolder
+    lock: RunLock
+    began: float
+    watch: Watcher | None
+    verbose: bool
+
+    def fit(self, last_words: Callable[[ClusterError], None]) -> tuple[TrainJob, Finished]:
+        """Train, and write all but what lets the run count.
+
+        Args:
+            last_words: called where the head of the cluster is lost and this process may be killed for it.
+
+        """
+        folder = self.folder
+        job = plan_job(self.spec, self.manifest, self.columns, folder, self.addition)
+        outcome = _run_workers(job, folder, verbose=self.verbose, watch=self.watch, last_words=last_words)
+        self.lock.check()
+        finished = finish_job(job, self.manifest, folder, outcome, self.began)
+        with kept_if_refused(finished, folder):
+            finished.write(folder)
+        self.lock.check()
+        return job, finished
+
+
+def _run(attempt: _Attempt, *, fresh: bool) -> Run:
+    """Run a job in a folder of its own; its failure is its result."""
+    spec, folder = attempt.spec, attempt.folder
+    with explain_unwritten(folder):
+        earlier = folder.begin(spec, attempt.manifest.digest, fresh=fresh)
+    if earlier is not None:
+        return Run(folder.path, earlier, already_finished=True)
+    try:
+        job, finished = attempt.fit(lambda error: record_failure(folder, spec, error))
+        with kept_if_refused(finished, folder):
+            _keep_statistics(job, folder)
+            folder.finish(finished.result)
+    except (Exception, KeyboardInterrupt) as error:
+        attempt.lock.check()  # what a driver that lost its run ran into is not the run's result
+        record_failure(folder, spec, error)
+        raise
+    return Run(folder.path, finished.result)
+
+
+def _update_in_place(attempt: _Attempt) -> Run:
+    """Update the run in the job's own folder; where that fails, the earlier result still stands."""
+    folder = attempt.folder
+    folder.begin_update()
+    try:
+        job, finished = attempt.fit(lambda _: None)
+    except (Exception, KeyboardInterrupt):
+        attempt.lock.check()
+        raise
+    with kept_if_refused(finished, folder):
+        # The statistics last: until they are there, the same update would be made again, and not twice.
+        folder.finish_update(attempt.spec, attempt.manifest.digest, finished.result)
+        _keep_statistics(job, folder)
+    return Run(folder.path, finished.result)
+
+
+def refuse_unavailable(spec: JobSpec) -> None:
+    """Refuse what the spec can say and this version cannot do, rather than leave it out in silence.
+
+    Raises:
+        SpecError: names each such field.
+
+    """
+    asked = {
+        "outputs.export": bool(spec.outputs.export),
+        "tracking.mlflow": spec.tracking.mlflow is not None,
+        "tracking.tensorboard": spec.tracking.tensorboard,
+    }
+    missing = [field for field, is_asked in asked.items() if is_asked]
+    if missing:
+        raise SpecError(
+            f"{', '.join(missing)}: not available in linreg_dist {__version__}; remove it from the spec. The "
+            "model is in model/ as safetensors and JSON, the metrics in metrics.jsonl and result.json"
+        )
+    if spec.matrix is not None:
+        raise SpecError("the spec has a matrix, which is many jobs; run it with `linreg-dist batch`")
+
+
+def read_data(spec: JobSpec) -> tuple[Manifest, Columns]:
+    """Read the footers and match the spec's columns with them.
+
+    Raises:
+        DataError: nothing there, not Parquet, a missing column or a wrong type.
+
+    """
+    manifest = read_manifest(
+        spec.data.paths,
+        spec.data.validation.paths,
+        table_format=spec.data.format,
+        version=spec.data.version,
+        skip_bad=spec.data.on_bad_file == "skip",
+        filter_dnf=spec.data.filter_dnf,
+    )
+    columns = bind_columns(spec.data, manifest)
+    if spec.data.cluster is not None:
+        check_columns([(spec.data.cluster, "cluster")], manifest)
+    return manifest, columns
+
+
+def plan_job(
+    spec: JobSpec,
+    manifest: Manifest,
+    columns: Columns,
+    folder: RunFolder,
+    addition: Addition | None = None,
+) -> TrainJob:
+    """Decide what ``auto`` leaves open before any worker starts."""
+    if addition is not None:
+        manifest = addition.manifest
+    shards = spec.scaling.virtual_shards
+    row_nbytes = max(group.num_bytes // group.num_rows for group in manifest.row_groups)
+    scaling = spec.scaling
+    lanes = num_lanes(
+        manifest,
+        max(1, scaling.max_workers),
+        row_nbytes,
+        None if shards == "auto" else shards,
+        cached=(scaling.memory_budget_bytes, scaling.disk_budget_bytes) != (0, 0),
+    )
+    choice = SOLVERS[spec.solver.name].choose(spec, is_update=addition is not None)
+    most = choice.solver.most_lanes(spec, columns)
+    if most is not None and shards == "auto":
+        lanes = max(min(lanes, scaling.max_workers), min(lanes, most))
+    return TrainJob(
+        spec,
+        manifest,
+        columns,
+        lanes,
+        choice,
+        folder.path,
+        encoding=None if addition is None else addition.encoding,
+        update_from=None if addition is None else addition.statistics,
+    )
+
+
+def _run_workers(
+    job: TrainJob,
+    folder: RunFolder,
+    *,
+    verbose: bool,
+    watch: Watcher | None,
+    last_words: Callable[[ClusterError], None],
+) -> Outcome:
+    from linreg_dist.run.guest import settings_kept
+    from linreg_dist.run.ray.session import ray_session
+    from linreg_dist.run.ray.trainer import fit
+
+    with settings_kept(), ray_session(job.spec, verbose=verbose, last_words=last_words) as head:
+        folder.metrics_jsonl.unlink(missing_ok=True)
+        with watch(folder.metrics_jsonl) if watch else nullcontext():
+            try:
+                outcome = fit(job, verbose=verbose, head=head)
+            finally:
+                # Ray's own bookkeeping would resume a finished run; ours lies in checkpoints/.
+                with no_patience():
+                    remove_tree(folder.ray_storage, ignore_errors=True)
+    return outcome
+
+
+def _keep_statistics(job: TrainJob, folder: RunFolder) -> None:
+    """Let the statistics and the covariance that the run left count; remove the checkpoints behind them."""
+    if job.pending_statistics.exists():
+        move_file(job.pending_statistics, folder.statistics)
+    if job.pending_covariance.exists():
+        move_file(job.pending_covariance, folder.model / COVARIANCE_FILE)
+    for used_up in (FIRST_PASS, MOMENT_CHECKPOINTS):
+        discard(job.run_dir, used_up)
+
+
+def _finished(run: Location) -> ResultDocument:
+    """Return the result of a run that has succeeded.
+
+    Raises:
+        DataError: it has not.
+
+    """
+    result = RunFolder(run).result() if run.is_dir() else None
+    if result is None or result.status != SUCCEEDED:
+        raise DataError(
+            f"there is no new file to add to {run}, and it is no run that has succeeded, whose result could "
+            "stand; run the job without --update"
+        )
+    return result

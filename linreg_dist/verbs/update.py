@@ -1,0 +1,133 @@
+"""What a run that adds to an earlier one has to read: only the files, and row groups, that are new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from linreg_dist.data.design.columns import Columns
+from linreg_dist.data.design.encoding import Encoding
+from linreg_dist.data.source.manifest import Manifest
+from linreg_dist.errors import DataError, SpecError
+from linreg_dist.jobspec import JobSpec
+from linreg_dist.solvers import SOLVERS
+from linreg_dist.solvers.exact.statistics import contents_of, schema_of
+from linreg_dist.stats.artefact import Artefact, canonical, row_ranges
+from linreg_dist.storage import Location, ObjectPath, as_location
+from linreg_dist.verbs.stats import open_statistics, statistics_path
+from linreg_dist.wording.names import some_names
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What is added to an earlier run.
+
+    Attributes:
+        run: the earlier run's folder.
+        statistics: its statistics.
+        encoding: how it encoded the columns.
+        manifest: what is new: files, or those row groups of a file that the statistics lack.
+
+    """
+
+    run: Location
+    statistics: Location
+    encoding: Encoding
+    manifest: Manifest
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing new."""
+        return not self.manifest.row_groups
+
+
+def plan_update(
+    run: str | Path | ObjectPath, spec: JobSpec, manifest: Manifest, columns: Columns
+) -> Addition:
+    """Compare the files that a spec names with those behind a run's statistics.
+
+    Raises:
+        SpecError: the spec has another solver than exact, or reads columns or rows in another way.
+        DataError: there are no statistics; a file has changed or is gone since.
+
+    """
+    earlier = open_statistics(run)
+    _check_spec(run, spec, columns, earlier)
+    known = {piece["file"]: piece["content"] for piece in earlier.consumed}
+    now = contents_of(manifest)
+    gone = sorted(key for key in known if key not in now)
+    # "#n" numbers equal files within one data set.
+    changed = sorted(
+        key for key in known if key in now and now[key].partition("#")[0] != known[key].partition("#")[0]
+    )
+    for files, what in ((gone, "are gone"), (changed, "have changed")):
+        if files:
+            raise DataError(
+                f"{len(files)} file(s) behind the statistics of {run} {what}: {some_names(files, _SHOWN)}. "
+                "An update only adds files: subtract their statistics (linreg-dist stats subtract), or train "
+                "again without --update"
+            )
+    has = _row_groups_of(earlier)
+    new = {
+        group.index
+        for group in manifest.row_groups
+        if not _holds(has.get(manifest.files[group.file].key, []), group.ordinal)
+    }
+    return Addition(
+        as_location(run),
+        statistics_path(run),
+        Encoding.from_json(earlier.encodings),
+        _only(manifest, new),
+    )
+
+
+def _check_spec(run: str | Path | ObjectPath, spec: JobSpec, columns: Columns, earlier: Artefact) -> None:
+    if not SOLVERS[spec.solver.name].has_statistics or spec.model.loss != "squared":
+        raise SpecError(
+            f"--update adds to the statistics of the exact solver; found solver.name {spec.solver.name} and "
+            f"model.loss {spec.model.loss}, expected exact (or auto) and squared"
+        )
+    schema = schema_of(spec, columns)
+    differing = [
+        f"  {key}: {canonical(earlier.schema.get(key))} -> {canonical(schema[key])}"
+        for key in schema
+        if canonical(earlier.schema.get(key)) != canonical(schema[key])
+    ]
+    if differing:
+        lines = "\n".join(differing)
+        raise SpecError(
+            f"the statistics of {run} were made in another way than this spec says:\n{lines}\n"
+            "Use the spec of that run, or train again without --update"
+        )
+    if spec.tune is not None and len(earlier.folds) != spec.tune.folds:
+        raise SpecError(
+            f"the statistics of {run} have {len(earlier.folds)} folds, and tune.folds is {spec.tune.folds}; "
+            "set it to the same number, or train again without --update"
+        )
+
+
+def _row_groups_of(artefact: Artefact) -> dict[str, list[tuple[int, int]] | None]:
+    """Return the ranges of row groups behind statistics for each file; None means all of them."""
+    found: dict[str, list[tuple[int, int]] | None] = {}
+    for piece in artefact.consumed:
+        ranges, before = row_ranges(piece), found.get(piece["file"], [])
+        found[piece["file"]] = None if ranges is None or before is None else [*before, *ranges]
+    return found
+
+
+def _holds(ranges: list[tuple[int, int]] | None, ordinal: int) -> bool:
+    return ranges is None or any(start <= ordinal < stop for start, stop in ranges)
+
+
+def _only(manifest: Manifest, indices: set[int]) -> Manifest:
+    """Return the part of a manifest that these row groups make up."""
+    groups = [group for group in manifest.row_groups if group.index in indices]
+    place = {number: i for i, number in enumerate(sorted({group.file for group in groups}))}
+    return replace(
+        manifest,
+        files=tuple(manifest.files[number] for number in place),
+        row_groups=tuple(replace(group, index=i, file=place[group.file]) for i, group in enumerate(groups)),
+        ruled_out=frozenset(i for i, group in enumerate(groups) if group.index in manifest.ruled_out),
+    )
