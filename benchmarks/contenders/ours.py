@@ -48,7 +48,7 @@ def train(spec: Mapping[str, Any], grid: Grid, around: AbstractContextManager[An
         around: entered just before training, left just after.
     """
     import linreg_dist
-    import linreg_dist.run.ray.trainer  # what `fit` would import: that must happen before the call that is timed
+    import linreg_dist.run.ray.trainer  # what `fit` would import: not within the call that is timed
     import linreg_dist.training.loop
 
     importlib.import_module("ray.train.torch")

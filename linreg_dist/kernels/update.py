@@ -1,7 +1,7 @@
 """The update rules of SGD, Adam, AdamW and RMSprop with the job's penalties, natively: torch's formulas.
 
-`linreg_dist.solvers.gradient.update_rules` has the same rules as torch's own functions, for several workers and for
-GPUs; a test holds the two against each other.
+`linreg_dist.solvers.gradient.update_rules` has the same rules as torch's own functions, for several workers
+and for GPUs; a test holds the two against each other.
 
 Shape suffixes: D encoded columns, K targets, F = K·D + K numbers of a model: the weights row by row, then the
 biases.

@@ -5,7 +5,8 @@ The rule: a worker is stuck when, for ``run.stuck_after_s``, it has finished not
 checkpoint or exchange), has not been waiting for other workers, and has used next to no processor time. It
 then reports what it was at and the Python stacks of its threads to the `Board`, and kills its process, which
 Ray takes as a lost worker and retries. What cannot be seen from within is the driver's part
-(`linreg_dist.run.watch.workers`): a worker that says nothing any more, and workers that all wait for each other.
+(`linreg_dist.run.watch.workers`): a worker that says nothing any more, and workers that all wait for each
+other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Passes that only look: validation after each epoch, the final metrics, and a sample for the step size."""
+"""Evaluation passes: validation after each epoch, and the final metrics."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ import numpy.typing as npt
 import torch
 
 from linreg_dist.documents import Metrics, SplitMetrics
-from linreg_dist.solvers.gradient.optim import Curvature
 from linreg_dist.training.rows.device import rows_of
 from linreg_dist.training.rows.metrics import ErrorSums
-from linreg_dist.training.rows.scaling import AffineScale
 from linreg_dist.training.training import Training
-
-_SAMPLE_ROWS, _SAMPLE_GROUPS = 16_384, 12
 
 
 class Evaluator:
@@ -79,27 +75,3 @@ class Evaluator:
                 for split, total in zip(splits, sums, strict=True)
             }
         )
-
-
-def sample_curvature(training: Training, scale: AffineScale) -> Curvature:
-    """Measure the curvature on row groups spread over the data, which may be sorted.
-
-    Every worker gets the same answer, whatever their number: row groups are measured one by one.
-    """
-    job, data = training.job, training.data
-    trained_on = [group.index for group in job.manifest.row_groups if job.manifest.role(group) == "train"]
-    chosen = trained_on[:: -(-len(trained_on) // _SAMPLE_GROUPS)]
-    mine = set(training.my_row_groups)
-    mean, spread = torch.from_numpy(scale.x_mean_D), torch.from_numpy(scale.x_scale_D)
-    num_rows = max(_SAMPLE_ROWS // len(chosen), 4 * data.encoding.num_encoded)
-
-    def measure_one(index: int) -> Curvature:
-        block = data.store.load(index)
-        x = block.x_ND[: min(block.num_train, num_rows)].double()
-        return Curvature.measure((x - mean) / spread, fit_intercept=job.spec.model.fit_intercept)
-
-    ours = [index for index in chosen if index in mine]
-    everyone: dict[int, Curvature] = {}
-    for found in training.worker.gather(dict(zip(ours, data.store.map(measure_one, ours), strict=True))):
-        everyone |= found
-    return Curvature.pooled([everyone[index] for index in chosen])

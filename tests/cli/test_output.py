@@ -13,7 +13,7 @@ from tests.parquet import linear_columns, write_parquet
 
 NOISY = """
 import os, subprocess, sys, atexit
-import linreg_dist.run as run
+import linreg_dist.verbs.train as run
 from linreg_dist.cli.main import main
 
 real = run.train

@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 import pytest
 
-import linreg_dist.run
+import linreg_dist.verbs.validate
 from linreg_dist import __version__
 from linreg_dist.cli import main as cli_main
 from linreg_dist.documents import DataCheck
@@ -100,7 +100,7 @@ class TestValidate:
             checked.append(spec)
             return FITS
 
-        monkeypatch.setattr(linreg_dist.run, "check_data", check_data)
+        monkeypatch.setattr(linreg_dist.verbs.validate, "check_data", check_data)
         code, out, err = call("validate", "job.yaml", "--data", "--json")
         assert (code, err) == (0, "")
         assert json.loads(out)["data"] == {"job": FITS.to_json()}
@@ -111,7 +111,7 @@ class TestValidate:
         def check_data(spec: JobSpec) -> NoReturn:
             raise DataError('flights: there is no column "delay"')
 
-        monkeypatch.setattr(linreg_dist.run, "check_data", check_data)
+        monkeypatch.setattr(linreg_dist.verbs.validate, "check_data", check_data)
         assert call("validate", "job.yaml", "--data") == (
             3,
             "",

@@ -15,7 +15,7 @@ from linreg_dist.jobspec import json_schema, load_spec, resolved_yaml
 
 Write = Callable[[str, str], str]
 
-COMMITTED = Path(linreg_dist.__file__).parent / "spec" / "job.schema.json"
+COMMITTED = Path(linreg_dist.__file__).parent / "jobspec" / "job.schema.json"
 DRAFT_7 = {
     "$ref", "$schema", "$id", "additionalProperties", "anyOf", "const", "default", "description", "enum",
     "exclusiveMaximum", "exclusiveMinimum",

@@ -1,4 +1,4 @@
-"""A process that reads by itself and gets nowhere says so and ends; see `linreg_dist.run.watch.this_process`."""
+"""A process that reads by itself and gets nowhere says so and ends: `linreg_dist.run.watch.this_process`."""
 
 from __future__ import annotations
 

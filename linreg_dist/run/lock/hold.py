@@ -6,7 +6,7 @@ host, boot and process namespace), else after `STALE_S` without a heartbeat. Age
 the storage, so hosts whose clocks differ agree. An owner that was paused that long, and finds the lock gone
 or taken, has lost the run: it stops and writes nothing more.
 
-How the lock lies on a file system and on an object store is said in `lock_file` and `lock_object`.
+How the lock lies on a file system and on an object store is said in `on_files` and `on_objects`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linreg_dist.errors import RunFailedError, RunInUseError, SpecError, StorageError
-from linreg_dist.run.lock import on_files as lock_file
-from linreg_dist.run.lock import on_objects as lock_object
+from linreg_dist.run.lock import on_files, on_objects
 from linreg_dist.run.lock.on_files import LockFile
 from linreg_dist.run.lock.on_objects import LockObject
 from linreg_dist.run.lock.owner import Owner
@@ -41,15 +40,15 @@ _UNREACHED = (OSError, StorageError, SpecError)
 def lock_at(folder: Location, owner: Owner) -> LockFile | LockObject:
     """Return the lock of the run in ``folder``, not yet taken."""
     if isinstance(folder, Path):
-        return LockFile(folder / lock_file.FILE, owner)
-    return LockObject(folder / lock_object.FOLDER, owner)
+        return LockFile(folder / on_files.FILE, owner)
+    return LockObject(folder / on_objects.FOLDER, owner)
 
 
 def is_of_lock(path: Location) -> bool:
     """Return whether what lies directly in a run's folder is of its lock."""
     if isinstance(path, Path):
-        return path.name.lstrip(".").startswith(lock_file.FILE)
-    return path.name == lock_object.FOLDER
+        return path.name.lstrip(".").startswith(on_files.FILE)
+    return path.name == on_objects.FOLDER
 
 
 class RunLock:

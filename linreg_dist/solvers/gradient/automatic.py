@@ -9,10 +9,10 @@ import numpy as np
 from torch import nn
 
 from linreg_dist.solvers.gradient.batch_size import measure_step
+from linreg_dist.solvers.gradient.curvature import sample_curvature
 from linreg_dist.solvers.gradient.optim import adaptive_learning_rate, sgd_learning_rate
 from linreg_dist.solvers.gradient.solver import GradientSolver
 from linreg_dist.training.checkpoints.checkpoint import Progress
-from linreg_dist.training.evaluate import sample_curvature
 from linreg_dist.training.rows.device import rows_of
 from linreg_dist.training.rows.scaling import AffineScale
 from linreg_dist.training.rows.sweep import Rows

@@ -8,58 +8,14 @@ target.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch
 
 from linreg_dist.jobspec import ModelSpec, SolverSpec
+from linreg_dist.solvers.gradient.curvature import Curvature
 from linreg_dist.solvers.gradient.update_rules import Stepped, restore_states, rule_named, state_tensors
 from linreg_dist.training.rows.sweep import SweptLinear
-
-
-@dataclass(frozen=True)
-class Curvature:
-    """How steep the unit-scale problem is, measured on a sample of rows.
-
-    Attributes:
-        largest_eigenvalue: of the second-moment matrix H = E[z zᵀ] with the constant column, if there is an
-            intercept.
-        row_bound: R² = E‖z‖⁴ / E‖z‖², the size of a typical row against H.
-        total: Σ‖z‖² over the sample.
-        num_rows: rows in the sample.
-
-    """
-
-    largest_eigenvalue: float
-    row_bound: float
-    total: float
-    num_rows: int
-
-    @classmethod
-    def measure(cls, z_ND: torch.Tensor, *, fit_intercept: bool) -> Curvature:
-        """Measure on the rows of ``z_ND`` (unit-scale features, float64)."""
-        if fit_intercept:
-            z_ND = torch.cat([z_ND, torch.ones(z_ND.shape[0], 1, dtype=z_ND.dtype)], dim=1)
-        n = z_ND.shape[0]
-        norms = z_ND.square().sum(1)
-        total = float(norms.sum())
-        if total == 0.0:
-            return cls(0.0, 0.0, 0.0, n)
-        largest = float(torch.linalg.eigvalsh(z_ND.t() @ z_ND / n)[-1])
-        return cls(largest, float(norms.square().sum()) / total, total, n)
-
-    @classmethod
-    def pooled(cls, parts: Sequence[Curvature]) -> Curvature:
-        """Return a bound for all samples together: the mean of convex λ_max is at least λ_max of the mean.
-
-        Where there is nothing to measure, the curvature is 1.
-        """
-        n, total = sum(part.num_rows for part in parts), sum(part.total for part in parts)
-        if total == 0.0:
-            return cls(1.0, 1.0, 0.0, n)
-        largest = sum(part.largest_eigenvalue * part.num_rows for part in parts) / n
-        return cls(largest, sum(part.row_bound * part.total for part in parts) / total, total, n)
 
 
 def sgd_learning_rate(curvature: Curvature, batch_rows: float, l2: float, momentum: float) -> float:
