@@ -38,6 +38,7 @@ FORMAT_VERSION = 1
 
 _MAX_NAMED = 5
 _MOST_FOLDS = 100_000
+_SIDES = "the left side", "the right side"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Artefact:
         encodings: opaque JSON value: how columns became features (levels, fill values). Must be equal to
             merge.
         consumed: JSON values that identify the pieces of data.
-        extra: opaque JSON object; kept from the left operand of a merge or subtraction.
+        extra: JSON object, of the left operand of a merge or subtraction; its ``path`` and ``names`` list
+            those of all that were merged.
         validation: of the rows that are held out; None where they were not summed.
 
     """
@@ -159,7 +161,7 @@ def _checked(metadata: dict[str, Any], content: bytes) -> Artefact:
     )
 
 
-def merge_artefacts(left: Artefact, right: Artefact) -> Artefact:
+def merge_artefacts(left: Artefact, right: Artefact, names: tuple[str, str] = _SIDES) -> Artefact:
     """Return the statistics of both sets of data.
 
     Raises:
@@ -167,19 +169,20 @@ def merge_artefacts(left: Artefact, right: Artefact) -> Artefact:
 
     """
     _require_same_kind(left, right, "merge")
-    _keys(left, "the left side"), _keys(right, "the right side")
+    _keys(left, names[0]), _keys(right, names[1])
     theirs: dict[str, list[Any]] = {}
     for piece in right.consumed:
         theirs.setdefault(_content(piece), []).append(piece)
     shared = [
-        canonical(piece)
+        _named(piece)
         for piece in left.consumed
         if any(_overlap(piece, other) for other in theirs.get(_content(piece), ()))
     ]
     if shared:
         raise DataError(
-            f"the statistics overlap: {len(shared)} piece(s) of data are in both ({_shown(shared)}); "
-            "their rows would count twice. Merge only disjoint partitions, or subtract one first"
+            f"the statistics overlap: {len(shared)} piece(s) of data are in both: {names[0]} and {names[1]} "
+            f"both hold {_shown(shared)}; their rows would count twice. Merge only disjoint "
+            "partitions, or subtract one first"
         )
     return replace(
         left,
@@ -189,10 +192,11 @@ def merge_artefacts(left: Artefact, right: Artefact) -> Artefact:
         if left.validation is None or right.validation is None
         else left.validation.merged(right.validation),
         consumed=(*left.consumed, *right.consumed),
+        extra=_all_of(left, right),
     )
 
 
-def subtract_artefacts(left: Artefact, right: Artefact) -> Artefact:
+def subtract_artefacts(left: Artefact, right: Artefact, names: tuple[str, str] = _SIDES) -> Artefact:
     """Return the statistics of the data of ``left`` without that of ``right``.
 
     Raises:
@@ -201,16 +205,17 @@ def subtract_artefacts(left: Artefact, right: Artefact) -> Artefact:
 
     """
     _require_same_kind(left, right, "subtract")
-    mine, theirs = _keys(left, "the left side"), set(_keys(right, "the right side"))
+    mine, theirs = _keys(left, names[0]), set(_keys(right, names[1]))
     missing = sorted(theirs - set(mine))
     if missing:
         parts = {_content(piece) for piece in left.consumed} & {
             _content(piece) for piece in right.consumed if _key(piece) in missing
         }
         hint = " (some of their data are, in other parts: subtract whole pieces)" if parts else ""
+        shown = _shown([_named(piece) for piece in right.consumed if _key(piece) in missing])
         raise DataError(
-            f"cannot subtract: {len(missing)} piece(s) of data are not in the left side "
-            f"({_shown(missing)}){hint}"
+            f"cannot subtract: {len(missing)} piece(s) of data are not in {names[0]} (it does not hold "
+            f"{shown}, which {names[1]} does){hint}"
         )
     return replace(
         left,
@@ -247,6 +252,30 @@ def _require_same_kind(left: Artefact, right: Artefact, verb: str) -> None:
             f"cannot {verb} statistics with {len(left.folds)} and with {len(right.folds)} folds; "
             "make both with the same number of folds"
         )
+
+
+def _all_of(left: Artefact, right: Artefact) -> dict[str, Any]:
+    """Return what is said of both: the left side's, with the data and the names of both."""
+    extra = dict(left.extra)
+    for key in ("path", "names"):
+        ours, theirs = _listed(left, key), _listed(right, key)
+        if ours or theirs:
+            extra[key] = list(dict.fromkeys((*ours, *theirs)))
+    return extra
+
+
+def _listed(artefact: Artefact, key: str) -> list[Any]:
+    found = artefact.extra.get(key)
+    if key == "names" and found is None:
+        found = [artefact.extra["name"]] if "name" in artefact.extra else []
+    return found if isinstance(found, list) else []
+
+
+def _named(piece: Any) -> str:
+    """Return what a user calls a piece of data: its file, and where it is a part of one its row groups."""
+    if isinstance(piece, dict) and "file" in piece:
+        return str(piece["file"])
+    return canonical(piece)
 
 
 def _content(piece: Any) -> str:

@@ -18,7 +18,7 @@ from linreg_dist.training.checkpoints.first_pass import KeptEncoding
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.metrics_log import MetricsLog
 from linreg_dist.training.reading.capacity import decode_threads, require_room_for_rows
-from linreg_dist.training.reading.levels import complete_encoding
+from linreg_dist.training.reading.levels import complete_encoding, widened_encoding
 from linreg_dist.training.worker import Worker
 
 _PILOT_ROWS = 4096  # enough to tell a mean that dwarfs its spread
@@ -53,9 +53,12 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog) -> OpenData:
     value_bytes = np.dtype(dtype).itemsize
     worker.together(lambda: require_room_for_rows(job, job.columns.known_width, value_bytes))
     kept = KeptEncoding(job)
-    encoding = job.encoding or worker.gather(kept.restore() if worker.rank == 0 else None)[0]
+    encoding = worker.gather(kept.restore() if worker.rank == 0 else None)[0]
     if encoding is None:
-        encoding = complete_encoding(worker, job, log)
+        if job.encoding is None:
+            encoding = complete_encoding(worker, job, log)
+        else:
+            encoding = widened_encoding(worker, job, job.encoding, log)
         if worker.rank == 0:
             kept.keep(encoding)
     width = encoding.num_encoded

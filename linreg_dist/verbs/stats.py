@@ -37,6 +37,7 @@ from linreg_dist.stats.artefact import (
 from linreg_dist.stats.inference import Refusal, refusal
 from linreg_dist.storage import Location, ObjectPath, as_location
 from linreg_dist.training.fit import Fit, found_of
+from linreg_dist.training.united import in_one_encoding
 from linreg_dist.verbs.stats_documents import check_documents
 from linreg_dist.wording.names import some_names
 
@@ -80,8 +81,11 @@ def merge_statistics(sources: Sequence[str | Path], output: str | Path) -> Artef
     """
     _refuse_output(output, sources)
     merged, *others = [open_statistics(source) for source in sources]
-    for other in others:
-        merged = merge_artefacts(merged, other)
+    shown = str(sources[0])
+    for source, other in zip(sources[1:], others, strict=True):
+        names = shown, str(source)
+        merged = merge_artefacts(*in_one_encoding(merged, other, names, "merge"), names)
+        shown = "what was merged before it" if len(sources) > 2 else shown
     save_artefact(merged, output)
     return merged
 
@@ -95,7 +99,9 @@ def subtract_statistics(left: str | Path, right: str | Path, output: str | Path)
 
     """
     _refuse_output(output, (left, right))
-    rest = subtract_artefacts(open_statistics(left), open_statistics(right))
+    names = str(left), str(right)
+    both = in_one_encoding(open_statistics(left), open_statistics(right), names, "subtract")
+    rest = subtract_artefacts(*both, names)
     save_artefact(rest, output)
     return rest
 

@@ -179,6 +179,54 @@ class CategoricalColumn(ColumnKind):
             f"data.unseen: zero to score them as the base level {self.levels[0]!r}"
         )
 
+    def united(self, other: ColumnKind) -> Self:
+        """Return the column with the levels of both, sorted where both are; the first is the base.
+
+        Raises:
+            ValueError: values of other levels, or missing ones, were encoded by what only one of them knows.
+
+        """
+        if not isinstance(other, CategoricalColumn):
+            raise ValueError("it is a column of levels in one and of numbers in the other")
+        if self.unseen != other.unseen:
+            raise ValueError(f"data.unseen is {self.unseen} in one and {other.unseen} in the other")
+        if self.fill is not None or other.fill is not None:
+            if self.to_json() != other.to_json():
+                raise ValueError(
+                    "missing values were replaced by the frequencies of the levels, which differ "
+                    "(data.missing: mean)"
+                )
+            return self
+        if {type(level) for level in self.levels} != {type(level) for level in other.levels}:
+            raise ValueError("its levels are of one type in one and of another type in the other")
+        new = [level for level in other.levels if level not in self.levels]
+        levels = (*self.levels, *new)
+        if all(list(each) == sorted(each) for each in (self.levels, other.levels)):
+            levels = tuple(sorted(levels))
+        return replace(self, levels=levels)
+
+    def lacks(self, other: ColumnKind) -> str | None:
+        """Return the levels that ``other`` has and this one has not."""
+        levels = other.levels if isinstance(other, CategoricalColumn) else ()
+        lacking = [repr(level) for level in levels if level not in self.levels]
+        return f"level {', '.join(lacking[:5])}{', …' * (len(lacking) > 5)}" if lacking else None
+
+    def moved(self, target: ColumnKind) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return A and b: a level of before as it was, the base of before as one less all others, a new level
+        as zero.
+        """
+        levels = target.levels if isinstance(target, CategoricalColumn) else ()
+        matrix = np.zeros((max(0, len(levels) - 1), len(self.encoded_names)))
+        constant = np.zeros(len(matrix))
+        place = {level: number for number, level in enumerate(self.levels)}
+        for row, level in enumerate(levels[1:]):
+            number = place.get(level)
+            if number == 0:
+                matrix[row], constant[row] = -1.0, 1.0
+            elif number is not None:
+                matrix[row, number - 1] = 1.0
+        return matrix, constant
+
     def to_json(self) -> dict[str, Any]:
         """Return name, kind, levels, unseen and fill."""
         return {

@@ -158,6 +158,29 @@ class ColumnKind(ABC):
 
         """
 
+    # Two parts of the data that were encoded apart.
+
+    def united(self, other: ColumnKind) -> Self:
+        """Return the column as it would be with the data of both.
+
+        Raises:
+            ValueError: there is none; says why.
+
+        """
+        if self.to_json() != other.to_json():
+            raise ValueError("it was encoded in different ways, which cannot be undone")
+        return self
+
+    def lacks(self, other: ColumnKind) -> str | None:
+        """Return what ``other`` has and this one has not, ``level 'HA'`` for instance; None for nothing."""
+        return None
+
+    def moved(self, target: ColumnKind) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return A and b of ``x' = A·x + b``: the columns of ``target``, which is `united` with others, from
+        the columns of this one.
+        """
+        return np.eye(len(self.encoded_names)), np.zeros(len(self.encoded_names))
+
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Return the form stored in a model's config.json, with ``name`` and ``kind``."""

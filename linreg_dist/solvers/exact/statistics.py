@@ -25,6 +25,7 @@ from linreg_dist.storage.free_space import describe_room
 from linreg_dist.training.checkpoints.row_counts import counts_from_json, counts_to_json, total_counts
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.prepare import OpenData
+from linreg_dist.training.united import in_one_encoding
 from linreg_dist.training.worker import Worker
 
 
@@ -64,6 +65,11 @@ def artefact_of(job: TrainJob, data: OpenData, sums: ExactSums) -> Artefact:
             "weight_type": spec.data.weight_type,
             "cluster": spec.data.cluster,
             "path": spec.shown_paths(),
+            "listed": [
+                name
+                for name, levels in spec.data.categorical.items()
+                if levels != "auto" and spec.data.unseen == "zero"
+            ],
         },
     )
 
@@ -110,7 +116,8 @@ def add_earlier(worker: Worker, job: TrainJob, artefact: Artefact) -> Artefact:
         raise DataError(f"rank 0 returned no statistics from {path}")
     if not artefact.folds:  # the folds are of use only to a run that tunes
         earlier = replace(earlier, folds=())
-    merged = merge_artefacts(earlier, artefact)
+    names = f"the statistics of {path.parent}", "the new files"
+    merged = merge_artefacts(*in_one_encoding(earlier, artefact, names, "merge"), names)
     return replace(merged, extra=artefact.extra)
 
 

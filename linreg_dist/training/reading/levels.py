@@ -22,13 +22,7 @@ from linreg_dist.wording.names import some_names
 
 def complete_encoding(worker: Worker, job: TrainJob, log: MetricsLog) -> Encoding:
     """Return the encoding, after a pass over the data where levels or means have to be found."""
-    data, columns = job.spec.data, job.columns
-    needing = [column for column in columns.kinds if column.needs(data)]
-    scan = ColumnScan()
-    if needing:
-        scan = _scan(worker, job, log, needing)
-        check_counts(job, scan.counts)
-    encoding = Encoding(tuple(column.settle(scan.found.get(column.name), data) for column in columns.kinds))
+    columns, encoding = job.columns, _found(worker, job, log)
     if encoding.num_encoded == 0:
         raise DataError(
             f"the features {some_names(columns.features)} have one level each, so no column is left after "
@@ -37,6 +31,37 @@ def complete_encoding(worker: Worker, job: TrainJob, log: MetricsLog) -> Encodin
         )
     _refuse_equal_names(encoding)
     return encoding
+
+
+def widened_encoding(worker: Worker, job: TrainJob, earlier: Encoding, log: MetricsLog) -> Encoding:
+    """Return the encoding of an earlier run with the levels that new data has beside its own.
+
+    Fills are those of the earlier rows: where missing values are replaced by means, nothing is added.
+    """
+    data = job.spec.data
+    if data.missing == "mean" or not any(column.needs(data) for column in job.columns.kinds):
+        return earlier
+    found = _found(worker, job, log)
+    columns = []
+    for mine, other in zip(earlier.columns, found.columns, strict=True):
+        try:
+            columns.append(mine.united(other))
+        except ValueError as error:
+            raise DataError(f"the new files cannot be added: {mine.name}: {error}") from error
+    encoding = Encoding(tuple(columns))
+    _refuse_equal_names(encoding)
+    return encoding
+
+
+def _found(worker: Worker, job: TrainJob, log: MetricsLog) -> Encoding:
+    """Return the encoding that this job's own rows give."""
+    data, columns = job.spec.data, job.columns
+    needing = [column for column in columns.kinds if column.needs(data)]
+    scan = ColumnScan()
+    if needing:
+        scan = _scan(worker, job, log, needing)
+        check_counts(job, scan.counts)
+    return Encoding(tuple(column.settle(scan.found.get(column.name), data) for column in columns.kinds))
 
 
 def _refuse_equal_names(encoding: Encoding) -> None:
