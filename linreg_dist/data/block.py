@@ -19,7 +19,7 @@ from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.numeric import not_finite, refuse_overflow, take_numbers
 from linreg_dist.data.gather import RowRuns
 from linreg_dist.data.reader import RowGroupReader, numeric_values
-from linreg_dist.data.rows import RowSelection, RowSelector, decode_columns
+from linreg_dist.data.rows import RowSelection, RowSelector, decode_columns, without_value
 from linreg_dist.data.source.manifest import Manifest, RowGroup
 from linreg_dist.errors import DataError
 from linreg_dist.jobspec import DataSpec
@@ -152,7 +152,15 @@ class BlockBuilder:
         return draft.block(), selection
 
     def _write_complete(self, name: str, column: pa.ChunkedArray, draft: _Draft) -> bool:
-        """Put a column into its places and return True, or return False if a value is missing."""
+        """Put a column into its places and return True, or return False if a row of it may not count."""
+        try:
+            return self._try_complete(name, column, draft)
+        except DataError:  # of a row that another column leaves out, perhaps: all columns together will tell
+            return False
+
+    def _try_complete(self, name: str, column: pa.ChunkedArray, draft: _Draft) -> bool:
+        if name == self._columns.cluster and without_value(column) is not None:
+            return False
         if name in self._spans:
             kind = self._spans[name][0]
             values = kind.decode(column)
@@ -161,7 +169,7 @@ class BlockBuilder:
             self._write_feature(name, values, draft)
         if name in self._columns.numbers:
             values = numeric_values(column)
-            if not_finite(values) is not None:
+            if not_finite(values) is not None or (name == self._columns.weight and not values.all()):
                 return False
             self._write_numbers(name, values, draft)
         return True

@@ -8,7 +8,7 @@ there each read opens a reader of its own and closes it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -83,9 +83,9 @@ class RowGroupReader:
 
     def _read_pieces(self, group: RowGroup, pieces: Sequence[tuple[str, ...]]) -> Iterator[pa.Table]:
         file = self._manifest.files[group.file]
-        in_file = set(file.schema.names)
+        # A column of null type is as good as absent, and hive columns are not in the file.
+        in_file = {field.name for field in file.schema if not pa.types.is_null(field.type)}
         filesystem, path = open_filesystem(file.uri)
-        # Hive columns are not in the file.
         dictionary = [file.stored.get(name, name) for name in self._dictionary if name in in_file]
         shown = {own: name for name, own in file.stored.items()}
         local = isinstance(filesystem, fs.LocalFileSystem)
@@ -96,7 +96,11 @@ class RowGroupReader:
             with liveness.process.doing(f"reading {where}"), filesystem.open_input_file(path) as source:
                 footer, leaves = self._footer(group.file)
                 reader = pq.ParquetFile(
-                    source, metadata=footer, read_dictionary=dictionary, pre_buffer=not local
+                    source,
+                    metadata=footer,
+                    read_dictionary=dictionary,
+                    pre_buffer=not local,
+                    page_checksum_verification=True,
                 )
                 live = _live_rows(file.deleted, footer, group.ordinal)
                 for names in pieces:
@@ -110,7 +114,7 @@ class RowGroupReader:
                         table = table.rename_columns([shown.get(own, own) for own in table.column_names])
                     if live is not None:
                         table = table.filter(live)
-                    yield self._completed(table, names, group)
+                    yield self._completed(table, names, in_file, group)
 
         try:
             if local:
@@ -120,8 +124,10 @@ class RowGroupReader:
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"cannot read {where}: {error}") from error
 
-    def _completed(self, table: pa.Table, names: Sequence[str], group: RowGroup) -> pa.Table:
-        """Check the number of rows and add the hive columns."""
+    def _completed(
+        self, table: pa.Table, names: Sequence[str], in_file: Collection[str], group: RowGroup
+    ) -> pa.Table:
+        """Check the number of rows, and add the hive columns and those that the file lacks."""
         file = self._manifest.files[group.file]
         if table.num_rows != group.num_rows:
             raise DataError(
@@ -130,8 +136,9 @@ class RowGroupReader:
                 "the file was changed meanwhile: run the job again"
             )
         for name in names:
-            if name not in file.schema.names:
-                table = table.append_column(name, self._constant(name, file.partition[name], table.num_rows))
+            if name not in in_file:
+                value = None if name in file.schema.names else file.partition.get(name)
+                table = table.append_column(name, self._constant(name, value, table.num_rows))
         return table
 
     def _is_local(self, group: RowGroup) -> bool:
@@ -156,11 +163,16 @@ class RowGroupReader:
         return footer, leaves
 
     def _constant(self, name: str, value: Any, num_rows: int) -> pa.Array:
-        kind = self._manifest.partition_types[name]
-        if name in self._dictionary:
-            indices = pa.array(np.zeros(num_rows, dtype=np.int32), mask=np.full(num_rows, value is None))
-            return pa.DictionaryArray.from_arrays(indices, pa.array([value], kind))
-        return pa.repeat(pa.scalar(value, kind), num_rows)
+        kind = self._manifest.schema.field(name).type
+        if name in self._dictionary and not pa.types.is_dictionary(kind):
+            kind = pa.dictionary(pa.int32(), kind)
+        if value is None:
+            return pa.nulls(num_rows, kind)
+        scalar = pa.scalar(value, self._manifest.partition_types[name])
+        if pa.types.is_dictionary(kind):
+            levels = pa.array([scalar.as_py()], scalar.type).cast(kind.value_type)
+            return pa.DictionaryArray.from_arrays(pa.array(np.zeros(num_rows, dtype=np.int32)), levels)
+        return pa.repeat(scalar.cast(kind), num_rows)
 
 
 def _live_rows(deleted: Positions, footer: pq.FileMetaData, ordinal: int) -> pa.Array | None:

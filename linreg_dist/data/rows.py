@@ -52,6 +52,7 @@ class RowSelection:
         train: rows that train, in the order they are used; `np.asarray` gives their numbers.
         validation: rows that validate, in file order.
         filtered: how many rows the spec's filter left out.
+        weightless: how many of the rows that the filter kept were left out because their weight is 0.
         missing_rows: how many rows were left out for a missing value.
         missing: column -> how many of the rows the filter kept have no usable value in it (null, NaN or
             ±inf).
@@ -65,6 +66,7 @@ class RowSelection:
     missing_rows: int
     missing: dict[str, int]
     num_bytes: int = 0
+    weightless: int = 0
 
 
 def decode_columns(table: pa.Table, columns: Columns) -> DecodedColumns:
@@ -100,17 +102,17 @@ class RowSelector:
         rows.
         """
         kept = self._filter(table, group)
+        filtered = 0 if kept is None else int(decoded.num_rows - np.count_nonzero(kept))
+        kept, weightless = self._weighing(decoded, kept)
         missing = {
             name: mask if kept is None else mask & kept
-            for name, mask in _missing_masks(decoded, self._columns).items()
+            for name, mask in _missing_masks(table, decoded, self._columns).items()
         }
         counts = {name: int(np.count_nonzero(mask)) for name, mask in missing.items()}
         if self._data.missing == "mean":  # features are imputed; a target or weight never is
-            dropping = [
-                mask
-                for name, mask in missing.items()
-                if name in (*self._columns.targets, self._columns.weight)
-            ]
+            columns = self._columns
+            needed = (*columns.targets, columns.weight, columns.cluster)
+            dropping = [mask for name, mask in missing.items() if name in needed]
         else:
             dropping = list(missing.values())
         usable = kept
@@ -124,10 +126,21 @@ class RowSelector:
         return RowSelection(
             train=train,
             validation=validation,
-            filtered=0 if kept is None else int(decoded.num_rows - np.count_nonzero(kept)),
+            filtered=filtered,
+            weightless=weightless,
             missing_rows=missing_rows,
             missing={name: count for name, count in counts.items() if count},
         )
+
+    def _weighing(
+        self, decoded: DecodedColumns, kept: npt.NDArray[np.bool_] | None
+    ) -> tuple[npt.NDArray[np.bool_] | None, int]:
+        """Return which rows the filter kept and whose weight is not 0, and how many have no weight."""
+        weights = None if self._columns.weight is None else decoded.numbers[self._columns.weight]
+        if weights is None or weights.all():
+            return kept, 0
+        without = weights == 0 if kept is None else kept & (weights == 0)
+        return ~without if kept is None else kept & ~without, int(np.count_nonzero(without))
 
     def ruled_out(self, group: RowGroup) -> RowSelection | None:
         """Return what `select` would, if the filter is known to leave out all of ``group``; else None."""
@@ -241,12 +254,24 @@ def _stable_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def _missing_masks(decoded: DecodedColumns, columns: Columns) -> dict[str, npt.NDArray[np.bool_]]:
+def _missing_masks(
+    table: pa.Table, decoded: DecodedColumns, columns: Columns
+) -> dict[str, npt.NDArray[np.bool_]]:
     """Return the rows without a usable value, for the columns that have any."""
     weight = [columns.weight] if columns.weight else []
     masks = {column.name: column.missing(decoded.features[column.name]) for column in columns.kinds}
     masks |= {name: not_finite(decoded.numbers[name]) for name in (*columns.targets, *weight)}
+    if columns.cluster is not None:
+        masks[columns.cluster] = without_value(table.column(columns.cluster))
     return {name: mask for name, mask in masks.items() if mask is not None}
+
+
+def without_value(column: pa.ChunkedArray) -> npt.NDArray[np.bool_] | None:
+    """Return which rows are null or NaN, whatever the type; None where none is."""
+    if not column.null_count and not pa.types.is_floating(column.type):
+        return None
+    mask = column.is_null(nan_is_null=True).to_numpy()
+    return mask if mask.any() else None
 
 
 def _divide(

@@ -29,6 +29,7 @@ class RowCounts:
     train: int = 0
     validation: int = 0
     filtered: int = 0
+    weightless: int = 0
     missing_rows: int = 0
     missing: Counter[str] = field(default_factory=Counter)
     first_missing: dict[str, int] = field(
@@ -41,6 +42,7 @@ class RowCounts:
         self.train += len(selection.train)
         self.validation += len(selection.validation)
         self.filtered += selection.filtered
+        self.weightless += selection.weightless
         self.missing_rows += selection.missing_rows
         self.missing.update(selection.missing)
         for name in selection.missing:
@@ -48,7 +50,7 @@ class RowCounts:
 
     def merge(self, other: RowCounts) -> None:
         """Add another part's counts to these."""
-        for name in ("read", "train", "validation", "filtered", "missing_rows"):
+        for name in ("read", "train", "validation", "filtered", "weightless", "missing_rows"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.missing.update(other.missing)
         for name, group in other.first_missing.items():

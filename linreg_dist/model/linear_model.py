@@ -8,7 +8,7 @@ Shape suffixes: N rows, D encoded columns, K targets.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ import pyarrow as pa
 from safetensors.numpy import save
 
 from linreg_dist.data.design.encoding import Encoding
+from linreg_dist.data.design.kind import ColumnKind, Mask
 from linreg_dist.documents import ModelDetails
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model.config import OWN_KEYS, check_config, check_scaling, with_checksum
@@ -90,6 +91,11 @@ class LinearModel:
         """Names of the data's columns that prediction needs."""
         return tuple(column.name for column in self.encoding.columns)
 
+    @property
+    def needed_columns(self) -> tuple[str, ...]:
+        """Those of `columns` that have a coefficient: a category that had one level has none."""
+        return tuple(column.name for column in self.encoding.columns if column.encoded_names)
+
     def cov_params(self, target: str | None = None) -> Matrix:
         """Return the covariance matrix of a target's coefficients, as statsmodels' ``cov_params`` does.
 
@@ -156,48 +162,57 @@ class LinearModel:
         predicted = x_ND @ self.coef_KD.T + self.intercept_K
         return predicted[:, 0] if len(self.targets) == 1 else predicted
 
-    def design_matrix(self, table: pa.Table, where: str = "the data") -> Matrix:
+    def design_matrix(self, table: pa.Table, where: str = "the data", count_N: Mask | None = None) -> Matrix:
         """Return the (N, D) float64 design matrix of ``table``, strides (8, 8N); see `predict` for the
         errors.
+
+        Args:
+            table: the columns.
+            where: names the rows in messages.
+            count_N: which rows count; the others are NaN and raise no error. None counts all.
+
         """
-        absent = [name for name in self.columns if name not in table.column_names]
+        absent = [name for name in self.needed_columns if name not in table.column_names]
         if absent:
             raise DataError(
                 f"{where} has no column {', '.join(map(repr, absent))}, which the model needs; it has "
                 f"{some_names(table.column_names)}"
             )
-        values = {}
-        for column in self.encoding.columns:
-            stored = table.column(column.name)
-            try:
-                values[column.name] = column.decode(stored)
-            except (ValueError, TypeError, pa.ArrowException) as error:
-                raise DataError(
-                    f"{where}: column {column.name!r} has type {stored.type}; the model expects "
-                    f"{column.expects}"
-                ) from error
-        x_DN = np.empty((self.encoding.num_encoded, table.num_rows))
-        self.encoding.encode(values, slice(None), x_DN, where=where)
-        self._apply_missing(values, x_DN, where)
+        columns = [column for column in self.encoding.columns if column.name in table.column_names]
+        values = {column.name: _decode(column, table.column(column.name), where) for column in columns}
+        count_N = self._without_missing(columns, values, count_N, where)
+        x_DN = np.full((self.encoding.num_encoded, table.num_rows), np.nan)
+        if count_N is None or count_N.all():
+            self.encoding.encode(values, slice(None), x_DN, where=where)
+        else:
+            rows = np.flatnonzero(count_N)
+            taken_DM = np.empty((self.encoding.num_encoded, len(rows)))
+            self.encoding.encode(values, rows, taken_DM, where=where)
+            x_DN[:, rows] = taken_DM
         return x_DN.T
 
-    def _apply_missing(self, values: Mapping[str, Any], x_DN: Matrix, where: str) -> None:
-        """Refuse missing values, or turn their rows into NaN; with ``missing: mean`` the encoding has
-        filled them.
+    def _without_missing(
+        self, columns: Sequence[ColumnKind], values: Mapping[str, Any], count_N: Mask | None, where: str
+    ) -> Mask | None:
+        """Return which rows count once those without a value are refused or left out; with ``missing: mean``
+        the encoding fills them.
         """
         if self.missing == "mean":
-            return
-        for column in self.encoding.columns:
-            mask = column.missing(values[column.name])
-            if mask is None:
-                continue
-            if self.missing == "error":
-                raise DataError(
-                    f"{where}: column {column.name!r} has {int(np.count_nonzero(mask)):,} null, NaN or "
-                    "infinite values, and the model was trained with data.missing: error. Remove those rows, "
-                    "or train with missing: drop (null predictions) or mean"
-                )
-            x_DN[:, mask] = np.nan
+            return count_N
+        masks = {column.name: column.missing(values[column.name]) for column in columns}
+        missing = {name: mask for name, mask in masks.items() if mask is not None}
+        if self.missing == "error":
+            for name, mask in missing.items():
+                number = int(np.count_nonzero(mask if count_N is None else mask & count_N))
+                if number:
+                    raise DataError(
+                        f"{where}: column {name!r} has {number:,} null, NaN or infinite values, and the "
+                        "model was trained with data.missing: error. Remove those rows, or train with "
+                        "missing: drop (null predictions) or mean"
+                    )
+        for mask in missing.values():
+            count_N = ~mask if count_N is None else count_N & ~mask
+        return count_N
 
     def save(self, folder: str | Path | ObjectPath) -> None:
         """Write ``model.safetensors``, ``config.json`` and, if there is one, ``covariance.safetensors``.
@@ -285,6 +300,26 @@ class LinearModel:
             details=details,
             folder=path,
         )
+
+
+def _decode(column: ColumnKind, stored: pa.ChunkedArray, where: str) -> Any:
+    """Return a column's values as its kind decodes them.
+
+    Raises:
+        DataError: they have a type that training would not have taken either.
+
+    """
+    try:
+        if pa.types.is_null(stored.type):
+            return column.decode(pa.chunked_array([pa.nulls(len(stored), column.null_type)]))
+        if column.takes(stored.type):
+            return column.decode(stored)
+    except (ValueError, TypeError, pa.ArrowException) as error:
+        raise DataError(f"{where}: column {column.name!r} cannot be read: {error}") from error
+    raise DataError(
+        f"{where}: column {column.name!r} has type {stored.type}; the model expects {column.expects}: it was "
+        "trained on such, convert the column"
+    )
 
 
 def _refuse_foreign_files(folder: Path | ObjectPath) -> None:

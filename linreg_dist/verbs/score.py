@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 
 from linreg_dist import limits
 from linreg_dist.data.capacity import at_once, decoded_nbytes, require_room
-from linreg_dist.data.design.columns import check_columns
-from linreg_dist.data.design.types import is_numeric, is_string
+from linreg_dist.data.design.columns import check_columns, check_numbers, check_types
+from linreg_dist.data.design.kind import Mask
+from linreg_dist.data.design.types import is_string
 from linreg_dist.data.reader import RowGroupReader, numeric_values
-from linreg_dist.data.source.files import absolute_paths
+from linreg_dist.data.source.files import KeyRule, absolute_paths
 from linreg_dist.data.source.manifest import Manifest, RowGroup, read_manifest
 from linreg_dist.data.store import bounded_map
 from linreg_dist.documents import Evaluation, Prediction
@@ -63,8 +64,9 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
 
     fitted = _load(model)
     started = time.perf_counter()
-    manifest = _manifest(data, fitted, [*fitted.columns, *fitted.targets])
-    _check_targets(manifest, fitted)
+    manifest = _manifest(data, fitted, fitted.targets)
+    check_numbers([(name, "target") for name in fitted.targets], manifest)
+    columns = [*_there(manifest, fitted), *fitted.targets]
     coef, intercept = (
         torch.from_numpy(np.ascontiguousarray(fitted.coef_KD.T)),
         torch.from_numpy(fitted.intercept_K),
@@ -76,14 +78,15 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
 
     def measure(group: RowGroup, table: pa.Table) -> tuple[ErrorSums, int]:
         torch.get_num_threads()  # lets torch's number of threads hold here, see data.store.arithmetic_threads
-        x_ND = fitted.design_matrix(table, manifest.where(group))
         y_NK = np.stack([numeric_values(table.column(name)).astype(np.float64) for name in fitted.targets], 1)
-        usable = np.isfinite(y_NK).all(axis=1) & np.isfinite(x_ND).all(axis=1)
+        usable: Mask = np.asarray(np.isfinite(y_NK).all(axis=1))
+        x_ND = fitted.design_matrix(table, manifest.where(group), usable)
+        usable &= np.isfinite(x_ND).all(axis=1)
         rows = Rows(torch.from_numpy(x_ND[usable]), torch.from_numpy(y_NK[usable]), None)
         return ErrorSums.of(rows, coef, intercept, center), int(usable.sum())
 
     total, used = ErrorSums.zeros(len(fitted.targets)), 0
-    for _, (sums, count) in _scan(manifest, fitted, (*fitted.columns, *fitted.targets), measure):
+    for _, (sums, count) in _scan(manifest, fitted, columns, measure):
         total.merge(sums)
         used += count
     metrics = total.metrics(fitted.targets)
@@ -135,7 +138,7 @@ def predict(
     """
     fitted = _load(model)
     started = time.perf_counter()
-    manifest = _manifest(data, fitted, [*fitted.columns, *keep])
+    manifest = _manifest(data, fitted, keep)
     folder = as_location(output)
     given = [data] if isinstance(data, str) else list(data)
     refuse_over_input(folder, given, [file.uri for file in manifest.files])
@@ -163,8 +166,8 @@ def predict(
         )
 
     def score(group: RowGroup, table: pa.Table) -> pa.Table:
-        predicted = fitted.predict(table)
-        columns = [predicted] if len(fitted.targets) == 1 else list(predicted.T)
+        predicted = fitted.design_matrix(table, manifest.where(group)) @ fitted.coef_KD.T + fitted.intercept_K
+        columns = list(predicted.T)
         kept = table.select(list(dict.fromkeys(keep)))
         predictions = {
             name: pa.array(values, mask=np.isnan(values)) for name, values in zip(names, columns, strict=True)
@@ -173,14 +176,20 @@ def predict(
         return pa.table({**dict(zip(kept.column_names, kept.columns, strict=True)), **predictions})
 
     rows, nulls = 0, 0
-    scored = _scan(manifest, fitted, (*fitted.columns, *keep), score, texts=_texts(manifest, keep))
+    columns = (*_there(manifest, fitted), *keep)
+    scored = _scan(manifest, fitted, columns, score, texts=_texts(manifest, keep))
     with _FileWriter(targets) as writer:
         for group, table in scored:
             writer.write(group.file, table)
             rows += table.num_rows
             nulls += table.column(names[0]).null_count
-        if rows == 0:
-            raise DataError(f"no rows to score in {data}")
+        empty = pa.schema(
+            [manifest.schema.field(name) for name in dict.fromkeys(keep)]
+            + [pa.field(name, pa.float64()) for name in names]
+        )
+        for number, file in enumerate(manifest.files):
+            if file.num_rows == 0:
+                writer.write(number, empty.empty_table())
     return Prediction(
         output=str(folder),
         files=len(targets),
@@ -290,18 +299,20 @@ def _load(model: LinearModel | str | Path | ObjectPath) -> LinearModel:
 
 def _manifest(data: str | Sequence[str], model: LinearModel, needed: Sequence[str]) -> Manifest:
     paths = [data] if isinstance(data, str) else list(data)
-    manifest = read_manifest(absolute_paths(paths))
-    check_columns([(name, "the model needs it") for name in dict.fromkeys(needed)], manifest)
+    texts: dict[str, KeyRule] = {
+        column.name: "always" for column in model.encoding.columns if column.text_levels
+    }
+    manifest = read_manifest(absolute_paths(paths), text_keys=texts, may_be_empty=True)
+    wanted = dict.fromkeys((*model.needed_columns, *needed))
+    check_columns([(name, "the model needs it") for name in wanted], manifest)
+    there = _there(manifest, model)
+    check_types([column for column in model.encoding.columns if column.name in there], manifest)
     return manifest
 
 
-def _check_targets(manifest: Manifest, model: LinearModel) -> None:
-    for name in model.targets:
-        kind = manifest.schema.field(name).type
-        if not is_numeric(kind):
-            raise DataError(
-                f"{manifest.files[0].uri}: the target {name!r} has type {kind}; expected a number"
-            )
+def _there(manifest: Manifest, model: LinearModel) -> list[str]:
+    """Return the model's columns that the data has; one without a coefficient may be lacking."""
+    return [name for name in model.columns if name in manifest.schema.names]
 
 
 def _scan(
@@ -318,10 +329,14 @@ def _scan(
         DataError: a row group cannot be held.
 
     """
-    dictionaries = [column.name for column in model.encoding.columns if column.dictionary]
+    dictionaries = [
+        column.name for column in model.encoding.columns if column.dictionary and column.name in columns
+    ]
     reader = RowGroupReader(
         manifest, list(dict.fromkeys(columns)), list(dict.fromkeys((*dictionaries, *texts)))
     )
+    if not manifest.row_groups:
+        return
     largest = max(manifest.row_groups, key=lambda group: group.num_rows)
     x_nbytes = largest.num_rows * model.encoding.num_encoded * 8
     need = x_nbytes + decoded_nbytes(manifest, largest, columns)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from linreg_dist._version import __version__
-from linreg_dist.data.design.columns import Columns, bind_columns, check_columns
+from linreg_dist.data.design.columns import Columns, bind_columns, key_rules, tell_columns
 from linreg_dist.data.plan import num_lanes
 from linreg_dist.data.source.manifest import Manifest, read_manifest
 from linreg_dist.documents import Outcome, ResultDocument
@@ -277,10 +277,10 @@ def read_data(spec: JobSpec) -> tuple[Manifest, Columns]:
         version=spec.data.version,
         skip_bad=spec.data.on_bad_file == "skip",
         filter_dnf=spec.data.filter_dnf,
+        text_keys=key_rules(spec.data),
     )
     columns = bind_columns(spec.data, manifest)
-    if spec.data.cluster is not None:
-        check_columns([(spec.data.cluster, "cluster")], manifest)
+    tell_columns(columns, manifest)
     return manifest, columns
 
 
@@ -293,7 +293,7 @@ def plan_job(
 ) -> TrainJob:
     """Decide what ``auto`` leaves open before any worker starts."""
     if addition is not None:
-        manifest = addition.manifest
+        manifest, columns = addition.manifest, addition.columns
     shards = spec.scaling.virtual_shards
     row_nbytes = max(group.num_bytes // group.num_rows for group in manifest.row_groups)
     scaling = spec.scaling

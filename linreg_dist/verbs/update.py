@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from linreg_dist.data.design.columns import Columns
+from linreg_dist.data.design.columns import Columns, check_types
 from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.source.manifest import Manifest
 from linreg_dist.errors import DataError, SpecError
@@ -28,6 +28,7 @@ class Addition:
         run: the earlier run's folder.
         statistics: its statistics.
         encoding: how it encoded the columns.
+        columns: which column plays which part; the features are the earlier run's.
         manifest: what is new: files, or those row groups of a file that the statistics lack.
 
     """
@@ -35,6 +36,7 @@ class Addition:
     run: Location
     statistics: Location
     encoding: Encoding
+    columns: Columns
     manifest: Manifest
 
     @property
@@ -54,7 +56,9 @@ def plan_update(
 
     """
     earlier = open_statistics(run)
+    columns = _earlier_features(spec, manifest, columns, earlier)
     _check_spec(run, spec, columns, earlier)
+    check_types(columns.kinds, manifest)
     known = {piece["file"]: piece["content"] for piece in earlier.consumed}
     now = contents_of(manifest)
     gone = sorted(key for key in known if key not in now)
@@ -79,8 +83,24 @@ def plan_update(
         as_location(run),
         statistics_path(run),
         Encoding.from_json(earlier.encodings),
+        columns,
         _only(manifest, new),
     )
+
+
+def _earlier_features(spec: JobSpec, manifest: Manifest, columns: Columns, earlier: Artefact) -> Columns:
+    """Return the columns with the features of the earlier run, as it encoded them.
+
+    Where the spec names no features, those of the earlier run are meant: files may have brought new columns.
+    """
+    kinds = Encoding.from_json(earlier.encodings).columns
+    names = [column.name for column in kinds]
+    named = spec.data.features is not None
+    if (named and names != list(columns.features)) or not {*names} <= {*manifest.schema.names}:
+        return columns  # which is told apart by its names
+    reason = "the run that is added to has no such feature"
+    new = dict.fromkeys((name for name in columns.features if name not in names), reason)
+    return replace(columns, kinds=kinds, skipped=columns.skipped | new)
 
 
 def _check_spec(run: str | Path | ObjectPath, spec: JobSpec, columns: Columns, earlier: Artefact) -> None:
@@ -127,6 +147,7 @@ def _only(manifest: Manifest, indices: set[int]) -> Manifest:
     place = {number: i for i, number in enumerate(sorted({group.file for group in groups}))}
     return replace(
         manifest,
+        whole=manifest.schema,
         files=tuple(manifest.files[number] for number in place),
         row_groups=tuple(replace(group, index=i, file=place[group.file]) for i, group in enumerate(groups)),
         ruled_out=frozenset(i for i, group in enumerate(groups) if group.index in manifest.ruled_out),

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -77,6 +78,7 @@ def test_a_column_that_only_the_filter_needs_is_read_and_no_feature(tmp_path):
 
 def test_hive_keys_are_columns_like_any_other(tmp_path):
     write_parquet(tmp_path / "month=1" / "carrier=AA" / "a.parquet", {"x": [1.0], "y": [2.0]})
+    write_parquet(tmp_path / "month=2" / "carrier=UA" / "a.parquet", {"x": [1.0], "y": [2.0]})
     columns = bind(tmp_path)
     assert columns.features == ("x", "month", "carrier")
     assert columns.by_kind()["categorical"] == ("carrier",)
@@ -158,9 +160,6 @@ def test_every_file_is_checked_and_the_first_bad_one_named(tmp_path):
     write_parquet(tmp_path / "b.parquet", {"x": ["one"], "y": [2.0]})
     with pytest.raises(DataError, match=r"b\.parquet: the feature 'x' has type string.*data\.categorical"):
         bind(tmp_path)
-    write_parquet(tmp_path / "b.parquet", {"z": [1.0], "y": [2.0]})
-    with pytest.raises(DataError, match=r"b\.parquet has no column 'x' \(feature\)"):
-        bind(tmp_path)
 
 
 def test_number_types_may_differ_between_files(tmp_path):
@@ -188,3 +187,62 @@ def test_check_columns_accepts_what_is_there(tmp_path):
     check_columns([("x", "feature"), ("k", "feature")], manifest)
     with pytest.raises(DataError, match=r"no column 'q' \(the model needs it\)"):
         check_columns([("q", "the model needs it")], manifest)
+
+
+FULL = {"x": [1.0, 2.0], "z": [1.0, 2.0], "y": [2.0, 1.0]}
+
+
+@pytest.mark.parametrize("gap", ["lacks", "null"])
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_columns_are_the_union_over_all_files_in_any_order(tmp_path, gap, order):
+    part = {"x": [1.0], "y": [2.0]} | ({"z": pa.nulls(1)} if gap == "null" else {})
+    write_parquet(tmp_path / f"{order[0]}.parquet", pa.table(part).select(sorted(part)))
+    write_parquet(tmp_path / f"{order[1]}.parquet", pa.table(FULL).select(["x", "y", "z"]))
+    columns = bind(tmp_path)
+    assert columns.features == ("x", "z")
+    assert columns.skipped == {}
+
+
+def test_a_column_without_a_value_in_any_file_is_left_out_with_the_reason(tmp_path):
+    for name in ("a", "b"):
+        write_parquet(tmp_path / f"{name}.parquet", pa.table({"x": [1.0], "y": [2.0], "z": pa.nulls(1)}))
+    assert bind(tmp_path).skipped == {"z": "type null: it has no value in any file"}
+
+
+def test_a_pandas_index_is_no_feature_unless_it_is_named(tmp_path):
+    frame = pd.DataFrame({"x": [1.0, 2.0], "y": [2.0, 1.0]}, index=pd.Index([5, 3], name="id"))
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.set_axis([7, 5], axis="index").to_parquet(tmp_path / "b.parquet")
+    columns = bind(tmp_path)
+    assert columns.features == ("x",)
+    assert columns.skipped == dict.fromkeys(
+        ("id", "__index_level_0__"), "the index of a pandas table; name it in data.features to use it"
+    )
+    assert bind(tmp_path, features=["x", "id"]).features == ("x", "id")
+    assert bind(tmp_path, categorical={"id": "auto"}).features == ("x", "id")
+
+
+def test_a_hive_key_of_one_value_is_left_out_unless_it_is_named(tmp_path):
+    write_parquet(tmp_path / "day=1" / "zip=01" / "a.parquet", {"x": [1.0], "y": [2.0]})
+    write_parquet(tmp_path / "day=1" / "zip=02" / "a.parquet", {"x": [1.0], "y": [2.0]})
+    columns = bind(tmp_path)
+    assert columns.features == ("x", "zip")
+    assert columns.skipped == {"day": "the folders have one value of it, 1"}
+    assert bind(tmp_path, features=["x", "day"]).features == ("x", "day")
+
+
+def test_a_column_of_files_that_only_validate_is_left_out(tmp_path):
+    write_parquet(tmp_path / "train" / "a.parquet", {"x": [1.0], "y": [2.0]})
+    write_parquet(tmp_path / "held" / "a.parquet", FULL)
+    validation = {"method": "path", "path": str(tmp_path / "held")}
+    data = DataSpec(path=str(tmp_path / "train"), target="y", validation=validation)
+    columns = bind_columns(data, read_manifest(data.paths, data.validation.paths))
+    assert columns.features == ("x",)
+    assert columns.skipped == {"z": "only files that validate have it"}
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_text_without_a_mark_is_a_category_where_it_is_named(tmp_path, kind):
+    write_parquet(tmp_path / "a.parquet", pa.table({"x": [1.0], "c": pa.array([b"a"], kind), "y": [2.0]}))
+    assert "named under data.categorical" in bind(tmp_path).skipped["c"]
+    assert bind(tmp_path, categorical={"c": "auto"}).by_kind()["categorical"] == ("c",)

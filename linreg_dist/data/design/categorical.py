@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from linreg_dist.data.design.documents import check_numbers
 from linreg_dist.data.design.kind import Array, ColumnKind, Mask
-from linreg_dist.data.design.types import is_string
+from linreg_dist.data.design.types import is_string, is_text
 from linreg_dist.data.gather import Rows, gather
 from linreg_dist.data.reader import category_codes
 from linreg_dist.errors import DataError
@@ -71,24 +71,40 @@ class CategoricalColumn(ColumnKind):
 
     def takes(self, type_: pa.DataType) -> bool:
         """Return whether the type is text, a whole number or a boolean."""
-        return is_string(type_) or bool(pa.types.is_integer(type_) or pa.types.is_boolean(type_))
+        return is_text(type_) or bool(pa.types.is_integer(type_) or pa.types.is_boolean(type_))
 
     def family(self, type_: pa.DataType) -> str:
         """Return whether levels are strings or numbers, which are never equal."""
-        return "strings" if is_string(type_) else "numbers"
+        return "strings" if is_text(type_) else "numbers"
 
     @property
     def known_width(self) -> int:
         """The number of levels, as far as they are known; the base is counted."""
         return len(self.levels)
 
+    @property
+    def null_type(self) -> pa.DataType:
+        """Text."""
+        return pa.string()
+
+    @property
+    def text_levels(self) -> bool:
+        """Whether its levels are text, as hive keys then are."""
+        return any(isinstance(level, str) for level in self.levels)
+
     def fits_float32(self, type_: pa.DataType) -> bool:
         """Return True: 0 and 1 are float32 numbers."""
         return True
 
     def decode(self, column: pa.ChunkedArray) -> Codes:
-        """Return ``(codes, levels)``: ``levels[codes[i]]`` is row i's value, code -1 is missing."""
-        return category_codes(column)
+        """Return ``(codes, levels)``: ``levels[codes[i]]`` is row i's value, code -1 is missing.
+
+        Text without a UTF-8 mark is read as UTF-8; bytes that are none appear escaped.
+        """
+        codes, levels = category_codes(column)
+        if any(isinstance(level, bytes) for level in levels):
+            levels = [level.decode("utf-8", "backslashreplace") for level in levels]
+        return codes, levels
 
     def missing(self, values: Codes) -> Mask | None:
         """Return which rows have no level."""

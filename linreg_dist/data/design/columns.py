@@ -6,7 +6,7 @@ Binding a spec to a schema finds every column problem before a single row is rea
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -14,12 +14,20 @@ import pyarrow as pa
 from linreg_dist.data.design.kind import ColumnKind
 from linreg_dist.data.design.kinds import named_column, usual_column
 from linreg_dist.data.design.numeric import is_narrow
-from linreg_dist.data.design.types import is_numeric, is_string
+from linreg_dist.data.design.types import is_numeric, is_string, is_text
 from linreg_dist.data.filter.predicates import bind_all
-from linreg_dist.data.source.manifest import Manifest
+from linreg_dist.data.schema import pandas_index, union_schema, widenings
+from linreg_dist.data.source.files import KeyRule
+from linreg_dist.data.source.manifest import Manifest, ParquetFileInfo
 from linreg_dist.errors import DataError
 from linreg_dist.jobspec import DataSpec
 from linreg_dist.wording.names import some_names
+from linreg_dist.wording.streams import get_logger
+from linreg_dist.wording.text import safe_name
+
+logger = get_logger(__name__)
+
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class Columns:
         targets: one name per column of y.
         weight: the column of row weights, or None.
         split: the column that marks validation rows, or None.
+        cluster: the column of clusters, or None.
         filters: columns that only the filter needs.
         skipped: columns left out of the default feature list, each with the reason.
 
@@ -40,6 +49,7 @@ class Columns:
     targets: tuple[str, ...]
     weight: str | None
     split: str | None
+    cluster: str | None
     filters: tuple[str, ...]
     skipped: dict[str, str]
 
@@ -79,7 +89,8 @@ class Columns:
     @property
     def to_read(self) -> tuple[str, ...]:
         """Every column that has to be read, once each."""
-        return tuple(dict.fromkeys((*self.features, *self.numbers, *self.filters)))
+        cluster = [self.cluster] if self.cluster else []
+        return tuple(dict.fromkeys((*self.features, *self.numbers, *cluster, *self.filters)))
 
 
 def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
@@ -94,7 +105,7 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
     types = dict(zip(schema.names, schema.types, strict=True))
     targets = data.targets
     reserved = {*targets, data.weight, data.cluster, data.validation.column, *data.exclude}
-    features, skipped = _feature_names(data, schema, reserved)
+    features, skipped = _feature_names(data, manifest, reserved)
     filter_columns = tuple(dict.fromkeys(condition[0] for group in data.filter_dnf for condition in group))
     usable = {*features}
     unused = [name for name in data.categorical if name not in usable]
@@ -108,6 +119,7 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
         targets=targets,
         weight=data.weight,
         split=data.validation.column if data.validation.method == "column" else None,
+        cluster=data.cluster,
         filters=filter_columns,
         skipped=skipped,
     )
@@ -116,46 +128,108 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
     return columns
 
 
+def tell_columns(columns: Columns, manifest: Manifest) -> None:
+    """Say on the console which columns are left out and why, and where files have different types."""
+    lines = [f"no feature: {safe_name(name)}: {reason}" for name, reason in columns.skipped.items()]
+    files = ((file.uri, file.schema) for file in manifest.files if file.num_rows)
+    used = set(columns.to_read)
+    wider = widenings(files, manifest.schema)
+    lines += [f"column {safe_name(name)}: {text}" for name, text in wider.items() if name in used]
+    for line in lines[:_SHOWN]:
+        logger.warning("%s", line)
+    if len(lines) > _SHOWN:
+        logger.warning("and %d more columns like these; validate --data --json has all", len(lines) - _SHOWN)
+
+
 def check_columns(wanted: Iterable[tuple[str, str]], manifest: Manifest) -> None:
-    """Check that every file with rows has each ``(column, what for)``.
+    """Check that some file with rows has each ``(column, what for)``.
 
     Raises:
-        DataError: names the first file that lacks one, and the nearest name it has.
+        DataError: names the first column that no file has, and the nearest name that is there.
 
     """
-    pairs = list(wanted)
-    for file in manifest.files:
-        if file.num_rows == 0:
-            continue
-        have = dict.fromkeys((*file.schema.names, *file.partition))
-        for name, purpose in pairs:
-            if name not in have:
-                close = difflib.get_close_matches(name, have, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"it has {some_names(list(have))}"
-                raise DataError(f"{file.uri} has no column {name!r} ({purpose}); {hint}")
+    have = dict.fromkeys(manifest.schema.names)
+    for name, purpose in wanted:
+        if name not in have:
+            close = difflib.get_close_matches(name, have, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {some_names(list(have))}"
+            files = "" if len(manifest.files) == 1 else f" and {len(manifest.files) - 1:,} more file(s)"
+            verb = "have" if files else "has"
+            raise DataError(f"{manifest.files[0].uri}{files} {verb} no column {name!r} ({purpose}); {hint}")
+
+
+def key_rules(data: DataSpec) -> dict[str, KeyRule]:
+    """Return which hive keys the spec wants as text, for `read_manifest`: categories keep leading zeros."""
+    rules: dict[str, KeyRule] = {}
+    for name, given in data.categorical.items():
+        if isinstance(given, (list, tuple)):
+            if any(isinstance(level, str) for level in given):
+                rules[name] = "always"
+        else:
+            rules[name] = "unless plain"
+    return rules
 
 
 def _feature_names(
-    data: DataSpec, schema: pa.Schema, reserved: set[str | None]
+    data: DataSpec, manifest: Manifest, reserved: set[str | None]
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     if data.features is not None:
         excluded = {*data.exclude}
         return tuple(name for name in data.features if name not in excluded), {}
     skipped: dict[str, str] = {}
     names = []
+    schema = manifest.schema
+    out_of_use = _index_columns(manifest) | _constant_keys(manifest) | _only_validating(manifest)
     for name, kind in zip(schema.names, schema.types, strict=True):
         if name in reserved:
             continue
-        if usual_column(name, kind, data) is not None:
-            names.append(name)
+        if name in out_of_use and name not in data.categorical:
+            skipped[name] = out_of_use[name]
+        elif usual_column(name, kind, data) is None:
+            skipped[name] = unusable(kind)
         else:
-            skipped[name] = f"type {kind} is neither a number nor a string"
+            names.append(name)
     if not names:
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in skipped.items())
         raise DataError(
             f"no usable feature column: the data has {some_names(schema.names)}, of which target, weight, "
-            "split and excluded columns are left out; numbers, booleans and strings can be used"
+            f"split and excluded columns are left out; numbers, booleans and strings can be used{reasons}"
         )
     return tuple(names), skipped
+
+
+def unusable(kind: pa.DataType) -> str:
+    """Return why a column of this type is no feature unless it is named."""
+    if pa.types.is_null(kind):
+        return "type null: it has no value in any file"
+    reason = f"type {kind} is neither a number nor a string"
+    if is_text(kind):
+        reason += "; text without a UTF-8 mark can be named under data.categorical"
+    return reason
+
+
+def _index_columns(manifest: Manifest) -> dict[str, str]:
+    """Return the columns that are the index of a pandas table, with the reason to leave them out."""
+    found = dict.fromkeys(name for file in manifest.files for name in pandas_index(file.schema))
+    return dict.fromkeys(found, "the index of a pandas table; name it in data.features to use it")
+
+
+def _constant_keys(manifest: Manifest) -> dict[str, str]:
+    """Return the hive keys that have one value in all folders that train, with the reason."""
+    constant = {}
+    for name in manifest.partition_types:
+        files = [file for file in manifest.files if file.num_rows and file.role == "train"]
+        if len({file.partition.get(name) for file in files}) == 1:
+            constant[name] = f"the folders have one value of it, {files[0].partition.get(name)!r}"
+    return constant
+
+
+def _only_validating(manifest: Manifest) -> dict[str, str]:
+    """Return the columns that no file to train on has, with the reason."""
+    train = [file.schema for file in manifest.files if file.num_rows and file.role == "train"]
+    known = {*union_schema(train, {}).names, *manifest.partition_types}
+    reason = "only files that validate have it"
+    return {name: reason for name in manifest.schema.names if name not in known}
 
 
 def _check_files(columns: Columns, manifest: Manifest) -> None:
@@ -163,31 +237,66 @@ def _check_files(columns: Columns, manifest: Manifest) -> None:
     purposes += [(name, "feature") for name in columns.features]
     purposes += [(columns.weight, "weight")] if columns.weight else []
     purposes += [(columns.split, "validation column")] if columns.split else []
+    purposes += [(columns.cluster, "cluster")] if columns.cluster else []
     purposes += [(name, "filter") for name in columns.filters]
     check_columns(purposes, manifest)
-    features = {column.name: column for column in columns.kinds}
-    families: dict[str, tuple[str, str]] = {}  # column -> what its values are, and the first file to say so
-    for file in manifest.files:
-        if file.num_rows == 0:  # an empty file's types say nothing: pandas writes null for its strings
-            continue
-        kinds = manifest.partition_types | dict(zip(file.schema.names, file.schema.types, strict=True))
-        for name, purpose in purposes:
-            kind = kinds[name]
-            if purpose in _NUMERIC_ROLES and not is_numeric(kind):
+    check_types(columns.kinds, manifest)
+    check_numbers([(name, purpose) for name, purpose in purposes if purpose in _NUMERIC_ROLES], manifest)
+
+
+def check_numbers(wanted: Sequence[tuple[str, str]], manifest: Manifest) -> None:
+    """Check that every file with rows has each ``(column, what for)`` as a number, or lacks it.
+
+    Raises:
+        DataError: names the first file that has another type.
+
+    """
+    for file, kinds in _types_of_files(manifest):
+        for name, purpose in wanted:
+            kind = kinds.get(name, pa.null())
+            if pa.types.is_null(kind) and not pa.types.is_null(manifest.schema.field(name).type):
+                continue
+            if not is_numeric(kind):
                 raise DataError(
                     f"{file.uri}: the {purpose} {name!r} has type {kind}; expected a number. "
                     f"Choose a numeric column as {_NUMERIC_ROLES[purpose]}"
                 )
-            if purpose == "feature":
-                column = features[name]
-                _check_feature(column, kind, file.uri)
-                found = column.family(kind)
-                first, uri = families.setdefault(name, (found, file.uri))
-                if found != first:
-                    raise DataError(
-                        f"{file.uri}: the values of {name!r} are {found}, but {first} in {uri}; expected one "
-                        "kind in all files: convert the column when writing the Parquet"
-                    )
+
+
+def check_types(features: Iterable[ColumnKind], manifest: Manifest) -> None:
+    """Check that every file with rows has each feature as its kind takes it, or lacks it.
+
+    Raises:
+        DataError: names the first file that has another type, or values of another family than an earlier
+            one.
+
+    """
+    features = list(features)
+    families: dict[str, tuple[str, str]] = {}  # column -> what its values are, and the first file to say so
+    for file, kinds in _types_of_files(manifest):
+        for column in features:
+            kind = kinds.get(column.name, pa.null())
+            if pa.types.is_null(kind) and not pa.types.is_null(manifest.schema.field(column.name).type):
+                continue
+            _check_feature(column, kind, file.uri)
+            found = column.family(kind)
+            first, uri = families.setdefault(column.name, (found, file.uri))
+            if found != first:
+                raise DataError(
+                    f"{file.uri}: the values of {column.name!r} are {found}, but {first} in {uri}; expected "
+                    "one kind in all files: convert the column when writing the Parquet"
+                )
+
+
+def _types_of_files(manifest: Manifest) -> Iterator[tuple[ParquetFileInfo, dict[str, pa.DataType]]]:
+    """Yield a file with rows for each set of types that there is, with the types of its columns."""
+    seen: list[pa.Schema] = []
+    for file in manifest.files:
+        # An empty file's types say nothing: pandas writes null for its strings.
+        if file.num_rows == 0 or any(file.schema.equals(schema) for schema in seen):
+            continue
+        seen.append(file.schema)
+        yield file, manifest.partition_types | dict(zip(file.schema.names, file.schema.types, strict=True))
 
 
 _NUMERIC_ROLES = {
@@ -206,7 +315,11 @@ def _check_filter(data: DataSpec, manifest: Manifest) -> None:
         if file.num_rows == 0 or not dnf:
             continue
         own = dict(zip(file.schema.names, file.schema.types, strict=True))
-        kinds = {name: own[name] if name in own else manifest.partition_types[name] for name in names}
+        kinds = {name: own.get(name, manifest.schema.field(name).type) for name in names}
+        kinds = {
+            name: manifest.schema.field(name).type if pa.types.is_null(kind) else kind
+            for name, kind in kinds.items()
+        }
         key = tuple(kinds.values())
         if key not in seen:
             seen.add(key)

@@ -55,7 +55,8 @@ class Encoding:
         """Write the chosen rows of the design matrix into ``out_DN``.
 
         Args:
-            values: name -> values of the whole row group, as the column's `decode` returns them.
+            values: name -> values of the whole row group, as the column's `decode` returns them; those of a
+                column without an encoded one may be lacking.
             rows: row numbers to take, in this order, or a slice.
             out_DN: (D, N) C-contiguous, float32 or float64.
             shift_D: subtracted before rounding to the type of ``out_DN``; 0 where a column needs none.
@@ -66,6 +67,8 @@ class Encoding:
 
         """
         for column, start, stop in self.spans():
+            if start == stop and column.name not in values:
+                continue
             shift = None if shift_D is None else shift_D[start:stop]
             column.write(values[column.name], rows, out_DN[start:stop], shift, where)
 

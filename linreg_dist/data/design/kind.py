@@ -82,6 +82,16 @@ class ColumnKind(ABC):
         """How many columns it becomes, as far as that is known before the first pass."""
         return len(self.encoded_names)
 
+    @property
+    def text_levels(self) -> bool:
+        """Whether its values are known to be text, so that hive keys are read as text too."""
+        return False
+
+    @property
+    def null_type(self) -> pa.DataType:
+        """A type of values that it takes, for rows of which it is only known that they have none."""
+        return pa.float64()
+
     def fits_float32(self, type_: pa.DataType) -> bool:
         """Return whether float32 holds all digits of its columns where the values have this type."""
         return False

@@ -15,6 +15,14 @@ def is_numeric(kind: pa.DataType) -> bool:
     )
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether values of this type are text, with or without a mark that says it is UTF-8."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    return is_string(kind) or bool(binary)
+
+
 def is_string(kind: pa.DataType) -> bool:
     """Return whether a column of this type is encoded by its levels unless told otherwise."""
     if pa.types.is_dictionary(kind):

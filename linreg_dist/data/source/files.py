@@ -10,10 +10,11 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import numpy as np
@@ -40,7 +41,11 @@ from linreg_dist.wording.secrets import show_uri
 _GLOB_CHARACTERS = "*?["
 _SHOWN = 10
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+_PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _INTEGER = re.compile(r"-?[0-9]{1,18}")  # 18 digits always fit into int64
+
+
+KeyRule = Literal["always", "unless plain"]
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,13 @@ def absolute_paths(paths: Sequence[str]) -> list[str]:
     return [path if is_uri(path) else os.path.abspath(path) for path in paths]
 
 
-def find_files(paths: Sequence[str], *, tables_as_files: bool = False, skip_bad: bool = False) -> FoundFiles:
+def find_files(
+    paths: Sequence[str],
+    *,
+    tables_as_files: bool = False,
+    skip_bad: bool = False,
+    text_keys: Mapping[str, KeyRule] = MappingProxyType({}),
+) -> FoundFiles:
     """Resolve files, directories and globs to Parquet files in a stable order.
 
     In a glob ``*``, ``?`` and ``[…]`` stay within one folder and ``**`` stands for any number of folders, as
@@ -126,6 +137,8 @@ def find_files(paths: Sequence[str], *, tables_as_files: bool = False, skip_bad:
         paths: files, folders, globs, URIs.
         tables_as_files: read every file in a table's folder.
         skip_bad: leave out, and name, entries that should be read and cannot; else they are an error.
+        text_keys: hive keys that are text: "always", or "unless plain": where a value is no integer or is one
+            in another spelling, such as 007.
 
     Raises:
         DataError: nothing is there, it holds no Parquet file, one file is there twice, or an entry that looks
@@ -150,7 +163,7 @@ def find_files(paths: Sequence[str], *, tables_as_files: bool = False, skip_bad:
     if not listed:
         raise DataError(f"no file of {', '.join(paths)} can be read: {_refusal(bad)}")
     _refuse_doubled(listed)
-    types, partitions = _hive_partitions([_hive_folders(uri, entry.key) for uri, entry in listed])
+    types, partitions = _hive_partitions([_hive_folders(uri, entry.key) for uri, entry in listed], text_keys)
     files = [
         FoundFile(uri, entry.key, entry.size, partition, identity=entry.identity)
         for (uri, entry), partition in zip(listed, partitions, strict=True)
@@ -256,7 +269,7 @@ def _hive_folders(uri: str, key: str) -> list[str]:
 
 
 def _hive_partitions(
-    folders_of_files: Sequence[Sequence[str]],
+    folders_of_files: Sequence[Sequence[str]], text_keys: Mapping[str, KeyRule]
 ) -> tuple[dict[str, pa.DataType], list[dict[str, Any]]]:
     """Read the ``name=value`` folders of each file; a column is int64 where every value is an integer."""
     raw = [
@@ -270,7 +283,9 @@ def _hive_partitions(
         texts = [
             None if values.get(name, _HIVE_NULL) == _HIVE_NULL else unquote(values[name]) for values in raw
         ]
-        integral = all(text is None or _INTEGER.fullmatch(text) for text in texts)
+        rule = text_keys.get(name)
+        pattern = _PLAIN_INTEGER if rule == "unless plain" else _INTEGER
+        integral = rule != "always" and all(text is None or pattern.fullmatch(text) for text in texts)
         types[name] = pa.int64() if integral else pa.string()
         for partition, text in zip(partitions, texts, strict=True):
             partition[name] = int(text) if integral and text is not None else text

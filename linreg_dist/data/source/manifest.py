@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linreg_dist.data.filter.pushdown import Question, ask_file, possible_groups
-from linreg_dist.data.source.files import FoundFile, FoundFiles
+from linreg_dist.data.schema import union_schema
+from linreg_dist.data.source.files import FoundFile, FoundFiles, KeyRule
 from linreg_dist.data.source.footers import length_of, parse_footer, read_footer
 from linreg_dist.data.tables.resolve import TableInfo, find_data
 from linreg_dist.data.tables.snapshot import Positions, content_digest, count_between, stored_columns
@@ -89,6 +91,7 @@ class Manifest:
         skipped: what looks like data and is not read.
         ruled_out: row groups of which the filter keeps no row, as is known without reading them. They stay in
             the plan, so that it does not depend on what statistics the files have.
+        whole: the schema of the data set that these files are a part of; None if they are all of it.
 
     """
 
@@ -98,6 +101,7 @@ class Manifest:
     tables: tuple[TableInfo, ...] = ()
     skipped: tuple[SkippedFile, ...] = ()
     ruled_out: frozenset[int] = frozenset()
+    whole: pa.Schema | None = None
 
     @property
     def num_rows(self) -> int:
@@ -108,14 +112,13 @@ class Manifest:
         """Return whether the rows of ``group`` are split by the spec's rule or all validate."""
         return self.files[group.file].role
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
-        """The schema of the first file that has rows, followed by the hive columns."""
-        schema = next((file for file in self.files if file.num_rows), self.files[0]).schema
-        for name, kind in self.partition_types.items():
-            if name not in schema.names:
-                schema = schema.append(pa.field(name, kind))
-        return schema
+        """Every column that a file with rows has, by its widest type, followed by the hive keys."""
+        if self.whole is not None:
+            return self.whole
+        filled = [file.schema for file in self.files if file.num_rows]
+        return union_schema(filled or [file.schema for file in self.files], self.partition_types)
 
     @property
     def digest(self) -> str:
@@ -141,6 +144,8 @@ def read_manifest(
     version: int | str | None = None,
     skip_bad: bool = False,
     filter_dnf: Sequence[Sequence[Condition]] = (),
+    text_keys: Mapping[str, KeyRule] = MappingProxyType({}),
+    may_be_empty: bool = False,
 ) -> Manifest:
     """Read the footers of every file.
 
@@ -151,17 +156,21 @@ def read_manifest(
         version: which version of the table to read; None is the current one.
         skip_bad: leave out, and name, files that cannot be read; else they are an error.
         filter_dnf: the filter, which may rule out row groups.
+        text_keys: see `find_files`.
+        may_be_empty: whether files without any row will do.
 
     Raises:
         DataError: nothing found, a file is no Parquet or has two columns of one name, or the files hold no
             row at all.
 
     """
-    data, tables = find_data(paths, table_format, version, skip_bad=skip_bad)
+    data, tables = find_data(paths, table_format, version, skip_bad=skip_bad, text_keys=text_keys)
     found, types, skipped = data.files, data.types, data.skipped
     roles: list[Role] = ["train"] * len(found)
     if validation_paths:
-        extra, extra_tables = find_data(validation_paths, "auto", None, skip_bad=skip_bad)
+        extra, extra_tables = find_data(
+            validation_paths, "auto", None, skip_bad=skip_bad, text_keys=text_keys
+        )
         _check_apart(data, extra)
         found, types, tables = found + extra.files, types | extra.types, tables + extra_tables
         skipped = skipped + extra.skipped
@@ -217,7 +226,7 @@ def read_manifest(
                 groups.append(RowGroup(len(groups), number, ordinal, first_row, rows, group.total_byte_size))
             first_row, place = first_row + rows, place + group.num_rows
     manifest = Manifest(tuple(files), tuple(groups), types, tables, tuple(skipped), frozenset(ruled_out))
-    if not any(manifest.role(group) == "train" for group in groups):
+    if not may_be_empty and not any(manifest.role(group) == "train" for group in groups):
         raise DataError(
             f"{', '.join(paths)} holds no rows ({len(files)} file(s), all empty); expected at least one "
             f"row to train on"

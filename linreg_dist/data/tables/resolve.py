@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from linreg_dist.data.source.files import FoundFile, FoundFiles, find_files
+from linreg_dist.data.source.files import FoundFile, FoundFiles, KeyRule, find_files
 from linreg_dist.data.tables.find import find_snapshot
 from linreg_dist.data.tables.snapshot import Snapshot
 from linreg_dist.errors import DataError, SpecError
@@ -22,7 +23,12 @@ class TableInfo:
 
 
 def find_data(
-    paths: Sequence[str], table_format: str, version: int | str | None, *, skip_bad: bool = False
+    paths: Sequence[str],
+    table_format: str,
+    version: int | str | None,
+    *,
+    skip_bad: bool = False,
+    text_keys: Mapping[str, KeyRule] = MappingProxyType({}),
 ) -> tuple[FoundFiles, tuple[TableInfo, ...]]:
     """Resolve the data paths of a job.
 
@@ -43,8 +49,9 @@ def find_data(
     tables = [snapshot for snapshot in snapshots.values() if snapshot is not None]
     plain = [path for path in paths if snapshots[path] is None]
     if not tables:
-        return find_files(plain, tables_as_files=table_format == "parquet", skip_bad=skip_bad), ()
-    files = find_files(plain, skip_bad=skip_bad) if plain else FoundFiles([], {})
+        as_files = table_format == "parquet"
+        return find_files(plain, tables_as_files=as_files, skip_bad=skip_bad, text_keys=text_keys), ()
+    files = find_files(plain, skip_bad=skip_bad, text_keys=text_keys) if plain else FoundFiles([], {})
     types, found = files.types, files.files
     for snapshot in tables:
         for name, kind in snapshot.partition_types.items():

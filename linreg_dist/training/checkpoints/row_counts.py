@@ -17,6 +17,7 @@ def counts_to_json(counts: RowCounts) -> dict[str, Any]:
         "train": counts.train,
         "validation": counts.validation,
         "filtered": counts.filtered,
+        "weightless": counts.weightless,
         "missing_rows": counts.missing_rows,
         "missing": dict(counts.missing),
     }
@@ -29,6 +30,7 @@ def counts_from_json(document: Mapping[str, Any], group: int = 0) -> RowCounts:
         train=document["train"],
         validation=document["validation"],
         filtered=document["filtered"],
+        weightless=document.get("weightless", 0),  # 0.1.0 kept rows of weight 0
         missing_rows=document["missing_rows"],
         missing=Counter(document["missing"]),
         first_missing=dict.fromkeys(document["missing"], group),
@@ -37,11 +39,10 @@ def counts_from_json(document: Mapping[str, Any], group: int = 0) -> RowCounts:
 
 def rows_document(counts: RowCounts) -> RowsDocument:
     """Return what became of the rows, as a result says it."""
-    return RowsDocument(
-        train=counts.train,
-        validation=counts.validation,
-        dropped={"filter": counts.filtered, "missing": counts.missing_rows},
-    )
+    dropped = {"filter": counts.filtered, "missing": counts.missing_rows}
+    if counts.weightless:
+        dropped["weight 0"] = counts.weightless
+    return RowsDocument(train=counts.train, validation=counts.validation, dropped=dropped)
 
 
 def total_counts(parts: Iterable[RowCounts]) -> RowCounts:
