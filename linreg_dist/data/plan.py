@@ -76,6 +76,21 @@ def _parts(order: tuple[int, ...], num_rows: int) -> tuple[list[int], list[int]]
     return ends, offsets
 
 
+def merged_parts(order: tuple[int, ...], num_rows: int) -> list[tuple[int, int]]:
+    """Return (end, offset) of the parts of ``num_rows`` rows in order, see `Slice.spans`, without empty parts
+    and with neighbours that stayed neighbours in one.
+    """
+    merged: list[tuple[int, int]] = []
+    for end, offset in zip(*_parts(order, num_rows), strict=True):
+        if merged and merged[-1][0] == end:
+            continue
+        if merged and merged[-1][1] == offset:
+            merged.pop()
+        if end:
+            merged.append((end, offset))
+    return merged
+
+
 def num_lanes(
     manifest: Manifest,
     num_workers: int,
@@ -180,6 +195,12 @@ class EpochPlan:
                     needed.append((self._step_at(lane, total, max(first, begin)), lane, index))
                 first += rows
         return [index for _, _, index in sorted(needed)]
+
+    def last_step_of(self, lane: int, group: int) -> int:
+        """Return the last step that uses rows of one of a lane's row groups."""
+        starts = self._starts[lane]
+        place = next(i for i, (index, _) in enumerate(self.lanes[lane]) if index == group)
+        return self._step_at(lane, starts[-1], starts[place + 1] - 1)
 
     def _position(self, lane: int, total: int, step: int) -> int:
         # The lanes take turns (the offset), so that steps smaller than the number of lanes are of equal size

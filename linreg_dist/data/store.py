@@ -91,6 +91,11 @@ class BlockStore:
         return kept if kept.native == self._builder.native else replace(kept, native=self._builder.native)
 
     @property
+    def native(self) -> bool:
+        """Whether native kernels sum the rows of the blocks."""
+        return self._builder.native
+
+    @property
     def bytes_read(self) -> int:
         """Bytes of the files that were read so far, compressed."""
         return self._builder.bytes_read

@@ -20,7 +20,7 @@ import numpy as np
 
 from linreg_dist.kernels.compile import kernel, strict_kernel
 from linreg_dist.kernels.memory import fetch_add, pointer, read_shared, write_shared, yield_core
-from linreg_dist.kernels.update import take_step
+from linreg_dist.kernels.update import take_empty_step, take_step
 
 # A piece: the address of its first feature, target and weight (0: all weigh 1), how many bytes apart its
 # feature columns and its target columns are, and its number of rows.
@@ -345,7 +345,8 @@ def run_steps(
     It returns when there is no unit left to claim: the last step is taken when `TAKEN` says so.
 
     Args:
-        control: (32,) int64 of zeros.
+        control: (32,) int64 of zeros, but for `TAKEN`: as many steps as have no unit before the first that
+            has one.
         pieces, units, unit_ptr: what `cut_units` made.
         plane: (K, D) coefficients, (K,) intercepts and (K,) ε of Huber, float64, C-contiguous.
         narrow: the same in the type of the rows.
@@ -405,4 +406,8 @@ def run_steps(
         if rule[0] >= 0 and not take_step(sums, rule, state, rates[step], plane, narrow):
             write_shared(stopped, DIVERGED)
             return
-        write_shared(taken, step + 1)
+        ended = step + 1
+        while ended < num_steps and unit_ptr[ended + 1] == unit_ptr[ended]:
+            take_empty_step(rule, state)
+            ended += 1
+        write_shared(taken, ended)

@@ -64,8 +64,8 @@ def take_step(sums: Any, rule: Any, state: Any, rate: float, plane: Any, narrow:
         False, and nothing is changed, if a sum of squares is not finite.
 
     """
-    kind, momentum, l2, is_proximal, has_intercept, averages = rule
-    model, first, second, gradient, mean, counts, epoch_sums, scale, l1_K = state
+    kind, momentum, l2, is_proximal, has_intercept, _ = rule
+    model, first, second, gradient, _, counts, epoch_sums, scale, l1_K = state
     mean_D, spread_D, _, target_spread_K = scale
     num_targets, width = plane[0].shape
     size = num_targets * width
@@ -129,8 +129,15 @@ def take_step(sums: Any, rule: Any, state: Any, rate: float, plane: Any, narrow:
                 else:
                     model[j] = 0.0
         fold_scale(model, scale, plane, narrow)
-    counts[1] += 1
-    if averages != 0:
-        for j in range(size + num_targets):
-            mean[j] += (model[j] - mean[j]) / counts[1]
+    take_empty_step(rule, state)
     return True
+
+
+@strict_kernel
+def take_empty_step(rule: Any, state: Any) -> None:
+    """Count a step, and what its iterate adds to the mean: all there is to a step without rows."""
+    model, _, _, _, mean, counts, _, _, _ = state
+    counts[1] += 1
+    if rule[5] != 0:
+        for j in range(model.shape[0]):
+            mean[j] += (model[j] - mean[j]) / counts[1]

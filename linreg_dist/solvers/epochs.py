@@ -87,6 +87,16 @@ class Method(ABC):
 
         """
 
+    def steps(self, at: Position) -> int:
+        """Take the next step, or as many as a tenth of a second allows, and return how many.
+
+        Raises:
+            Diverged: as `step`; `Position.step` then counts those that were taken before.
+
+        """
+        self.step(at)
+        return 1
+
     def agree(self, at: Position, *, due: bool) -> bool:
         """Return whether to write a checkpoint now, where this worker's clock says that one is due.
 
@@ -173,8 +183,7 @@ class _Epochs:
         started, first_step = time.perf_counter(), at.step
         while not method.is_over(at):
             with _reported(at):
-                method.step(at)
-                at.step += 1
+                at.step += method.steps(at)
                 liveness.process.mark(f"step {at.step} of epoch {at.epoch}")
                 due = method.agree(at, due=self._is_due())
             if training.log.tick_due():

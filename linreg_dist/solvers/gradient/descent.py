@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from linreg_dist.data.plan import num_steps, plan_epoch
+from linreg_dist.data.plan import EpochPlan, num_steps, plan_epoch
 from linreg_dist.data.store import arithmetic_threads
 from linreg_dist.documents import EpochLine
 from linreg_dist.solvers.epochs import (
@@ -36,6 +37,9 @@ from linreg_dist.training.fit import Fit
 from linreg_dist.training.rows.scaling import AffineScale
 from linreg_dist.training.rows.sweep import Rows, SweepPool, SweptLinear
 from linreg_dist.training.training import Training
+
+if TYPE_CHECKING:
+    from linreg_dist.solvers.gradient.native import NativeSteps, PlannedRows
 
 Vector = npt.NDArray[np.float64]
 
@@ -95,6 +99,8 @@ class MiniBatches(Method):
         self._sync_every = self._spec.sync_every if worker.world_size > 1 else 1
         self._lanes = training.job.lanes_of(worker.rank, worker.world_size)
         self._batches: Iterator[list[Rows]] = iter(())
+        self._native: NativeSteps | None = None
+        self._rows: PlannedRows | None = None
         self._epoch_sums = torch.zeros(1 + training.num_targets, dtype=torch.float64)
         self._mean_weights = torch.zeros_like(self._flat_weights())
         self._huber_scale: Vector | None = None
@@ -120,6 +126,22 @@ class MiniBatches(Method):
         )
         if found:
             self._resume(*found)
+        if self._worker.world_size == 1 and self._worker.device.type == "cpu" and training.data.store.native:
+            self._native = self._native_steps()
+
+    def _native_steps(self) -> NativeSteps | None:
+        from linreg_dist.solvers.gradient.native import KINDS, NativeSteps
+
+        if self._solver.name not in KINDS:
+            return None
+        return NativeSteps(
+            self._model,
+            self._optimizer,
+            self._training.job.spec,
+            self._solver.name,
+            averages=self._averages,
+            pool=self._model.pool,
+        )
 
     def begin_epoch(self, at: Position) -> None:
         """Plan the epoch's batches, and measure Huber's scale before its first step."""
@@ -135,7 +157,29 @@ class MiniBatches(Method):
         )
         if at.step == 0 and self._model.epsilon_K is not None:
             self._set_huber_scale(self._measure_huber_scale())
+        self._rows = None
+        if self._native is not None:
+            rows = self._native_rows(plan, at.step)
+            if rows.fits:
+                self._rows = rows
+                return
         self._batches = epoch_batches(data.store, plan, self._lanes, self._worker.device, at.step)
+
+    def _native_rows(self, plan: EpochPlan, first_step: int) -> PlannedRows:
+        from linreg_dist.solvers.gradient.native import PlannedRows
+
+        return PlannedRows(self._training.data.store, plan, self._lanes, first_step)
+
+    def steps(self, at: Position) -> int:
+        """Take one step or, alone on the CPU and natively, as many as a tenth of a second allows."""
+        if self._native is None or self._rows is None:
+            return super().steps(at)
+        number = at.epoch * self._steps + at.step
+        taken, diverged = self._native.run(self._rows, at.step, number, self._epoch_sums, self._mean_weights)
+        if diverged:
+            at.step += taken
+            self._check_finite([math.nan])
+        return taken
 
     def is_over(self, at: Position) -> bool:
         """Return whether every batch had its step."""
@@ -195,7 +239,7 @@ class MiniBatches(Method):
 
     def end_epoch(self, at: Position, first_step: int) -> EpochEnd:
         """Return the loss of all workers' rows over the epoch, and start the next sums."""
-        self._batches = iter(())  # lets go of the last blocks
+        self._batches, self._rows = iter(()), None  # lets go of the last blocks
         sums = self._worker.sum(self._epoch_sums)
         self._epoch_sums = torch.zeros_like(self._epoch_sums)
         train_mse = float(np.mean(self._squared(sums))) / float(sums[0])

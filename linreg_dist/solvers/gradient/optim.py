@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from linreg_dist.jobspec import ModelSpec, SolverSpec
@@ -64,6 +66,9 @@ class PenalisedOptimizer:
         learning_rate: the base step.
         total_steps: over all epochs, for the schedule.
 
+    Attributes:
+        parameters: weight and bias, with what the rule remembers of them.
+
     """
 
     def __init__(
@@ -84,7 +89,7 @@ class PenalisedOptimizer:
         self._base = learning_rate
         self._schedule = solver.schedule
         self._total_steps = total_steps
-        self._parameters = [Stepped(model.linear.weight, spec.l2), Stepped(model.linear.bias, 0.0)]
+        self.parameters = [Stepped(model.linear.weight, spec.l2), Stepped(model.linear.bias, 0.0)]
         self._rule = rule_named(name, solver.momentum)
 
     def step(self, number: int) -> None:
@@ -93,17 +98,24 @@ class PenalisedOptimizer:
         with torch.no_grad():
             if self._has_l1 and not self._proximal and self._weight.grad is not None:
                 self._weight.grad += self._l1_K1 * torch.sign(self._weight)
-            for stepped in self._parameters:
+            for stepped in self.parameters:
                 if stepped.parameter.grad is not None:
                     self._rule(stepped, stepped.parameter.grad, rate)
             if self._has_l1 and self._proximal:
                 threshold = rate * self._l1_K1
                 self._weight.copy_(torch.sign(self._weight) * (self._weight.abs() - threshold).clamp_min(0.0))
 
+    def rates(self, first: int, count: int) -> npt.NDArray[np.float64]:
+        """Return the step sizes of steps from ``first`` on, (count,)."""
+        if self._schedule == "constant":
+            return np.full(count, self._base)
+        steps = range(first, first + count)
+        return np.array([scheduled(self._base, self._schedule, step, self._total_steps) for step in steps])
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the state for a checkpoint: named tensors, none before the first step."""
-        return state_tensors(self._parameters)
+        return state_tensors(self.parameters)
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Put back the state that `tensors` took from an optimizer of the same kind; other names are left."""
-        restore_states(self._parameters, tensors)
+        restore_states(self.parameters, tensors)
