@@ -44,8 +44,8 @@ __all__ = [
 _LAZY = {
     "JobSpec": "linreg_dist.jobspec",
     "LinearModel": "linreg_dist.model.linear_model",
-    "Run": "linreg_dist.run",
-    "train": "linreg_dist.run",
+    "Run": "linreg_dist.verbs.train",
+    "train": "linreg_dist.verbs.train",
 }
 
 

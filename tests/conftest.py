@@ -75,7 +75,7 @@ def train_here(tmp_path: Path) -> Callable[..., Run]:
 
     It takes the sections of a spec; the target is ``y`` and no row validates unless ``data`` says so.
     """
-    from linreg_dist.run import train  # loads torch: only for tests that train
+    from linreg_dist.verbs.train import train  # loads torch: only for tests that train
 
     def run(
         path: Path, *, fresh: bool = False, data: Mapping[str, Any] | None = None, **sections: Any
