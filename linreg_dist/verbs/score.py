@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,8 +32,12 @@ from linreg_dist.documents import Evaluation, Prediction
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.run.outputs import refuse_in_run, refuse_other_files, refuse_over_input
+from linreg_dist.run.unfinished import begun_with, digest_of, nulls_of_finished, unfinished, version_of
 from linreg_dist.storage import Location, ObjectPath, as_location, create_file, upload_file
 from linreg_dist.wording.names import some_names
+from linreg_dist.wording.streams import get_logger
+
+logger = get_logger(__name__)
 
 _LOOKUP_THREADS = 16
 _MOST_TEXT_BYTES = 256 << 20  # of kept texts that are written at a time
@@ -117,7 +122,8 @@ def predict(
     The output has the columns of ``keep`` and ``prediction`` (``prediction_<target>`` for several targets),
     float64; it is null where a feature is missing and the model was trained with ``missing: drop``. A file
     appears under its name only when it is complete: on an object store it is written to a temporary folder
-    of this machine first (``TMPDIR`` moves it), one file at a time.
+    of this machine first (``TMPDIR`` moves it), one file at a time. Where it was stopped, the same call goes
+    on: finished files of the same model, data and ``keep`` stay, and the others are written.
 
     Args:
         model: the model, its folder or its run's folder.
@@ -134,6 +140,7 @@ def predict(
             what would be overwritten are no predictions.
         DataError: the data does not fit the model.
         StorageError: an object store does not answer.
+        RunInUseError: the same is written there by another process now.
 
     """
     fitted = _load(model)
@@ -150,9 +157,13 @@ def predict(
         )
     # One request an object, and an object store answers many at once.
     with ThreadPoolExecutor(_LOOKUP_THREADS) as pool:
-        exist = list(pool.map(lambda path: path.exists(), targets))
-    present = [path for path, is_there in zip(targets, exist, strict=True) if is_there]
-    if present and not overwrite:
+        versions = dict(
+            zip((file.key for file in manifest.files), pool.map(version_of, targets), strict=True)
+        )
+    there = {key: version for key, version in versions.items() if version is not None}
+    present = [folder / key for key in there]
+    digest = digest_of(fitted, manifest, keep)
+    if present and not overwrite and begun_with(folder, digest) is None:
         raise SpecError(
             f"{present[0]} exists already ({len(present)} of {len(targets)} files); choose another "
             f"--output, or allow --overwrite"
@@ -176,10 +187,18 @@ def predict(
         return pa.table({**dict(zip(kept.column_names, kept.columns, strict=True)), **predictions})
 
     rows, nulls = 0, 0
-    columns = (*_there(manifest, fitted), *keep)
-    scored = _scan(manifest, fitted, columns, score, texts=_texts(manifest, keep))
-    with _FileWriter(targets) as writer:
-        for group, table in scored:
+    written = [*dict.fromkeys(keep), *names]
+    with unfinished(folder, digest, there) as earlier, _FileWriter(targets) as writer:
+        finished = _finished_files(
+            folder, manifest, written, [key for key in there if there[key] != earlier.get(key)]
+        )
+        if finished:
+            logger.warning("%s: %s of %s files are finished; going on", folder, len(finished), len(targets))
+            nulls = sum(finished.values())
+            rows = sum(file.num_rows for file in manifest.files if file.key in finished)
+        groups = [group for group in manifest.row_groups if manifest.files[group.file].key not in finished]
+        wanted = (*_there(manifest, fitted), *keep)
+        for group, table in _scan(manifest, fitted, wanted, score, groups, texts=_texts(manifest, keep)):
             writer.write(group.file, table)
             rows += table.num_rows
             nulls += table.column(names[0]).null_count
@@ -197,6 +216,16 @@ def predict(
         null_predictions=nulls,
         seconds=time.perf_counter() - started,
     )
+
+
+def _finished_files(
+    folder: Location, manifest: Manifest, columns: Sequence[str], keys: Sequence[str]
+) -> dict[str, int]:
+    """Return which files of an earlier attempt are finished: the number of null predictions by key."""
+    rows = {file.key: file.num_rows for file in manifest.files}
+    with ThreadPoolExecutor(_LOOKUP_THREADS) as pool:
+        found = pool.map(lambda key: nulls_of_finished(folder / key, columns, rows[key]), keys)
+        return {key: nulls for key, nulls in zip(keys, found, strict=True) if nulls is not None}
 
 
 class _FileWriter:
@@ -226,10 +255,11 @@ class _FileWriter:
         try:
             if kind is None:
                 self._finish()
-            elif self._writer is not None:
-                self._writer.close()
-                self._close_sink()
         finally:
+            if self._writer is not None:  # else it would write when it is forgotten
+                with suppress(OSError):
+                    self._writer.close()
+            self._close_sink()
             if self._temporary is not None:
                 self._temporary.unlink(missing_ok=True)
 
@@ -320,10 +350,18 @@ def _scan(
     model: LinearModel,
     columns: Sequence[str],
     function: Any,
+    groups: Sequence[RowGroup] | None = None,
     texts: Sequence[str] = (),
 ) -> Iterator[tuple[RowGroup, Any]]:
     """Yield ``(row group, function(row group, table))`` in file order, computed on all cores, as many at a
-    time as there is memory for. The columns of ``texts`` come as dictionaries.
+    time as there is memory for.
+
+    Args:
+        manifest, model: what is read, and for which model.
+        columns: what to read.
+        function: called in threads.
+        groups: the row groups, all unless given.
+        texts: columns that come as dictionaries.
 
     Raises:
         DataError: a row group cannot be held.
@@ -335,19 +373,19 @@ def _scan(
     reader = RowGroupReader(
         manifest, list(dict.fromkeys(columns)), list(dict.fromkeys((*dictionaries, *texts)))
     )
-    if not manifest.row_groups:
+    chosen = manifest.row_groups if groups is None else groups
+    if not chosen:
         return
-    largest = max(manifest.row_groups, key=lambda group: group.num_rows)
+    largest = max(chosen, key=lambda group: group.num_rows)
     x_nbytes = largest.num_rows * model.encoding.num_encoded * 8
     need = x_nbytes + decoded_nbytes(manifest, largest, columns)
     what = f"{manifest.where(largest)} has {largest.num_rows:,} rows, which"
     require_room(need, what, _SMALLER_GROUPS)
     threads = at_once(2 * need, limits.available_cpus())
 
-    def one(index: int) -> Any:
-        group = manifest.row_groups[index]
+    def one(group: RowGroup) -> Any:
         return function(group, reader.read(group))
 
     with ThreadPoolExecutor(threads, thread_name_prefix="score") as pool:
-        results = bounded_map(pool, one, range(len(manifest.row_groups)), threads + 1)
-        yield from zip(manifest.row_groups, results, strict=True)
+        results = bounded_map(pool, one, chosen, threads + 1)
+        yield from zip(chosen, results, strict=True)

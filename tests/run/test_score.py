@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 import linreg_dist as lr
 import linreg_dist.verbs.score
+from linreg_dist.run.unfinished import unfinished
 from linreg_dist.verbs.score import predict
 from tests.run.conftest import write_parts
 
@@ -50,3 +52,134 @@ def test_kept_texts_are_written_in_parts_that_fit_and_row_for_row(
     assert scored["y"].to_pylist() == rows["y"].to_pylist()
     assert scored["prediction"].to_pylist() == pytest.approx(run.model.predict(rows).tolist())
     assert pq.read_metadata(tmp_path / "scored" / "texts.parquet").num_row_groups > 10
+
+
+class TestStoppedHalfWay:
+    """The same command goes on where predictions were stopped; anything else is refused as before."""
+
+    @pytest.fixture
+    def stop_after(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+        def stop(files: int) -> None:
+            finish = linreg_dist.verbs.score._FileWriter._finish
+            calls = iter(range(100))
+
+            def interrupted(writer: linreg_dist.verbs.score._FileWriter) -> None:
+                if next(calls) > files:  # the first call has nothing to finish
+                    raise KeyboardInterrupt
+                finish(writer)
+
+            monkeypatch.setattr(linreg_dist.verbs.score._FileWriter, "_finish", interrupted)
+
+        return stop
+
+    def stopped(
+        self, path: Path, run: lr.Run, stop_after: Callable[[int], None], files: int = 1, **options: bool
+    ) -> Path:
+        out = path / "scored"
+        stop_after(files)
+        with pytest.raises(KeyboardInterrupt):
+            predict(run.path, str(path / "data"), out, **options)
+        assert not [name for name in names(out) if name.endswith(".tmp")]
+        return out
+
+    def test_finished_files_are_kept_and_the_others_written(
+        self,
+        tmp_path: Path,
+        train_here: Callable[..., lr.Run],
+        stop_after: Callable[[int], None],
+        monkeypatch,
+    ) -> None:
+        write_parts(tmp_path / "data", [300, 200, 100])
+        run = train_here(tmp_path / "data")
+        expected = predict(run.path, str(tmp_path / "data"), tmp_path / "whole")
+        out = self.stopped(tmp_path, run, stop_after)
+        monkeypatch.undo()
+        (first,) = out.glob("*.parquet")
+        before = first.stat()
+        result = predict(run.path, str(tmp_path / "data"), out)
+        after = first.stat()
+        assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+        assert (result.rows, result.files) == (expected.rows, expected.files)
+        assert names(out) == names(tmp_path / "whole")  # no marker any more
+        assert pq.read_table(out).equals(pq.read_table(tmp_path / "whole"))
+        with pytest.raises(lr.errors.SpecError, match="exists already"):  # as any finished folder
+            predict(run.path, str(tmp_path / "data"), out)
+
+    def test_another_model_other_data_or_other_columns_are_refused(
+        self,
+        tmp_path: Path,
+        train_here: Callable[..., lr.Run],
+        stop_after: Callable[[int], None],
+        monkeypatch,
+    ) -> None:
+        write_parts(tmp_path / "data", [300, 200])
+        run = train_here(tmp_path / "data")
+        out = self.stopped(tmp_path, run, stop_after)
+        monkeypatch.undo()
+        with pytest.raises(lr.errors.SpecError, match="exists already"):
+            predict(run.path, str(tmp_path / "data"), out, ["y"])
+        model = replace(run.model, intercept_K=run.model.intercept_K + 1)
+        with pytest.raises(lr.errors.SpecError, match="exists already"):
+            predict(model, str(tmp_path / "data"), out)
+        write_parts(tmp_path / "data", [300, 201])
+        with pytest.raises(lr.errors.SpecError, match="exists already"):
+            predict(run.path, str(tmp_path / "data"), out)
+
+    def test_files_that_were_to_be_overwritten_are_not_taken_for_finished(
+        self,
+        tmp_path: Path,
+        train_here: Callable[..., lr.Run],
+        stop_after: Callable[[int], None],
+        monkeypatch,
+    ) -> None:
+        write_parts(tmp_path / "data", [300, 200, 100])
+        run = train_here(tmp_path / "data")
+        old = replace(run.model, intercept_K=run.model.intercept_K + 1)
+        predict(old, str(tmp_path / "data"), tmp_path / "scored")
+        out = self.stopped(tmp_path, run, stop_after, overwrite=True)
+        monkeypatch.undo()
+        predict(run.path, str(tmp_path / "data"), out, overwrite=True)
+        predict(run.path, str(tmp_path / "data"), tmp_path / "whole")
+        assert pq.read_table(out).equals(pq.read_table(tmp_path / "whole"))
+
+    def test_what_is_no_file_of_predictions_is_not_replaced(
+        self,
+        tmp_path: Path,
+        train_here: Callable[..., lr.Run],
+        stop_after: Callable[[int], None],
+        monkeypatch,
+    ) -> None:
+        write_parts(tmp_path / "data", [300, 200])
+        run = train_here(tmp_path / "data")
+        out = self.stopped(tmp_path, run, stop_after)
+        monkeypatch.undo()
+        next(out.glob("*.parquet")).write_bytes(b"somebody's")
+        with pytest.raises(lr.errors.SpecError, match="is not a file of predictions"):
+            predict(run.path, str(tmp_path / "data"), out)
+
+    def test_two_at_a_time_do_not_write_the_same_folder(
+        self, tmp_path: Path, train_here: Callable[..., lr.Run]
+    ) -> None:
+        write_parts(tmp_path / "data", [30])
+        run = train_here(tmp_path / "data")
+        with (
+            unfinished(tmp_path / "scored", "another", {}),
+            pytest.raises(lr.errors.RunInUseError, match="another predict"),
+        ):
+            predict(run.path, str(tmp_path / "data"), tmp_path / "scored")
+
+    def test_what_fails_before_it_has_written_anything_leaves_nothing(
+        self, tmp_path: Path, train_here: Callable[..., lr.Run]
+    ) -> None:
+        write_parts(tmp_path / "data", [300])
+        run = train_here(tmp_path / "data")
+        rows = pq.read_table(tmp_path / "data")
+        rows = rows.set_column(rows.column_names.index("x0"), "x0", pa.nulls(300, pa.float64()))
+        pq.write_table(rows, tmp_path / "nulls.parquet")
+        with pytest.raises(lr.errors.DataError):
+            predict(run.path, str(tmp_path / "nulls.parquet"), tmp_path / "scored")
+        assert not (tmp_path / "scored").exists()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
