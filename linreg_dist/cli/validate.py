@@ -34,9 +34,12 @@ def validate(
     Every error is printed as file:line:column: message @ path.
     """
     from linreg_dist.jobspec import expand_matrix, load_spec, resolved_data, resolved_yaml, spec_hash
+    from linreg_dist.verbs.available import refuse_unavailable
 
     checked = load_spec(spec, overrides)
     jobs = expand_matrix(checked)
+    for job in jobs:
+        refuse_unavailable(job)
     data = _check_data(jobs) if with_data else None
     if as_json:
         document: dict[str, Any] = {

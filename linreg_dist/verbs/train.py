@@ -11,12 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from linreg_dist._version import __version__
 from linreg_dist.data.design.columns import Columns, bind_columns, key_rules, tell_columns
 from linreg_dist.data.plan import num_lanes
 from linreg_dist.data.source.manifest import Manifest, read_manifest
 from linreg_dist.documents import Outcome, ResultDocument
-from linreg_dist.errors import ClusterError, DataError, LinregDistError, SpecError
+from linreg_dist.errors import ClusterError, DataError, LinregDistError
 from linreg_dist.jobspec import JobSpec, load_spec
 from linreg_dist.model.covariance import FILE_NAME as COVARIANCE_FILE
 from linreg_dist.model.linear_model import LinearModel
@@ -41,6 +40,7 @@ from linreg_dist.storage import (
 )
 from linreg_dist.training.checkpoints.first_pass import FOLDER as FIRST_PASS
 from linreg_dist.training.job import TrainJob
+from linreg_dist.verbs.available import refuse_unavailable
 from linreg_dist.verbs.update import Addition, plan_update
 from linreg_dist.wording.streams import get_logger
 
@@ -239,28 +239,6 @@ def _update_in_place(attempt: _Attempt) -> Run:
         folder.finish_update(attempt.spec, attempt.manifest.digest, finished.result)
         _keep_statistics(job, folder)
     return Run(folder.path, finished.result)
-
-
-def refuse_unavailable(spec: JobSpec) -> None:
-    """Refuse what the spec can say and this version cannot do, rather than leave it out in silence.
-
-    Raises:
-        SpecError: names each such field.
-
-    """
-    asked = {
-        "outputs.export": bool(spec.outputs.export),
-        "tracking.mlflow": spec.tracking.mlflow is not None,
-        "tracking.tensorboard": spec.tracking.tensorboard,
-    }
-    missing = [field for field, is_asked in asked.items() if is_asked]
-    if missing:
-        raise SpecError(
-            f"{', '.join(missing)}: not available in linreg_dist {__version__}; remove it from the spec. The "
-            "model is in model/ as safetensors and JSON, the metrics in metrics.jsonl and result.json"
-        )
-    if spec.matrix is not None:
-        raise SpecError("the spec has a matrix, which is many jobs; run it with `linreg-dist batch`")
 
 
 def read_data(spec: JobSpec) -> tuple[Manifest, Columns]:

@@ -27,6 +27,7 @@ from linreg_dist.wording.text import safe_name
 
 logger = get_logger(__name__)
 
+_MOST_PROBLEMS = 20
 _SHOWN = 20
 
 
@@ -97,8 +98,8 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
     """Match the spec's column names with what every file has.
 
     Raises:
-        DataError: a column is missing or has a type that cannot play its part; names the file, the column,
-            what was found and the nearest name.
+        DataError: a column is missing or has a type that cannot play its part, or a value of the filter does
+            not fit; names the file, the column, what was found and the nearest name, for all of them at once.
 
     """
     schema = manifest.schema
@@ -109,11 +110,10 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
     filter_columns = tuple(dict.fromkeys(condition[0] for group in data.filter_dnf for condition in group))
     usable = {*features}
     unused = [name for name in data.categorical if name not in usable]
-    if unused:
-        raise DataError(
-            f"data.categorical names {some_names(unused)}, which is no feature of this job; "
-            f"features are {some_names(features)}"
-        )
+    problems = [
+        f"data.categorical names {some_names(unused)}, which is no feature of this job; "
+        f"features are {some_names(features)}"
+    ] * bool(unused)
     columns = Columns(
         kinds=tuple(named_column(name, types.get(name, pa.null()), data) for name in features),
         targets=targets,
@@ -123,9 +123,21 @@ def bind_columns(data: DataSpec, manifest: Manifest) -> Columns:
         filters=filter_columns,
         skipped=skipped,
     )
-    _check_files(columns, manifest)
-    _check_filter(data, manifest)
+    raise_all([*problems, *_problems_of_files(columns, manifest), *_problems_of_filter(data, manifest)])
     return columns
+
+
+def raise_all(problems: Iterable[str]) -> None:
+    """Raise what is wrong with the data, a line each, if anything is.
+
+    Raises:
+        DataError: with the first of many problems, each once.
+
+    """
+    found = list(dict.fromkeys(problems))
+    if found:
+        more = [f"and {len(found) - _MOST_PROBLEMS:,} more"] if len(found) > _MOST_PROBLEMS else []
+        raise DataError("\n".join([*found[:_MOST_PROBLEMS], *more]))
 
 
 def tell_columns(columns: Columns, manifest: Manifest) -> None:
@@ -145,9 +157,13 @@ def check_columns(wanted: Iterable[tuple[str, str]], manifest: Manifest) -> None
     """Check that some file with rows has each ``(column, what for)``.
 
     Raises:
-        DataError: names the first column that no file has, and the nearest name that is there.
+        DataError: names each column that no file has, and the nearest name that is there.
 
     """
+    raise_all(_missing_columns(wanted, manifest))
+
+
+def _missing_columns(wanted: Iterable[tuple[str, str]], manifest: Manifest) -> Iterator[str]:
     have = dict.fromkeys(manifest.schema.names)
     for name, purpose in wanted:
         if name not in have:
@@ -155,7 +171,7 @@ def check_columns(wanted: Iterable[tuple[str, str]], manifest: Manifest) -> None
             hint = f"did you mean {close[0]!r}?" if close else f"it has {some_names(list(have))}"
             files = "" if len(manifest.files) == 1 else f" and {len(manifest.files) - 1:,} more file(s)"
             verb = "have" if files else "has"
-            raise DataError(f"{manifest.files[0].uri}{files} {verb} no column {name!r} ({purpose}); {hint}")
+            yield f"{manifest.files[0].uri}{files} {verb} no column {name!r} ({purpose}); {hint}"
 
 
 def key_rules(data: DataSpec) -> dict[str, KeyRule]:
@@ -232,32 +248,40 @@ def _only_validating(manifest: Manifest) -> dict[str, str]:
     return {name: reason for name in manifest.schema.names if name not in known}
 
 
-def _check_files(columns: Columns, manifest: Manifest) -> None:
+def _problems_of_files(columns: Columns, manifest: Manifest) -> Iterator[str]:
     purposes = [(name, "target") for name in columns.targets]
     purposes += [(name, "feature") for name in columns.features]
     purposes += [(columns.weight, "weight")] if columns.weight else []
     purposes += [(columns.split, "validation column")] if columns.split else []
     purposes += [(columns.cluster, "cluster")] if columns.cluster else []
     purposes += [(name, "filter") for name in columns.filters]
-    check_columns(purposes, manifest)
-    check_types(columns.kinds, manifest)
-    check_numbers([(name, purpose) for name, purpose in purposes if purpose in _NUMERIC_ROLES], manifest)
+    yield from _missing_columns(purposes, manifest)
+    have = {*manifest.schema.names}
+    yield from _wrong_types([column for column in columns.kinds if column.name in have], manifest)
+    numbers = [(name, purpose) for name, purpose in purposes if purpose in _NUMERIC_ROLES and name in have]
+    yield from _no_numbers(numbers, manifest)
 
 
 def check_numbers(wanted: Sequence[tuple[str, str]], manifest: Manifest) -> None:
     """Check that every file with rows has each ``(column, what for)`` as a number, or lacks it.
 
     Raises:
-        DataError: names the first file that has another type.
+        DataError: names each column by the first file that has it as another type.
 
     """
+    raise_all(_no_numbers(wanted, manifest))
+
+
+def _no_numbers(wanted: Sequence[tuple[str, str]], manifest: Manifest) -> Iterator[str]:
+    told = set()
     for file, kinds in _types_of_files(manifest):
         for name, purpose in wanted:
             kind = kinds.get(name, pa.null())
             if pa.types.is_null(kind) and not pa.types.is_null(manifest.schema.field(name).type):
                 continue
-            if not is_numeric(kind):
-                raise DataError(
+            if not is_numeric(kind) and (name, purpose) not in told:
+                told.add((name, purpose))
+                yield (
                     f"{file.uri}: the {purpose} {name!r} has type {kind}; expected a number. "
                     f"Choose a numeric column as {_NUMERIC_ROLES[purpose]}"
                 )
@@ -267,22 +291,32 @@ def check_types(features: Iterable[ColumnKind], manifest: Manifest) -> None:
     """Check that every file with rows has each feature as its kind takes it, or lacks it.
 
     Raises:
-        DataError: names the first file that has another type, or values of another family than an earlier
-            one.
+        DataError: names each column by the first file that has it as another type, or values of another
+            family than an earlier one.
 
     """
-    features = list(features)
+    raise_all(_wrong_types(list(features), manifest))
+
+
+def _wrong_types(features: Sequence[ColumnKind], manifest: Manifest) -> Iterator[str]:
+    told = set()
     families: dict[str, tuple[str, str]] = {}  # column -> what its values are, and the first file to say so
     for file, kinds in _types_of_files(manifest):
         for column in features:
             kind = kinds.get(column.name, pa.null())
             if pa.types.is_null(kind) and not pa.types.is_null(manifest.schema.field(column.name).type):
                 continue
-            _check_feature(column, kind, file.uri)
+            if column.name in told:
+                continue
+            if not column.takes(kind):
+                told.add(column.name)
+                yield _no_feature(column, kind, file.uri)
+                continue
             found = column.family(kind)
             first, uri = families.setdefault(column.name, (found, file.uri))
             if found != first:
-                raise DataError(
+                told.add(column.name)
+                yield (
                     f"{file.uri}: the values of {column.name!r} are {found}, but {first} in {uri}; expected "
                     "one kind in all files: convert the column when writing the Parquet"
                 )
@@ -306,34 +340,35 @@ _NUMERIC_ROLES = {
 }
 
 
-def _check_filter(data: DataSpec, manifest: Manifest) -> None:
-    """Bind the filter to every file's types, once for each set of types."""
-    dnf = data.filter_dnf
-    names = dict.fromkeys(condition[0] for conditions in dnf for condition in conditions)
+def _problems_of_filter(data: DataSpec, manifest: Manifest) -> Iterator[str]:
+    """Bind each condition to every type that its column has in a file."""
+    conditions = [condition for group in data.filter_dnf for condition in group]
+    whole = dict(zip(manifest.schema.names, manifest.schema.types, strict=True))
     seen = set()
-    for file in manifest.files:
-        if file.num_rows == 0 or not dnf:
+    for file in manifest.files if conditions else ():
+        if file.num_rows == 0:
             continue
         own = dict(zip(file.schema.names, file.schema.types, strict=True))
-        kinds = {name: own.get(name, manifest.schema.field(name).type) for name in names}
-        kinds = {
-            name: manifest.schema.field(name).type if pa.types.is_null(kind) else kind
-            for name, kind in kinds.items()
-        }
-        key = tuple(kinds.values())
-        if key not in seen:
-            seen.add(key)
-            bind_all(dnf, kinds, file.uri)
+        for number, condition in enumerate(conditions):
+            name = condition[0]
+            kind = own.get(name)
+            if kind is None or pa.types.is_null(kind):
+                kind = whole.get(name)
+            if kind is None or (number, kind) in seen:
+                continue
+            seen.add((number, kind))
+            try:
+                bind_all([[condition]], {name: kind}, file.uri)
+            except DataError as error:
+                yield str(error)
 
 
-def _check_feature(column: ColumnKind, kind: pa.DataType, uri: str) -> None:
-    if not column.takes(kind):
-        advice = (
-            "list it under data.categorical"
-            if is_string(kind)
-            else "leave it out of data.features, or convert it when writing the Parquet"
-        )
-        raise DataError(
-            f"{uri}: the feature {column.name!r} has type {kind}; expected {column.expects}. To go on, "
-            f"{advice}"
-        )
+def _no_feature(column: ColumnKind, kind: pa.DataType, uri: str) -> str:
+    advice = (
+        "list it under data.categorical"
+        if is_string(kind)
+        else "leave it out of data.features, or convert it when writing the Parquet"
+    )
+    return (
+        f"{uri}: the feature {column.name!r} has type {kind}; expected {column.expects}. To go on, {advice}"
+    )
