@@ -23,6 +23,7 @@ A message says what was found, what was expected and what to do about it; it may
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from linreg_dist.wording.secrets import shown
@@ -38,10 +39,10 @@ class LinregDistError(Exception):
 
     exit_code = 1
     alone = False
-    stuck: tuple[dict[str, Any], ...] = ()
 
-    def __init__(self, message: object = "") -> None:
+    def __init__(self, message: object = "", *, stuck: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(shown(message))
+        self.stuck = tuple(stuck)
 
 
 class SpecError(LinregDistError):

@@ -50,8 +50,12 @@ class RowCounts:
 
     def merge(self, other: RowCounts) -> None:
         """Add another part's counts to these."""
-        for name in ("read", "train", "validation", "filtered", "weightless", "missing_rows"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.read += other.read
+        self.train += other.train
+        self.validation += other.validation
+        self.filtered += other.filtered
+        self.weightless += other.weightless
+        self.missing_rows += other.missing_rows
         self.missing.update(other.missing)
         for name, group in other.first_missing.items():
             self.first_missing[name] = min(group, self.first_missing.get(name, group))

@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -38,25 +38,31 @@ _MOST_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True)
-class Beat:
+class Place:
+    """Where a process of a run is: its rank in its group, its host, and its process there."""
+
+    rank: int
+    world_size: int
+    host: str
+    ip: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Beat(Place):
     """What a worker says of itself.
 
     Attributes:
         group: the same for all workers that were started together, and for no others.
-        rank, world_size: its place in that group.
-        host, ip, node_id, pid: where it runs; ``started`` tells its process from later ones of that pid.
+        node_id: Ray's name of its node.
+        started: tells its process from later ones of that pid.
         doing, waiting, idle_s: see `liveness.Sighting`.
         stack_file: on its node; has stacks if the interpreter was held up for long.
 
     """
 
     group: str
-    rank: int
-    world_size: int
-    host: str
-    ip: str
     node_id: str
-    pid: int
     started: str
     doing: str
     waiting: bool
@@ -108,21 +114,24 @@ class Board:
         return beats, self._reports, self._sizes
 
 
-def stuck_report(beat: Beat, how: str, stack: str | None, state: str | None = None) -> dict[str, Any]:
-    """Return the document that describes a stuck worker, for messages and result.json.
+def stuck_report(
+    place: Place, doing: str, how: str, stack: str | None, state: str | None = None
+) -> dict[str, Any]:
+    """Return the document that describes a stuck process, for messages and result.json.
 
     Args:
-        beat: its last word.
+        place: where it is.
+        doing: the last that was known of what it did.
         how: one sentence: why it is taken to be stuck.
         stack: the Python stacks of its threads, if they could be had.
-        state: of its process, as the system names it.
+        state: of the process, as the system names it.
 
     """
-    where = {key: asdict(beat)[key] for key in ("rank", "world_size", "host", "ip", "pid", "doing")}
+    where = {key: getattr(place, key) for key in ("rank", "world_size", "host", "ip", "pid")}
     if stack is not None and len(stack) > _MOST_CHARACTERS:
         stack = stack[:_MOST_CHARACTERS] + "\n(cut)"
-    where["doing"] = shown(where["doing"])
-    return {**where, "how": how, "process_state": state, "stack": None if stack is None else shown(stack)}
+    told = {"doing": shown(doing), "how": how, "process_state": state}
+    return {**where, **told, "stack": None if stack is None else shown(stack)}
 
 
 def describe_stuck(report: dict[str, Any], *, with_stack: bool) -> str:
@@ -228,7 +237,7 @@ class WorkerWatch:
         import ray
 
         how = f"no progress for {beat.idle_s:.0f} s (run.stuck_after_s is {self._limit_s:g})"
-        report = stuck_report(beat, how, liveness.stacks(self._training_thread))
+        report = stuck_report(beat, beat.doing, how, liveness.stacks(self._training_thread))
         logger.error("%s", describe_stuck(report, with_stack=True))
         with contextlib.suppress(ray.exceptions.RayError):  # the log has it all the same
             ray.get(self._board.report.remote(report), timeout=_REPORT_TIMEOUT_S)

@@ -8,6 +8,7 @@ import torch
 
 from linreg_dist.documents import EpochLine
 from linreg_dist.jobspec import ModelSpec, SolverSpec
+from linreg_dist.solvers import SOLVERS
 from linreg_dist.solvers.gradient.optim import PenalisedOptimizer
 from linreg_dist.training.checkpoints.checkpoint import CheckpointStore, Progress
 from linreg_dist.training.rows.sweep import SweptLinear
@@ -193,15 +194,17 @@ SETTINGS = [
 @pytest.mark.parametrize(("name", "solver"), SETTINGS)
 def test_a_restored_optimizer_goes_on_as_if_nothing_had_happened(folder, name, solver):
     rows = random_rows(50, 2, seed=4)
+    spec = SolverSpec(name=name, **solver)
 
     def start():
         model = SweptLinear(2, 1, unit_scale(2, 1))
         optimizer = PenalisedOptimizer(
             model,
-            SolverSpec(name=name, **solver),
+            spec,
             ModelSpec(l2=0.1),
             torch.zeros(1, dtype=torch.float64),
-            name=name,
+            rule=SOLVERS[name].rule(spec),
+            is_proximal=SOLVERS[name].is_proximal(spec),
             learning_rate=0.05,
             total_steps=20,
         )

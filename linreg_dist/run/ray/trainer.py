@@ -32,7 +32,6 @@ from linreg_dist.run.watch.workers import GroupWatch, watch_group
 from linreg_dist.storage import ObjectPath
 from linreg_dist.training.beats import describe_stuck
 from linreg_dist.training.job import TrainJob
-from linreg_dist.wording.secrets import shown
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -290,23 +289,23 @@ def _never_started(spec: JobSpec) -> ClusterError:
 def _failure(error: BaseException, spec: JobSpec, watch: GroupWatch | None) -> LinregDistError:
     """Return what a failed fit is to be reported as, with all that is known of stuck workers."""
     failures = getattr(error, "worker_failures", None) or {}
-    retried = f"training failed after {spec.run.max_failures} retries (run.max_failures)"
-    advice = "Start the same job again to continue from its last checkpoint; -v shows Ray's log"
+    kind: type[LinregDistError] = RunFailedError
     ours = [cause for _, cause in sorted(failures.items()) if isinstance(cause, LinregDistError)]
     if ours:
         # A store that does not answer is named before what it led to.
         first = next((cause for cause in ours if isinstance(cause, StorageError)), ours[0])
-        failed: LinregDistError = type(first)(f"{retried}: {first}. {advice}")
+        kind, detail = type(first), str(first)
     else:
         lines = [f"worker {rank}: {first_line(cause)}" for rank, cause in sorted(failures.items())]
         detail = "; ".join(lines) if lines else first_line(error)
         if not lines and "startup timed out" in f"{error} {error.__cause__}":
             return _never_started(spec)
-        failed = RunFailedError(f"{retried}: {detail}. {advice}")
-    if watch is not None:
-        watch.close()
-        failed.stuck = tuple(watch.reports)
-        if failed.stuck:
-            told = "\n".join(describe_stuck(report, with_stack=True) for report in failed.stuck)
-            failed.args = (shown(f"{failed}\n{told}"),)
-    return failed
+    message = (
+        f"training failed after {spec.run.max_failures} retries (run.max_failures): {detail}. Start the same "
+        "job again to continue from its last checkpoint; -v shows Ray's log"
+    )
+    if watch is None:
+        return kind(message)
+    watch.close()
+    told = [describe_stuck(report, with_stack=True) for report in watch.reports]
+    return kind("\n".join([message, *told]), stuck=watch.reports)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from linreg_dist import liveness
 from linreg_dist.errors import RunFailedError
 from linreg_dist.run.watch.interrupts import Interruption
-from linreg_dist.training.beats import BEAT_S, Beat, describe_stuck, stuck_report
+from linreg_dist.training.beats import BEAT_S, Place, describe_stuck, stuck_report
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -63,24 +63,10 @@ def _watch(limit_s: float, watched_thread: int, interruption: Interruption, over
 
 def _stuck(seen: liveness.Sighting, limit_s: float, watched_thread: int) -> RunFailedError:
     how = f"no progress for {seen.idle_s:.0f} s (run.stuck_after_s is {limit_s:g})"
-    here = Beat(
-        group="",
-        rank=0,
-        world_size=1,
-        host=socket.gethostname(),
-        ip="this machine",
-        node_id="",
-        pid=os.getpid(),
-        started="",
-        doing=seen.doing,
-        waiting=seen.waiting,
-        idle_s=seen.idle_s,
-        stack_file="",
-    )
-    report = stuck_report(here, how, liveness.stacks(watched_thread))
-    failed = RunFailedError(
+    here = Place(rank=0, world_size=1, host=socket.gethostname(), ip="this machine", pid=os.getpid())
+    report = stuck_report(here, seen.doing, how, liveness.stacks(watched_thread))
+    return RunFailedError(
         f"{describe_stuck(report, with_stack=False)}. See to what it waits for and start the same job again: "
-        f"it continues from its last checkpoint. The stacks of its threads:\n{report['stack']}"
+        f"it continues from its last checkpoint. The stacks of its threads:\n{report['stack']}",
+        stuck=[report],
     )
-    failed.stuck = (report,)
-    return failed

@@ -110,7 +110,7 @@ class GroupWatch:
             how = f"no sign of life for {age_s:.0f} s (run.stuck_after_s is {self._limit_s:g})"
             if not known:
                 how += ", and its node does not answer"
-            self._note(stuck_report(beat, how, stack, state))
+            self._note(stuck_report(beat, beat.doing, how, stack, state))
             self.board.leave.remote(beat.group, beat.rank)
 
     def _end_deadlock(self, beats: list[tuple[Beat, float]]) -> None:
@@ -131,7 +131,7 @@ class GroupWatch:
         for beat, _ in beats:
             _, state, _ = self._on_node(beat)
             if beat.rank == 0:
-                self._note(stuck_report(beat, how, None, state))
+                self._note(stuck_report(beat, beat.doing, how, None, state))
             self.board.leave.remote(beat.group, beat.rank)
 
     def _on_node(self, beat: Beat) -> tuple[bool, str | None, str | None]:

@@ -120,7 +120,8 @@ class MiniBatches(Method):
             self._spec,
             job.spec.model,
             torch.from_numpy(job.spec.model.l1 / self._scale.y_scale_K),
-            name=self._solver.name,
+            rule=self._solver.rule(self._spec),
+            is_proximal=self._solver.is_proximal(self._spec),
             learning_rate=self._rate,
             total_steps=self._steps * self._spec.epochs,
         )

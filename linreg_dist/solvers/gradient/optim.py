@@ -16,7 +16,7 @@ import torch
 
 from linreg_dist.jobspec import ModelSpec, SolverSpec
 from linreg_dist.solvers.gradient.curvature import Curvature
-from linreg_dist.solvers.gradient.update_rules import Stepped, restore_states, rule_named, state_tensors
+from linreg_dist.solvers.gradient.update_rules import Stepped, UpdateRule, restore_states, state_tensors
 from linreg_dist.training.rows.sweep import SweptLinear
 
 
@@ -63,6 +63,8 @@ class PenalisedOptimizer:
         model: its ``linear`` is trained.
         solver, spec: the job's sections.
         l2, l1_K: penalties on the scale that ``linear`` lives on.
+        rule: how a gradient changes a parameter.
+        is_proximal: whether l1 is a proximal step.
         learning_rate: the base step.
         total_steps: over all epochs, for the schedule.
 
@@ -78,19 +80,20 @@ class PenalisedOptimizer:
         spec: ModelSpec,
         l1_K: torch.Tensor,
         *,
-        name: str,
+        rule: UpdateRule,
+        is_proximal: bool,
         learning_rate: float,
         total_steps: int,
     ) -> None:
         self._weight = model.linear.weight
         self._l1_K1 = l1_K[:, None].to(self._weight.device)
         self._has_l1 = bool((l1_K > 0).any())
-        self._proximal = name == "sgd" and solver.momentum == 0.0
+        self._proximal = is_proximal
         self._base = learning_rate
         self._schedule = solver.schedule
         self._total_steps = total_steps
         self.parameters = [Stepped(model.linear.weight, spec.l2), Stepped(model.linear.bias, 0.0)]
-        self._rule = rule_named(name, solver.momentum)
+        self._rule = rule
 
     def step(self, number: int) -> None:
         """Take optimizer step ``number`` (counted from 0 over all epochs)."""

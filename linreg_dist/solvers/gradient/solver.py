@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import importlib
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from linreg_dist.solvers.base import Solver
 
 if TYPE_CHECKING:
     from linreg_dist.jobspec import SolverSpec
+    from linreg_dist.solvers.gradient.update_rules import UpdateRule
     from linreg_dist.training.fit import Fit
     from linreg_dist.training.job import TrainJob
     from linreg_dist.training.training import Training
 
 
 class GradientSolver(Solver):
-    """Steps on mini-batches by one of torch's update rules (`rule_named` of its name)."""
+    """Steps on mini-batches by an update rule."""
 
     shuffles = True
 
@@ -29,6 +31,14 @@ class GradientSolver(Solver):
         from linreg_dist.solvers.gradient.descent import fit_by_steps
 
         return fit_by_steps(training, self)
+
+    @abstractmethod
+    def rule(self, spec: SolverSpec) -> UpdateRule:
+        """Return how a gradient changes a parameter."""
+
+    def is_proximal(self, spec: SolverSpec) -> bool:
+        """Return whether l1 is a proximal step, which gives exact zeros; else its subgradient is added."""
+        return False
 
     @property
     def is_curvature_bound(self) -> bool:
@@ -45,6 +55,16 @@ class Sgd(GradientSolver):
 
     name = "sgd"
     has_momentum = True
+
+    def rule(self, spec: SolverSpec) -> UpdateRule:
+        """Return the rule of `torch.optim.SGD`."""
+        from linreg_dist.solvers.gradient.update_rules import sgd_rule
+
+        return sgd_rule(spec.momentum)
+
+    def is_proximal(self, spec: SolverSpec) -> bool:
+        """Return whether there is no momentum, which would carry a weight past zero."""
+        return spec.momentum == 0.0
 
     @property
     def is_curvature_bound(self) -> bool:
@@ -66,11 +86,23 @@ class Adam(GradientSolver):
 
     name = "adam"
 
+    def rule(self, spec: SolverSpec) -> UpdateRule:
+        """Return the rule of `torch.optim.Adam`."""
+        from linreg_dist.solvers.gradient.update_rules import adam_rule
+
+        return adam_rule(decoupled=False)
+
 
 class AdamW(GradientSolver):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
     name = "adamw"
+
+    def rule(self, spec: SolverSpec) -> UpdateRule:
+        """Return the rule of `torch.optim.AdamW`."""
+        from linreg_dist.solvers.gradient.update_rules import adam_rule
+
+        return adam_rule(decoupled=True)
 
 
 class RmsProp(GradientSolver):
@@ -78,3 +110,9 @@ class RmsProp(GradientSolver):
 
     name = "rmsprop"
     has_momentum = True
+
+    def rule(self, spec: SolverSpec) -> UpdateRule:
+        """Return the rule of `torch.optim.RMSprop`."""
+        from linreg_dist.solvers.gradient.update_rules import rmsprop_rule
+
+        return rmsprop_rule(spec.momentum)

@@ -32,13 +32,19 @@ UpdateRule = Callable[[Stepped, torch.Tensor, float], None]
 """``rule(stepped, gradient, learning_rate)`` changes the parameter and its state in place."""
 
 
-def rule_named(name: str, momentum: float) -> UpdateRule:
-    """Return the rule of ``solver.name``: what torch's class of that name does with its other defaults."""
-    if name == "sgd":
-        return partial(_sgd, momentum)
-    if name == "rmsprop":
-        return partial(_rmsprop, momentum)
-    return partial(_adam, name == "adamw")
+def sgd_rule(momentum: float) -> UpdateRule:
+    """Return what `torch.optim.SGD` does with its other defaults."""
+    return partial(_sgd, momentum)
+
+
+def adam_rule(*, decoupled: bool) -> UpdateRule:
+    """Return what `torch.optim.Adam` does with its defaults, or with decoupled weight decay `AdamW`."""
+    return partial(_adam, decoupled)
+
+
+def rmsprop_rule(momentum: float) -> UpdateRule:
+    """Return what `torch.optim.RMSprop` does with its other defaults."""
+    return partial(_rmsprop, momentum)
 
 
 def _sgd(momentum: float, stepped: Stepped, gradient: torch.Tensor, learning_rate: float) -> None:
