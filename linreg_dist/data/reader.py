@@ -25,6 +25,7 @@ from linreg_dist.errors import DataError
 from linreg_dist.storage import retried
 
 _FOOTERS_KEPT = 64
+_NO_DICTIONARY = "ot yet implemented"
 _PIECE_BYTES = 1 << 20  # decoded; about a core's L2
 _VALUE_BYTES = 4
 
@@ -46,6 +47,7 @@ class RowGroupReader:
         # A footer of a wide file takes milliseconds to parse, and its row groups are read one by one.
         self._footer = lru_cache(_FOOTERS_KEPT)(self._read_footer)
         self._bytes_read, self._lock = 0, threading.Lock()
+        self._without_dictionary: set[int] = set()
 
     @property
     def bytes_read(self) -> int:
@@ -95,17 +97,18 @@ class RowGroupReader:
         def decode() -> Iterator[pa.Table]:
             with liveness.process.doing(f"reading {where}"), filesystem.open_input_file(path) as source:
                 footer, leaves = self._footer(group.file)
-                reader = pq.ParquetFile(
-                    source,
-                    metadata=footer,
-                    read_dictionary=dictionary,
-                    pre_buffer=not local,
-                    page_checksum_verification=True,
-                )
+                reader = self._open(source, footer, group.file, dictionary, local=local)
                 live = _live_rows(file.deleted, footer, group.ordinal)
                 for names in pieces:
                     stored = [file.stored.get(name, name) for name in names if name in in_file]
-                    table = reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
+                    try:
+                        table = reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
+                    except OSError as error:  # Arrow makes no dictionary of DELTA_BYTE_ARRAY and some others
+                        if group.file in self._without_dictionary or _NO_DICTIONARY not in str(error):
+                            raise
+                        self._without_dictionary.add(group.file)
+                        reader = self._open(source, footer, group.file, dictionary, local=local)
+                        table = reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
                     liveness.process.mark(f"reading {where}")
                     self._count(
                         footer, group.ordinal, [leaf for own in stored for leaf in leaves.get(own, ())]
@@ -123,6 +126,17 @@ class RowGroupReader:
                 yield from retried(lambda: list(decode()), "read", file.uri)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"cannot read {where}: {error}") from error
+
+    def _open(
+        self, source: pa.NativeFile, footer: pq.FileMetaData, file: int, dictionary: list[str], *, local: bool
+    ) -> pq.ParquetFile:
+        return pq.ParquetFile(
+            source,
+            metadata=footer,
+            read_dictionary=[] if file in self._without_dictionary else dictionary,
+            pre_buffer=not local,
+            page_checksum_verification=True,
+        )
 
     def _completed(
         self, table: pa.Table, names: Sequence[str], in_file: Collection[str], group: RowGroup
@@ -211,7 +225,11 @@ def category_codes(
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
-    return codes, array.dictionary.to_pylist()
+    levels = array.dictionary.to_pylist()
+    if array.dictionary.null_count:  # a null may also be a level that indices refer to
+        of_levels = np.array([-1 if level is None else code for code, level in enumerate(levels)] + [-1])
+        codes = of_levels[codes]
+    return codes, levels
 
 
 def _single_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from linreg_dist.data.design.types import is_numeric, is_text
+from linreg_dist.data.design.types import is_list_of_numbers, is_numeric, is_text
 
 _INTEGERS = {
     np.dtype(kind.to_pandas_dtype()): kind
@@ -69,6 +69,10 @@ def widened(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
             return pa.float64()
         kind = np.promote_types(one.to_pandas_dtype(), other.to_pandas_dtype())
         return _INTEGERS.get(kind) or _FLOATS.get(kind, pa.float64())
+    if is_list_of_numbers(one) and is_list_of_numbers(other):
+        values = widened(one.value_type, other.value_type)
+        fixed = pa.types.is_fixed_size_list(one) and pa.types.is_fixed_size_list(other)
+        return pa.list_(values, one.list_size if fixed and one.list_size == other.list_size else -1)
     return one if is_text(one) and is_text(other) else None
 
 

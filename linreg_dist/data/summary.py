@@ -76,7 +76,12 @@ class ColumnScan:
 
     @classmethod
     def of(
-        cls, decoded: DecodedColumns, selection: RowSelection, columns: Iterable[ColumnKind], group: int
+        cls,
+        decoded: DecodedColumns,
+        selection: RowSelection,
+        columns: Iterable[ColumnKind],
+        group: int,
+        where: str,
     ) -> ColumnScan:
         """Return what one row group says of ``columns``."""
         scan = cls()
@@ -84,7 +89,7 @@ class ColumnScan:
         train = np.asarray(selection.train)
         for column in columns:
             values = decoded.features[column.name]
-            scan.found[column.name] = column.find(values, train, selection.validation)
+            scan.found[column.name] = column.find(values, train, selection.validation, where)
         return scan
 
     def merge(self, other: ColumnScan) -> None:

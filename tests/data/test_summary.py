@@ -163,7 +163,7 @@ def test_a_level_scan_counts_training_rows_and_knows_levels_that_only_validate(t
     )
     parts = []
     for (group, _, decoded), (_, selection) in zip(opened.tables(), opened.selections(), strict=True):
-        parts.append(ColumnScan.of(decoded, selection, opened.columns.kinds, group.index))
+        parts.append(ColumnScan.of(decoded, selection, opened.columns.kinds, group.index, "here"))
     for ordered in (parts, parts[::-1]):
         total = ColumnScan()
         for part in ordered:

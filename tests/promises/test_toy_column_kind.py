@@ -67,7 +67,7 @@ class DayColumn(ColumnKind):
     def needs(self, data: Any) -> bool:
         return self.origin is None
 
-    def find(self, values: Any, train: Any, validation: Any) -> Earliest:
+    def find(self, values: Any, train: Any, validation: Any, where: str) -> Earliest:
         return Earliest(int(values[train].min()) if len(train) else 1 << 30)
 
     def settle(self, found: Earliest | None, data: Any) -> DayColumn:

@@ -64,6 +64,11 @@ class CategoricalColumn(ColumnKind):
         return name in data.categorical or is_string(type_)
 
     @classmethod
+    def hint(cls, type_: pa.DataType) -> str | None:
+        """Return how text without a UTF-8 mark becomes a category."""
+        return "text without a UTF-8 mark can be named under data.categorical" if is_text(type_) else None
+
+    @classmethod
     def draft(cls, name: str, type_: pa.DataType, data: DataSpec) -> Self:
         """Return the column with the levels that the spec lists, if it lists any."""
         given = data.categorical.get(name)
@@ -116,7 +121,7 @@ class CategoricalColumn(ColumnKind):
         return not self.levels or (data.missing == "mean" and self.fill is None)
 
     def find(
-        self, values: Codes, train: npt.NDArray[np.int64], validation: npt.NDArray[np.int64]
+        self, values: Codes, train: npt.NDArray[np.int64], validation: npt.NDArray[np.int64], where: str
     ) -> LevelCounts:
         """Count the training rows of each level, and note levels that only validate."""
         codes, levels = values

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from linreg_dist.data.design.kind import ColumnKind
-from linreg_dist.data.design.kinds import named_column, usual_column
+from linreg_dist.data.design.kinds import KINDS, named_column, usual_column
 from linreg_dist.data.design.numeric import is_narrow
-from linreg_dist.data.design.types import is_numeric, is_string, is_text
+from linreg_dist.data.design.types import is_numeric, is_string
 from linreg_dist.data.filter.predicates import bind_all
 from linreg_dist.data.schema import pandas_index, union_schema, widenings
 from linreg_dist.data.source.files import KeyRule
@@ -218,10 +218,8 @@ def unusable(kind: pa.DataType) -> str:
     """Return why a column of this type is no feature unless it is named."""
     if pa.types.is_null(kind):
         return "type null: it has no value in any file"
-    reason = f"type {kind} is neither a number nor a string"
-    if is_text(kind):
-        reason += "; text without a UTF-8 mark can be named under data.categorical"
-    return reason
+    hints = [hint for each in KINDS if (hint := each.hint(kind)) is not None]
+    return "; ".join([f"type {kind} is neither a number nor a string", *hints])
 
 
 def _index_columns(manifest: Manifest) -> dict[str, str]:

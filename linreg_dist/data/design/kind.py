@@ -65,6 +65,13 @@ class ColumnKind(ABC):
         """Return whether a feature of this name and type is of this kind, where no earlier kind claims it."""
 
     @classmethod
+    def hint(cls, type_: pa.DataType) -> str | None:
+        """Return what to do for a column of this type, which is of this kind only when it is named, to be so;
+        None where nothing helps.
+        """
+        return None
+
+    @classmethod
     @abstractmethod
     def draft(cls, name: str, type_: pa.DataType, data: DataSpec) -> Self:
         """Return the column as the spec describes it."""
@@ -115,12 +122,18 @@ class ColumnKind(ABC):
         """Return whether rows have to be read before the column can be settled."""
         return False
 
-    def find(self, values: Any, train: npt.NDArray[np.int64], validation: npt.NDArray[np.int64]) -> Found:
+    def find(
+        self, values: Any, train: npt.NDArray[np.int64], validation: npt.NDArray[np.int64], where: str
+    ) -> Found:
         """Return what some rows say of it; only called where it `needs` them.
 
         Args:
             values: of a row group.
             train, validation: numbers of its rows that are used; the others do not count.
+            where: names the row group in messages.
+
+        Raises:
+            DataError: a value among these rows that the column cannot take.
 
         """
         raise NotImplementedError(f"{type(self).__name__} needs rows and does not say what for")

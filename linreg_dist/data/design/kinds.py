@@ -10,10 +10,11 @@ import pyarrow as pa
 from linreg_dist.data.design.categorical import CategoricalColumn
 from linreg_dist.data.design.kind import ColumnKind
 from linreg_dist.data.design.numeric import NumericColumn
+from linreg_dist.data.design.vector import VectorColumn
 from linreg_dist.errors import DataError
 from linreg_dist.jobspec import DataSpec
 
-KINDS: list[type[ColumnKind]] = [CategoricalColumn, NumericColumn]
+KINDS: list[type[ColumnKind]] = [CategoricalColumn, VectorColumn, NumericColumn]
 """In the order in which they are asked whether they claim a column."""
 
 

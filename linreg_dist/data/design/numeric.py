@@ -78,7 +78,7 @@ class NumericColumn(ColumnKind):
         return data.missing == "mean" and self.fill is None
 
     def find(
-        self, values: Array, train: npt.NDArray[np.int64], validation: npt.NDArray[np.int64]
+        self, values: Array, train: npt.NDArray[np.int64], validation: npt.NDArray[np.int64], where: str
     ) -> NumberSum:
         """Sum the finite values of the training rows."""
         taken = values[train]

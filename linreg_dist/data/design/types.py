@@ -28,3 +28,9 @@ def is_string(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return is_string(kind.value_type)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def is_list_of_numbers(kind: pa.DataType) -> bool:
+    """Return whether each value of this type is a list of numbers."""
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(is_list) and is_numeric(kind.value_type)

@@ -97,7 +97,9 @@ def _scan(worker: Worker, job: TrainJob, log: MetricsLog, needing: Sequence[Colu
             return scan
         table = reader.read(group)
         decoded = decode_columns(table, columns)
-        return ColumnScan.of(decoded, selector.select(table, decoded, group), needing, index)
+        return ColumnScan.of(
+            decoded, selector.select(table, decoded, group), needing, index, job.manifest.where(group)
+        )
 
     with ThreadPoolExecutor(worker.num_threads, thread_name_prefix="scan") as pool:
 
