@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from linreg_dist.data.reader import RowGroupReader, category_codes, numeric_values
@@ -127,3 +128,45 @@ def test_pieces_hold_the_columns_of_the_whole_in_order(tmp_path):
         whole = reader.read(group)
         for piece in pieces:
             assert piece.equals(whole.select(piece.column_names))
+
+
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY", "PLAIN"])
+def test_text_in_pages_that_are_no_dictionaries_is_read(tmp_path, encoding):
+    texts = ["b", "a", None, "é"] * 25
+    table = pa.table({"c": texts, "raw": [None if text is None else text.encode() for text in texts]})
+    pq.write_table(
+        table,
+        tmp_path / "a.parquet",
+        use_dictionary=False,
+        column_encoding={"c": encoding, "raw": encoding},
+        row_group_size=50,
+    )
+    manifest = read_manifest([str(tmp_path)])
+    reader = RowGroupReader(manifest, ["c", "raw"], ["c", "raw"])
+    for group in manifest.row_groups:
+        read = reader.read(group)
+        for name in ("c", "raw"):
+            codes, levels = category_codes(read.column(name))
+            assert [None if code < 0 else levels[code] for code in codes] == table.column(name)[
+                :50
+            ].to_pylist()
+
+
+def test_a_null_among_the_levels_of_a_dictionary_is_a_missing_value():
+    levels = pa.array(["a", None, "b"])
+    column = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2, None]), levels)
+    codes, found = category_codes(column)
+    assert [found[code] if code >= 0 else None for code in codes] == ["a", None, "b", None]
+
+
+def test_a_page_that_does_not_match_its_checksum_is_refused(tmp_path):
+    values = np.arange(1000.0)
+    path = tmp_path / "a.parquet"
+    options = {"use_dictionary": False, "compression": "none", "write_page_checksum": True}
+    pq.write_table(pa.table({"x": values}), path, **options)
+    content = bytearray(path.read_bytes())
+    content[content.find(values.tobytes()) + 807] ^= 0x28
+    path.write_bytes(content)
+    manifest = read_manifest([str(path)])
+    with pytest.raises(DataError, match=r"cannot read .*a\.parquet \(row group 0\).*[Cc][Rr][Cc]"):
+        RowGroupReader(manifest, ["x"]).read(manifest.row_groups[0])

@@ -146,7 +146,7 @@ def test_it_trains_is_saved_shown_measured_and_predicts(
     output = path.parent.parent / "scored"
     predict(run.path, str(path), output)
     scored = pq.read_table(output).column("prediction").to_numpy()
-    np.testing.assert_array_equal(scored, model.predict(pa.table(columns)))
+    np.testing.assert_allclose(scored, model.predict(pa.table(columns)), rtol=1e-12)
 
 
 class PowerCutError(Exception):
