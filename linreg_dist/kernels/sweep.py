@@ -222,11 +222,18 @@ def sweep_tile(
 
 
 @strict_kernel
-def _widen(column: int, like: Any, copy: int, wide: Any, rows: int) -> None:
-    source = pointer(column, like)
-    target = pointer(copy, wide)
+def _widen(
+    column: int, stride: int, count: int, like: Any, copy: int, wide: Any, wide_stride: int, rows: int
+) -> None:
+    """Copy ``rows`` numbers of each of ``count`` columns; row by row, because there are few of them."""
+    itemsize = like.itemsize
     for i in range(rows):
-        target[i] = source[i]
+        source = column + i * itemsize
+        target = copy + i * 8
+        for _ in range(count):
+            pointer(target, wide)[0] = pointer(source, like)[0]
+            source += stride
+            target += wide_stride
 
 
 @strict_kernel
@@ -240,13 +247,11 @@ def copy_small(pieces: Any, first: int, end: int, width: int, num_targets: int, 
     for p in range(first, end):
         rows = pieces[p, ROWS]
         copy = into.ctypes.data + 8 * total
-        for d in range(width):
-            _widen(pieces[p, X] + d * pieces[p, X_STRIDE], like, copy + d * stride, into, rows)
-        for k in range(num_targets):
-            column = copy + (width + k) * stride
-            _widen(pieces[p, Y] + k * pieces[p, Y_STRIDE], like, column, into, rows)
+        _widen(pieces[p, X], pieces[p, X_STRIDE], width, like, copy, into, stride, rows)
+        copy += width * stride
+        _widen(pieces[p, Y], pieces[p, Y_STRIDE], num_targets, like, copy, into, stride, rows)
         if pieces[p, W] != 0:
-            _widen(pieces[p, W], like, copy + (width + num_targets) * stride, into, rows)
+            _widen(pieces[p, W], 0, 1, like, copy + num_targets * stride, into, stride, rows)
         total += rows
     return total
 
