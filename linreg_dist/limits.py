@@ -1,4 +1,4 @@
-"""The limits of this process: cores and memory that it may really use.
+"""The limits of this process: cores and memory that it may really use, and what to say of one that was met.
 
 A container, a batch system or the shell may allow less than the machine has. The smallest limit counts:
 affinity and CPU quota for cores; free memory, control groups (v1 and v2, every level above the process) and
@@ -7,6 +7,7 @@ affinity and CPU quota for cores; free memory, control groups (v1 and v2, every 
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import sys
@@ -18,6 +19,13 @@ _CGROUPS = Path("/sys/fs/cgroup")
 MACHINE_MEMORY = "the memory of the machine"
 """The source of a limit that no program set."""
 _NO_LIMIT = 1 << 60  # control groups v1 write "no limit" as a number near 2**63
+_ADVICE = {
+    "memory": "Give it more memory, set a lower scaling.memory_budget or global_batch_size, use fewer "
+    "workers on a machine, or write smaller row groups",
+    "files": "Raise the limit, or use fewer workers on a machine",
+    "threads": "Raise the limit, use fewer cores (taskset), or fewer workers on a machine",
+}
+_TORCH_ALLOCATOR = ("DefaultCPUAllocator", "CUDA out of memory", "not enough memory")
 
 
 @dataclass(frozen=True)
@@ -171,3 +179,69 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:  # no such limit here, or none that this user may see
         return ""
+
+
+def limit_met(error: BaseException | None, root: Path = Path("/")) -> str | None:
+    """Return what to say of an error that tells of memory, open files, processes or threads that could not be
+    had, with the limit that was met; None of any other error. Errors that led to it are looked at too.
+
+    Args:
+        error: any error.
+        root: where ``/proc`` and ``/sys`` are; tests give another folder.
+
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        kind = _kind_of_limit(error)
+        if kind is not None:
+            found = " ".join(str(error).split())[:300]
+            met = {"memory": _memory_met, "files": _files_met, "threads": _threads_met}[kind](root)
+            return f"{met}{f' ({found})' if found else ''}. {_ADVICE[kind]}"
+        error = error.__cause__
+    return None
+
+
+def let_through(error: BaseException) -> None:
+    """Raise an error again that tells of a limit of this process, for handlers that blame what they read."""
+    if _kind_of_limit(error) is not None:
+        raise error
+
+
+def _kind_of_limit(error: BaseException) -> str | None:
+    number = error.errno if isinstance(error, OSError) else None
+    text = str(error)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or type(error).__name__ == "OutOfMemoryError":
+        return "memory"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "files"
+    if isinstance(error, BlockingIOError) and number == errno.EAGAIN:
+        return "threads"
+    if isinstance(error, RuntimeError):
+        if "can't start new thread" in text:
+            return "threads"
+        if any(words in text for words in _TORCH_ALLOCATOR):
+            return "memory"
+    return None
+
+
+def _memory_met(root: Path) -> str:
+    limit = available_memory(root)
+    return f"memory could not be had: {limit.source} leaves {limit.free / 2**20:,.0f} MiB"
+
+
+def _files_met(_: Path) -> str:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return f"no more files could be opened: the limit is {soft:,} (ulimit -n; at most {hard:,})"
+
+
+def _threads_met(root: Path) -> str:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    limits = (
+        [] if soft == resource.RLIM_INFINITY else [f"ulimit -u is {soft:,} for all processes of this user"]
+    )
+    for folder in _control_groups("pids", root):
+        most, now = _text(folder / "pids.max").strip(), _text(folder / "pids.current").strip()
+        if most.isdecimal():
+            limits.append(f"the control group {folder} allows {most} and has {now or 'an unknown number'}")
+    return f"no more threads or processes could be started: {'; '.join(limits) or 'no limit is set here'}"

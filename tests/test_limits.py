@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+import torch
 
 from linreg_dist import limits
 
@@ -126,3 +129,84 @@ class TestCpus:
         assert limits.available_cpus(root) == len(os.sched_getaffinity(0))  # outside a job it is a left-over
         monkeypatch.setenv("SLURM_JOB_ID", "1")
         assert limits.available_cpus(root) == 1
+
+
+class TestALimitThatWasMet:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            MemoryError(),
+            pa.ArrowMemoryError("malloc of size 64 failed"),
+            OSError(errno.ENOMEM, "Cannot allocate memory"),
+            torch.OutOfMemoryError("CUDA out of memory"),
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_of_memory_it_names_the_tightest_one(self, root: Path, error: BaseException) -> None:
+        in_group(root, "/", version=2)
+        write(root, "sys/fs/cgroup/memory.max", 512 << 20)
+        write(root, "sys/fs/cgroup/memory.current", 500 << 20)
+        told = limits.limit_met(error, root)
+        assert told is not None
+        assert "memory could not be had: the memory limit of the control group" in told
+        assert "leaves 12 MiB" in told
+
+    def test_what_torch_raises_where_there_is_no_memory_is_known(self, root: Path) -> None:
+        with pytest.raises(RuntimeError) as raised:
+            torch.empty(1 << 58, dtype=torch.uint8)
+        assert limits.limit_met(raised.value, root)
+
+    def test_of_open_files_it_names_ulimit(self, tmp_path: Path) -> None:
+        program = """
+import resource
+from linreg_dist import limits
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+import pyarrow.parquet as pq
+held = []
+try:
+    while True: held.append(open("/dev/null"))
+except OSError as error:
+    print(limits.limit_met(error))
+try:
+    pq.ParquetFile(__import__("sys").argv[1])
+except OSError as error:
+    held.clear()
+    print(limits.limit_met(error))
+"""
+        (tmp_path / "a.parquet").write_bytes(b"PAR1")
+        run = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / "a.parquet")],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told = run.stdout.splitlines()
+        assert len(told) == 2
+        assert all("no more files could be opened: the limit is 20 (ulimit -n" in line for line in told)
+
+    @pytest.mark.parametrize(
+        "error",
+        [BlockingIOError(errno.EAGAIN, "fork"), RuntimeError("can't start new thread")],
+        ids=["processes", "threads"],
+    )
+    def test_of_processes_and_threads_it_names_the_control_group(
+        self, root: Path, error: BaseException
+    ) -> None:
+        write(root, "proc/self/cgroup", "0::/")
+        write(root, "sys/fs/cgroup/pids.max", 64)
+        write(root, "sys/fs/cgroup/pids.current", 64)
+        told = limits.limit_met(error, root)
+        assert told is not None
+        assert "allows 64 and has 64" in told
+
+    def test_it_is_found_behind_what_it_led_to(self, root: Path) -> None:
+        outer = ValueError("a column")
+        outer.__cause__ = MemoryError()
+        assert limits.limit_met(outer, root)
+
+    @pytest.mark.parametrize(
+        "error", [ValueError("x"), OSError(errno.ENOENT, "x"), RuntimeError("gloo"), None]
+    )
+    def test_other_errors_tell_of_none(self, root: Path, error: BaseException | None) -> None:
+        assert limits.limit_met(error, root) is None

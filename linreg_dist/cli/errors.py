@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import click
 
-from linreg_dist.errors import InterruptedRunError, LinregDistError, SpecError, to_record
+from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, SpecError, to_record
+from linreg_dist.limits import limit_met
 from linreg_dist.wording.secrets import shown
 from linreg_dist.wording.text import safe_json
 
@@ -24,7 +25,7 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     if not _is_verbose(arguments):
-        error = _of_a_path(error) or error
+        error = _of_a_path(error) or _of_a_limit(error) or error
     record = _record(error)
     if "--json" in arguments:
         click.echo(safe_json({"status": "failed", "error": record}))
@@ -56,6 +57,14 @@ def _of_a_path(error: BaseException) -> SpecError | None:
     return SpecError(
         shown(f"{where or 'a path that was given'} cannot be used: {why}. Check it, or give another")
     )
+
+
+def _of_a_limit(error: BaseException) -> RunFailedError | None:
+    """Return what to say of memory, files or threads that could not be had; None of any other error."""
+    if isinstance(error, LinregDistError | click.ClickException):
+        return None
+    met = limit_met(error)
+    return None if met is None else RunFailedError(met)
 
 
 _PATH_ERRORS = (

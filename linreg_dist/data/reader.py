@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from linreg_dist import liveness
+from linreg_dist import limits, liveness
 from linreg_dist.data.source.files import open_filesystem
 from linreg_dist.data.source.manifest import Manifest, RowGroup
 from linreg_dist.data.tables.snapshot import Positions
@@ -125,6 +125,7 @@ class RowGroupReader:
             else:  # a connection may break in the middle: then it is read again from the start
                 yield from retried(lambda: list(decode()), "read", file.uri)
         except (pa.ArrowException, OSError) as error:
+            limits.let_through(error)
             raise DataError(f"cannot read {where}: {error}") from error
 
     def _open(

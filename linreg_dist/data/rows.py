@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linreg_dist import limits
 from linreg_dist.data.design.columns import Columns
 from linreg_dist.data.design.numeric import not_finite
 from linreg_dist.data.filter.predicates import Predicate, bind_all, rows_kept
@@ -198,6 +199,7 @@ class RowSelector:
         try:
             return rows_kept(self._filters[key], table)
         except (pa.ArrowException, TypeError, ValueError) as error:
+            limits.let_through(error)
             raise DataError(f"{where}: data.filter {dnf} cannot be applied: {error}") from error
 
     def _validation_mask(self, group: RowGroup, marks: Array | None) -> npt.NDArray[np.bool_] | bool:

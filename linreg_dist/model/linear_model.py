@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from safetensors.numpy import save
 
+from linreg_dist import limits
 from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.kind import ColumnKind, Mask
 from linreg_dist.documents import ModelDetails
@@ -315,6 +316,7 @@ def _decode(column: ColumnKind, stored: pa.ChunkedArray, where: str) -> Any:
         if column.takes(stored.type):
             return column.decode(stored)
     except (ValueError, TypeError, pa.ArrowException) as error:
+        limits.let_through(error)
         raise DataError(f"{where}: column {column.name!r} cannot be read: {error}") from error
     raise DataError(
         f"{where}: column {column.name!r} has type {stored.type}; the model expects {column.expects}: it was "

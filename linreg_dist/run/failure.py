@@ -15,6 +15,7 @@ from linreg_dist.errors import (
     to_record,
 )
 from linreg_dist.jobspec import JobSpec
+from linreg_dist.limits import let_through, limit_met
 from linreg_dist.run.folder import FAILED, INTERRUPTED, RunFolder
 from linreg_dist.run.versions import versions_of
 from linreg_dist.storage import no_patience
@@ -29,6 +30,9 @@ def error_record(error: BaseException, exit_code: int = 1) -> ErrorRecord:
     """Return the record of an error; ``exit_code`` is of one that does not say its own."""
     if isinstance(error, LinregDistError):
         return ErrorRecord.from_json(to_record(error))
+    met = limit_met(error)
+    if met is not None:
+        return ErrorRecord.from_json(to_record(RunFailedError(met)))
     return ErrorRecord(type=type(error).__name__, message=shown(error), exit_code=exit_code)
 
 
@@ -60,6 +64,7 @@ def explain_unwritten(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        let_through(error)
         file = error.filename or folder.path
         raise RunFailedError(
             f"the run's files could not be written: {file}: {error.strerror or error}; "

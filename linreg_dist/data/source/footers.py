@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linreg_dist import liveness
+from linreg_dist import limits, liveness
 from linreg_dist.data.source.files import open_filesystem
 from linreg_dist.errors import DataError
 from linreg_dist.storage import one_line, retried
@@ -67,6 +67,7 @@ def read_footer(uri: str) -> bytes:
     try:
         return retried(read, "read", uri)
     except (pa.ArrowException, OSError) as error:
+        limits.let_through(error)
         raise _unreadable(uri, error) from error
 
 
@@ -92,6 +93,7 @@ def parse_footer(tail: bytes, uri: str) -> tuple[pq.FileMetaData, pa.Schema]:
         _check_counts(footer)
         _ = [str(kind) for kind in schema.types], names
     except (pa.ArrowException, OSError, ValueError) as error:
+        limits.let_through(error)
         raise _unreadable(uri, error) from error
     return footer, schema
 

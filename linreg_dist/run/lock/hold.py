@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linreg_dist.errors import RunFailedError, RunInUseError, SpecError, StorageError
+from linreg_dist.limits import let_through
 from linreg_dist.run.lock import on_files, on_objects
 from linreg_dist.run.lock.on_files import LockFile
 from linreg_dist.run.lock.on_objects import LockObject
@@ -132,6 +133,7 @@ def hold_run(folder: Location, *, on_loss: Callable[[], None] | None = None) -> 
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(lock)
     except OSError as error:
+        let_through(error)
         room = f"; {describe_room(folder)}" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise RunFailedError(
             f"the run's folder {folder} cannot be written to: {error}{room}. Make room or get the right to "
