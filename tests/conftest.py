@@ -89,3 +89,12 @@ def train_here(tmp_path: Path) -> Callable[..., Run]:
         return train(spec, fresh=fresh)
 
     return run
+
+
+@pytest.fixture
+def light_workers() -> Iterator[None]:
+    """Train on processes of our own, without Ray, wherever a spec asks for workers."""
+    from tests.light_workers import without_ray
+
+    with without_ray():
+        yield

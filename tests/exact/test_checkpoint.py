@@ -81,7 +81,7 @@ def test_a_continued_pass_has_the_bits_of_an_uninterrupted_one(
     assert not (run.path / FOLDER).exists()
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("light_workers")
 def test_another_number_of_workers_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = make_problem(tmp_path / "d", num_rows=2700)
     reads = Reads(monkeypatch)

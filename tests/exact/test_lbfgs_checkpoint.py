@@ -114,7 +114,7 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(
     np.testing.assert_allclose(resumed.model.coef_, whole.model.coef_, rtol=1e-12)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("light_workers")
 def test_another_number_of_workers_goes_on(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train(_spec(problem, "whole", "huber"))
     with monkeypatch.context() as patch:

@@ -1,8 +1,7 @@
-"""What the exact solver and L-BFGS find is the same on Ray workers as in this process."""
+"""What the exact solver and L-BFGS find is the same on two workers as in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,8 @@ import pytest
 from linreg_dist.verbs.stats import open_statistics
 from linreg_dist.verbs.train import train
 from tests.exact.problems import Problem, features_of, make_problem
-from tests.local_ray import start_local_ray
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ray_here() -> Iterator[None]:
-    """A Ray for all tests here: the session's if it has one."""
-    import ray
-
-    started = not ray.is_initialized()
-    if started:
-        start_local_ray()
-    yield
-    if started:
-        ray.shutdown()
+pytestmark = pytest.mark.usefixtures("light_workers")
 
 
 def _both(problem: Problem, **sections: Any) -> list[Any]:

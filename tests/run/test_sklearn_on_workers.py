@@ -1,4 +1,4 @@
-"""The scikit-learn estimator on Ray workers."""
+"""The scikit-learn estimator on workers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from linreg_dist.sklearn import DistributedLinearRegression
 from tests.run.conftest import write_parts
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.usefixtures("light_workers")
 def test_two_workers_give_the_coefficients_of_one_process(tmp_path: Path) -> None:
     rows = write_parts(tmp_path / "data", [1700, 1, 0, 333, 900])
     here = DistributedLinearRegression(l2=0.01).fit(rows["x"], rows["y"])

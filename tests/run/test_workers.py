@@ -15,7 +15,12 @@ from linreg_dist.run.watch.capacity import watch_capacity
 from linreg_dist.run.watch.interrupts import interruptible
 from tests.run.conftest import write_parts
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
+
+@pytest.fixture
+def _workers(request: pytest.FixtureRequest) -> None:
+    """Workers of the kind that a parameter names."""
+    request.getfixturevalue(request.param)
+
 
 # Uneven on purpose: a one-row file, an empty one, and fewer rows in some than a batch has.
 SIZES = [1700, 1, 0, 333, 40, 900]
@@ -31,11 +36,12 @@ def _spec(tmp_path: Path, **solver: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("solver", "numbers"), [("sgd", (1, 3)), ("exact", (3,))])
+@pytest.mark.usefixtures("light_workers")
+@pytest.mark.parametrize(("solver", "numbers"), [("sgd", (1, 2, 3)), ("exact", (3,))])
 def test_any_number_of_workers_gives_the_same_answer(
     tmp_path: Path, solver: str, numbers: tuple[int, ...]
 ) -> None:
-    """Two workers, with every solver, and seven are tested on two nodes: `tests.cluster.test_nodes`."""
+    """On Ray, two workers with every solver, and seven, are tested in `tests.cluster.test_nodes`."""
     write_parts(tmp_path / "data", SIZES)
     spec = _spec(tmp_path, name=solver)
     runs = {
@@ -54,12 +60,14 @@ def test_any_number_of_workers_gives_the_same_answer(
         assert run.metrics["validation"]["mse"] == pytest.approx(runs[0].metrics["validation"]["mse"])
 
 
+@pytest.mark.usefixtures("light_workers")
 def test_more_workers_than_row_groups_still_use_every_row(tmp_path: Path) -> None:
     write_parts(tmp_path / "data", [100], row_group_size=100)
     run = lr.train(_spec(tmp_path, name="sgd"), {"scaling.num_workers": 3})
     assert run.result["rows"]["train"] + run.result["rows"]["validation"] == 100
 
 
+@pytest.mark.usefixtures("light_workers")
 def test_local_sgd_reaches_the_exact_answer(tmp_path: Path) -> None:
     data = write_parts(tmp_path / "data", [4000, 4000])
     overrides = {"scaling.num_workers": 2, "solver.sync_every": 8, "solver.epochs": 10, "model.l2": 0.0}
@@ -68,6 +76,10 @@ def test_local_sgd_reaches_the_exact_answer(tmp_path: Path) -> None:
     np.testing.assert_allclose(run.model.coef_, exact[:-1], atol=0.05)
 
 
+@pytest.mark.parametrize(
+    "_workers", [pytest.param("ray_cluster", marks=pytest.mark.slow), "light_workers"], indirect=True
+)
+@pytest.mark.usefixtures("_workers")
 def test_a_data_error_in_a_worker_reaches_the_caller_as_itself(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -82,6 +94,8 @@ def test_a_data_error_in_a_worker_reaches_the_caller_as_itself(tmp_path: Path) -
         lr.train(_spec(tmp_path, name="sgd"), {"scaling.num_workers": 2})
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_job_that_the_cluster_can_never_run_is_refused_at_once(tmp_path: Path) -> None:
     write_parts(tmp_path / "data", [50])
     with pytest.raises(lr.ClusterError, match=r"the job needs 64 CPU \(2 workers x 32\) of 4"):
@@ -108,10 +122,14 @@ def _wait_with_patience(tmp_path: Path, cpus: int) -> None:
         threading.Event().wait(6.0)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_job_that_the_cluster_cannot_hold_any_more_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(lr.ClusterError, match=r"the job needs 64 CPU \(2 workers x 32\) of 4"):
         _wait_with_patience(tmp_path, 32)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_job_that_the_cluster_can_hold_is_not_given_up(tmp_path: Path) -> None:
     _wait_with_patience(tmp_path, 1)
