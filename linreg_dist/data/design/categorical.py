@@ -76,6 +76,8 @@ class CategoricalColumn(ColumnKind):
 
     def takes(self, type_: pa.DataType) -> bool:
         """Return whether the type is text, a whole number or a boolean."""
+        if pa.types.is_dictionary(type_):
+            type_ = type_.value_type
         return is_text(type_) or bool(pa.types.is_integer(type_) or pa.types.is_boolean(type_))
 
     def family(self, type_: pa.DataType) -> str:
