@@ -31,4 +31,9 @@ def inspection_table(found: Inspection) -> RenderableType:
         nulls = "?" if column.nulls is None else format_count(column.nulls)
         table.add_row(column.name, column.type, column.use, ", ".join(column.encodings), nulls)
     advice = [Text(f"- {sentence}") for sentence in found.advice] or [Text("- nothing to improve")]
-    return Group(Text(head), Text(""), table, Text(""), *advice)
+    left_out = [Text(f"no feature: {name}: {reason}") for name, reason in found.skipped_columns.items()]
+    left_out += [Text(f"not read: {item.path}: {item.reason}") for item in found.skipped_files]
+    if found.version is not None:
+        head = f"{found.format} table, version {found.version}: {head}"
+    notes = [*left_out, Text("")] if left_out else []
+    return Group(Text(head), Text(""), table, Text(""), *notes, *advice)

@@ -13,6 +13,7 @@ from linreg_dist.documents.result import (
     PenaltyDocument,
     ResultDocument,
     RowsDocument,
+    SkippedFile,
     SolverDocument,
     SplitMetrics,
     Tune,
@@ -130,8 +131,29 @@ class ColumnLayout(Document):
     num_bytes: int = Field(validation_alias=AliasChoices("bytes", "num_bytes"), serialization_alias="bytes")
 
 
+class Rewritten(Document):
+    """What `inspect --rewrite` wrote."""
+
+    output: str
+    files: int
+    rows: int
+    row_groups: int
+    seconds: float
+
+
 class Inspection(Document):
-    """What `inspect` says of Parquet files; ``bytes`` is their size."""
+    """What `inspect` says of Parquet files.
+
+    Attributes:
+        num_bytes: their size on disk, ``bytes`` in JSON.
+        columns, row_groups: how they are stored.
+        advice: what would make them train faster.
+        format, version: of a table; its version is None for files.
+        skipped_columns: columns that would be no features by default, each with the reason.
+        skipped_files: entries that look like data and are not read.
+        rewritten: what was written, if it was.
+
+    """
 
     files: int
     rows: int
@@ -139,6 +161,11 @@ class Inspection(Document):
     row_groups: RowGroupSizes
     columns: list[ColumnLayout]
     advice: list[str]
+    format: str = "parquet"
+    version: int | str | None = None
+    skipped_columns: dict[str, str] = Field(default_factory=dict)
+    skipped_files: list[SkippedFile] = Field(default_factory=list)
+    rewritten: Rewritten | None = None
 
 
 class DataCheck(Document):

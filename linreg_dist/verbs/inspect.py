@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from linreg_dist import limits
 from linreg_dist.data.capacity import decoded_nbytes
+from linreg_dist.data.design.columns import columns_left_out
 from linreg_dist.data.design.types import is_numeric, is_string
 from linreg_dist.data.source.files import absolute_paths
 from linreg_dist.data.source.footers import describe_chunks, read_footer
@@ -54,6 +55,10 @@ def inspect(data: str | Sequence[str]) -> Inspection:
         ),
         columns=columns,
         advice=_advice(manifest, columns, sizes),
+        format=manifest.tables[0].format if manifest.tables else "parquet",
+        version=manifest.tables[0].version if manifest.tables else None,
+        skipped_columns=columns_left_out(manifest),
+        skipped_files=list(manifest.skipped),
     )
 
 

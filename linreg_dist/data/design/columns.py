@@ -214,6 +214,15 @@ def _feature_names(
     return tuple(names), skipped
 
 
+def columns_left_out(manifest: Manifest) -> dict[str, str]:
+    """Return the columns that are no features unless they are named, each with the reason."""
+    found = _index_columns(manifest) | _constant_keys(manifest)
+    for name, kind in zip(manifest.schema.names, manifest.schema.types, strict=True):
+        if name not in found and not (is_numeric(kind) or is_string(kind)):
+            found[name] = unusable(kind)
+    return {name: found[name] for name in manifest.schema.names if name in found}
+
+
 def unusable(kind: pa.DataType) -> str:
     """Return why a column of this type is no feature unless it is named."""
     if pa.types.is_null(kind):
