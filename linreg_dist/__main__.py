@@ -1,4 +1,4 @@
-"""``python -m linreg_dist`` is ``linreg-dist``, for places where only an interpreter is at hand."""
+"""``python -m linreg_dist`` is ``linreg-dist``, for places that only know an interpreter."""
 
 from __future__ import annotations
 

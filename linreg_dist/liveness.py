@@ -1,4 +1,4 @@
-"""What this process is doing, and for how long it has got nowhere.
+"""Liveness of this process: what it is doing, and for how long it has made no progress.
 
 Code that may block says so: `doing` around a read or a write, `waiting` around anything that waits for
 others, `mark` where a piece of work is done. A watcher's thread asks `Liveness.look`. There is one instance

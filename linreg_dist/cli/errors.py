@@ -1,4 +1,4 @@
-"""From an exception to what the user sees and the exit code; the codes are those of `linreg_dist.errors`."""
+"""Error messages and exit codes of the command line; the codes are those of `linreg_dist.errors`."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 SCRIPT_FILE = "python.sh"
 NOT_FOUND = "no Python with linreg_dist and ray was found on the cluster's head; asked: "
-"""What the script prints where it finds none, before the list of those it asked."""
+"""Printed by the script if it finds no interpreter, before the list of those it asked."""
 
 # Each asked Python says what it lacks. Ray tells its workers' command to its raylet, from which all processes
 # of the node descend; the variable that holds the raylet's pid is kept from jobs.

@@ -1,4 +1,4 @@
-"""What travels to a cluster: the resolved spec as a file, secrets as environment variables, nothing else."""
+"""The shipment of a job to a cluster: the resolved spec as a file, and secrets as environment variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees: progress, tables, reports."""
+"""Progress, tables and reports for people."""
 
 from linreg_dist.console.batch import batch_table
 from linreg_dist.console.coefficients import coefficient_table

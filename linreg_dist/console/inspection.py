@@ -1,4 +1,4 @@
-"""What a person sees of a Parquet data set."""
+"""The report of `inspect` for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees of a saved model: how it measures up on other data, and where it came from."""
+"""The report of a saved model for people: metrics on other data, and provenance."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From Parquet files to column-major blocks."""
+"""Parquet files decoded into column-major blocks."""

@@ -3,7 +3,7 @@
 A block is tens of megabytes that are touched for the first time when it is written. With pages of 4 KiB the
 kernel is entered thousands of times for it; on a virtual machine that was measured at 2 s for each gigabyte,
 more than decoding it took. Pages of 2 MiB cost a fifteenth of that. A few blocks' memory is used again, which
-costs nothing; the rest goes back to the system as soon as its block is let go, instead of staying in an
+costs nothing; the rest goes back to the system as soon as its block is released, instead of staying in an
 allocator's lists.
 """
 

@@ -1,4 +1,4 @@
-"""Who reads which row group when: a pure function of the manifest, the seed, the epoch and the batch size.
+"""The plan of an epoch, a pure function: which worker reads which row group in which step.
 
 The row groups are dealt into a fixed number of *lanes* (virtual shards). Each optimizer step takes from every
 lane its next share of rows, and a worker owns whole lanes. So the rows of a step do not depend on how many

@@ -1,4 +1,4 @@
-"""Which rows of a row group train, which validate, and which are left out and why.
+"""Row selection: which rows of a row group train, which validate, and which are left out and why.
 
 Everything here depends on the file, the row's place in it and the spec alone: never on workers, threads or
 order.

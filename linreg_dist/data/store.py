@@ -55,7 +55,7 @@ class BlockStore:
         self._pool = arithmetic_threads(num_threads, "decode")
 
     def close(self) -> None:
-        """Stop the threads and let go of the blocks."""
+        """Stop the threads and release the blocks."""
         try:
             self._pool.shutdown(wait=True, cancel_futures=True)
         finally:  # also where a read that blocks is waited for, and that is interrupted

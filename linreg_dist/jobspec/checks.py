@@ -1,4 +1,4 @@
-"""What is wrong between fields that are each right: conflicts, found on a whole spec."""
+"""Conflicts between fields that are valid on their own, found on a whole spec."""
 
 from __future__ import annotations
 

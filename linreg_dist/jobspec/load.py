@@ -33,7 +33,7 @@ from linreg_dist.jobspec.sections import RunSpec
 from linreg_dist.jobspec.uris import URI
 
 MOST_JOBS = 10_000
-"""How many jobs one matrix may stand for."""
+"""Most jobs that one matrix may stand for."""
 
 _STORAGE: Path = ("run", "storage_path")
 _PATHS: tuple[Path, ...] = (("data", "path"), ("data", "validation", "path"), _STORAGE)

@@ -3,7 +3,7 @@
 The compiled code is kept under the user's cache folder, in a folder that belongs to the user and that nobody
 else can write to: numba loads what it finds there. ``NUMBA_CACHE_DIR`` moves it. The folder's name has a
 digest of all kernels, because numba itself does not notice that a function a kernel calls has changed. Where
-no such folder can be made, each process compiles anew.
+no such folder can be made, each process compiles again.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class CoefficientCovariance:
         targets: names of the K targets.
         kind: nonrobust, HC0 … HC3 or cluster.
         matrix_MQQ: (M, Q, Q), M = K, or 1 where the targets share it; NaN for a constant feature.
-        scale_K: (K,), what target k's matrix is to be multiplied by.
+        scale_K: (K,), the factor of target k's matrix.
 
     """
 

@@ -1,4 +1,4 @@
-"""What the model learned: the largest effects, the coefficients with their inference, the fit statistics."""
+"""The coefficients on the page: the largest effects, all of them with their inference, the fit statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the model was found: the loss of every epoch, and the cross-validation of penalties."""
+"""The course of the fit on the page: the loss of every epoch, and the cross-validation of penalties."""
 
 from __future__ import annotations
 

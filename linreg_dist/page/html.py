@@ -1,4 +1,4 @@
-"""From what stands on a page to one self-contained HTML document: no script, nothing to fetch."""
+"""HTML of a page: one self-contained document without scripts and with nothing to fetch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run took, and where it came from: time, workers, data, versions, the job."""
+"""Provenance on the page: time, workers, data, versions, the job."""
 
 from __future__ import annotations
 

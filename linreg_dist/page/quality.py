@@ -1,4 +1,4 @@
-"""How good the model is, and what became of every row."""
+"""Metrics on the page, and the account of every row."""
 
 from __future__ import annotations
 

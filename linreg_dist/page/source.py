@@ -1,4 +1,4 @@
-"""What a page is made from: the result, the model, and the epochs on the way."""
+"""The material of a page: the result, the model, and the epochs on the way."""
 
 from __future__ import annotations
 

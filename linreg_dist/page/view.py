@@ -1,4 +1,4 @@
-"""What stands on a page, without its form: sections of paragraphs, lists, tables and plots."""
+"""The content of a page without its form: sections of paragraphs, lists, tables and plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run that did not succeed leaves: a result.json that says why."""
+"""The result of a run that did not succeed: a result.json that says why."""
 
 from __future__ import annotations
 

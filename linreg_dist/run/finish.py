@@ -1,4 +1,4 @@
-"""What a run that has succeeded leaves: the model, its card, the page, the result; kept if the storage
+"""The files of a run that has succeeded: the model, its card, the page, the result; kept if the storage
 refuses them.
 """
 

@@ -1,4 +1,4 @@
-"""Whether a folder is a run's, made by this program; asked before anything in it is overwritten or deleted.
+"""Ownership of a run's folder, asked before anything in it is overwritten or deleted.
 
 A run's folder is a real folder (no link) that has the marker `MARKER`. Runs of versions that wrote none are
 known by files that only this program writes, with valid content: ``checkpoints/identity.json`` or

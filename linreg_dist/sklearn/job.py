@@ -1,4 +1,4 @@
-"""From an estimator's parameters to a job spec."""
+"""The job spec of an estimator's parameters."""
 
 from __future__ import annotations
 

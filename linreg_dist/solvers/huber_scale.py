@@ -5,7 +5,7 @@ deviation, and up to half of the rows may lie anywhere without moving it far (Hu
 Statistics, 2nd ed., section 5.1; statsmodels' `RLM` has the same, ``scale_est="mad"`` about zero).
 
 Huber's loss is r² where |r| ≤ ε·s and 2ε·s·|r| - (ε·s)² beyond, ε = ``huber_epsilon`` and s this scale. Every
-solver measures s anew before each epoch, at the weights that it has then: the fixed point is the M-estimate
+solver measures s again before each epoch, at the weights that it has then: the fixed point is the M-estimate
 with a MAD scale, the same for all of them.
 
 The median is found by counting into ever finer bins, a pass over the kept blocks for each: no sorting, no

@@ -89,7 +89,7 @@ def retried(function: Callable[[], T], doing: str, where: str) -> T:
     """Return what ``function`` returns, called again while a store fails for a passing reason.
 
     Args:
-        function: one attempt, which begins anew.
+        function: one attempt, which begins from the start.
         doing: the verb of the messages: read, write, list, …
         where: the URI of the messages.
 

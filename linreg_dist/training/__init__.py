@@ -1,1 +1,1 @@
-"""What every worker executes."""
+"""Training as every worker executes it."""

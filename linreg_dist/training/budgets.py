@@ -1,4 +1,4 @@
-"""How much of the decoded data a worker may keep, in memory and on its disk."""
+"""Budgets for decoded data that a worker keeps, in memory and on its disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker is told: everything that was decided before it started."""
+"""The job as a worker sees it, with everything settled."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class MetricsLog:
     """Appends to ``metrics.jsonl``.
 
     Args:
-        path: the file, started anew (an attempt that resumes writes the finished epochs again), or None on
+        path: the file, emptied first (an attempt that resumes writes the finished epochs again), or None on
             workers that write nothing.
 
     """

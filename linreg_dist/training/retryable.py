@@ -1,4 +1,4 @@
-"""Which errors a retry may help against: those of machines and networks, not those of data and programs."""
+"""Retryable errors: those of machines and networks, not those of data and programs."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from linreg_dist.stats.artefact import Artefact, canonical
 from linreg_dist.stats.moments import Moments
 
 Names = tuple[str, str]
-"""What a user calls the two sides, for messages."""
+"""The user's names for the two sides, for messages."""
 
 
 def in_one_encoding(left: Artefact, right: Artefact, names: Names, verb: str) -> tuple[Artefact, Artefact]:

@@ -1,4 +1,4 @@
-"""What the spec can say and this version cannot do: refused wherever the spec is used or checked."""
+"""Features of the spec that are not implemented yet: refused wherever a spec is used or checked."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def _stop(processes: _Processes, futures: Sequence[Future[JobOutcome]]) -> None:
 def _as_they_end(
     futures: Iterable[Future[JobOutcome]], timeout_s: float = math.inf
 ) -> Iterator[Future[JobOutcome]]:
-    """Give out the futures as they end, for so long at most.
+    """Yield futures as they complete, up to a time limit.
 
     Unlike `as_completed` it looks up every second: a library that handles Ctrl-C itself, as polars does, lets
     a wait without a limit sleep through it.

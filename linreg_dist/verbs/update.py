@@ -1,4 +1,4 @@
-"""What a run that adds to an earlier one has to read: only the files, and row groups, that are new."""
+"""The part of the data that an update has to read: only the files and row groups that are new."""
 
 from __future__ import annotations
 

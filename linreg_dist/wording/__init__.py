@@ -1,1 +1,1 @@
-"""How numbers and results are put into words: the same on the console and on a run's page."""
+"""Numbers and results in words: the same on the console and on a run's page."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 MOST_LEVELS = 100
-"""How deep lists and objects may be nested; our own documents have fewer than ten levels."""
+"""Deepest nesting of lists and objects; our own documents have fewer than ten levels."""
 
 
 def parse_json(text: str | bytes, *, finite: bool = False) -> Any:
@@ -41,7 +41,7 @@ def parse_json(text: str | bytes, *, finite: bool = False) -> Any:
 
 
 def parse_object(text: str | bytes, *, finite: bool = False) -> dict[str, Any]:
-    """Return what a JSON text stands for, which is to be an object; see `parse_json`.
+    """Return the object that a JSON text stands for; see `parse_json`.
 
     Raises:
         ValueError: as `parse_json`, or it is something else.

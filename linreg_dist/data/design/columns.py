@@ -1,4 +1,4 @@
-"""Which columns of the files play which part: features, targets, weight, split and filter columns.
+"""Roles of the columns: features, targets, weight, split and filter columns.
 
 Binding a spec to a schema finds every column problem before a single row is read.
 """

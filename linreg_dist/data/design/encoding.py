@@ -1,4 +1,4 @@
-"""From named columns to the design matrix, and back to names.
+"""The encoding of named columns as a design matrix, and of its columns as names.
 
 An encoding is part of the model: what training did to a column is done again, exactly, at scoring.
 

@@ -42,7 +42,7 @@ class ColumnKind(ABC):
         expects: what types it takes, for messages: "a number".
         dictionary: whether it wants its column read as dictionary-encoded, where each value is looked up
             once.
-        shifted: whether a mean that is large against its spread is to be subtracted before values are rounded
+        shifted: whether a mean that is large against its spread is subtracted before values are rounded
             to float32. Not for 0/1 columns.
         from_numbers: whether a plain number stands for the column's value, so that an array without names can
             be scored.

@@ -53,7 +53,7 @@ def ask_file(
     kinds: Mapping[str, pa.DataType],
     stored: Mapping[str, str],
 ) -> Question | bool:
-    """Return what is to be asked of a file; True if all of it may satisfy the filter, False if nothing can.
+    """Return the conditions left for a file; True if all of it may satisfy the filter, False if nothing can.
 
     Args:
         tail, size: as in `Question`.

@@ -1,4 +1,4 @@
-"""Where the Parquet files are: paths, globs and URIs resolved to a list of files.
+"""Parquet files of a data path: paths, globs and URIs resolved to a list of files.
 
 Only pyarrow's own file systems are used, so the same code reads a laptop's folder, S3 and GCS.
 """

@@ -1,4 +1,4 @@
-"""What lies below a folder of data: the Parquet files, each once, and every entry that only looks like one.
+"""The listing of a data folder: its Parquet files, each once, and every entry that only looks like one.
 
 A local file is what it *is*, its device and inode, and not its name: links to files and folders, loops and
 second names are found, and a file is read once whatever it is called. Spark's rule decides on hidden entries:
@@ -28,7 +28,7 @@ _LOOKED_INTO = 1000  # entries of a hidden folder, to see whether it holds data
 _ASKED_REMOTELY = 64  # objects whose first bytes are looked at
 
 Identity = tuple[int, int] | str
-"""What a file is: device and inode of a local file, the path in the store of an object."""
+"""The identity of a file: device and inode of a local file, the path in the store of an object."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the footers say: files, row groups and schemas, read once by the driver.
+"""The manifest: files, row groups and schemas of a job, read from the footers once by the driver.
 
 The manifest is small, holds no data, and everything a worker does is planned from it.
 """

@@ -1,4 +1,4 @@
-"""What is wrong with a job spec, and where."""
+"""Problems of a job spec, each with its place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from linreg_dist.errors import SpecError
 from linreg_dist.jobspec.reading.yaml_reader import Mark, Path
 
 MOST_SHOWN = 50
-"""How many problems one message lists; the rest is counted."""
+"""Most problems that one message lists; the rest is counted."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 Path = tuple[str | int, ...]
-"""Where a value stands in a document: ``("data", "features", 0)``."""
+"""The place of a value in a document: ``("data", "features", 0)``."""
 
 _MAX_DIGITS = 1000  # Python refuses to convert much longer ones; as a float they become infinite
 _MAX_NODES = 100_000  # a few lines of nested aliases or merge keys can stand for billions of values

@@ -1,4 +1,4 @@
-"""Who holds a run, and the sight of another driver's lock."""
+"""The holder of a run's lock."""
 
 from __future__ import annotations
 

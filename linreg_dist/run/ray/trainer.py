@@ -1,4 +1,4 @@
-"""From a planned job to Ray Train and back: fit, and tell errors apart."""
+"""Ray Train for a planned job: fit, and attribute errors."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def _ray_storage(job: TrainJob) -> dict[str, Any]:
 @contextmanager
 def _stopped_in_time(spec: JobSpec, head: HeadWatch | None) -> Iterator[None]:
     """Interrupt the ``with`` block when its time is over, the head or nodes are missing for too long, or, in
-    local mode, it gets nowhere.
+    local mode, it makes no progress.
 
     Raises:
         RunFailedError, ClusterError: which of these it was.
@@ -287,7 +287,7 @@ def _never_started(spec: JobSpec) -> ClusterError:
 
 
 def _failure(error: BaseException, spec: JobSpec, watch: GroupWatch | None) -> LinregDistError:
-    """Return what a failed fit is to be reported as, with all that is known of stuck workers."""
+    """Return the error to report for a failed fit, with all that is known of stuck workers."""
     failures = getattr(error, "worker_failures", None) or {}
     kind: type[LinregDistError] = RunFailedError
     ours = [cause for _, cause in sorted(failures.items()) if isinstance(cause, LinregDistError)]

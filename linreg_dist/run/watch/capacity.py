@@ -1,4 +1,4 @@
-"""Whether a Ray cluster can hold a job at all, before it starts and while it runs.
+"""Capacity of a Ray cluster: whether it can hold a job at all, before it starts and while it runs.
 
 Ray alone waits for ever: for resources that no node has, and after a failure for a node that never comes
 back.

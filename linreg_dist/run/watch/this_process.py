@@ -24,7 +24,7 @@ logger = get_logger(__name__)
 
 @contextmanager
 def watch_this_process(stuck_after_s: float | None, interruption: Interruption) -> Iterator[None]:
-    """Interrupt the ``with`` block with a `RunFailedError` if this process gets nowhere.
+    """Interrupt the ``with`` block with a `RunFailedError` if this process makes no progress.
 
     Args:
         stuck_after_s: seconds without progress; None watches nothing.

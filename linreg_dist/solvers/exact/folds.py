@@ -1,4 +1,4 @@
-"""Which cross-validation fold a row is in: a hash of its place in its file, like the validation split.
+"""Cross-validation folds of rows: a hash of the row's place in its file, like the validation split.
 
 So a row keeps its fold when files are added, when the data set moves, and for any number of workers. In a
 large file runs of neighbours share a fold: they are summed where they lie, while to gather single rows would

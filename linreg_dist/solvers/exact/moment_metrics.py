@@ -1,4 +1,4 @@
-"""How good a model is on rows of which only the moments are known."""
+"""Metrics of a model on rows of which only the moments are known."""
 
 from __future__ import annotations
 

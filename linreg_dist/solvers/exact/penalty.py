@@ -1,4 +1,4 @@
-"""Which penalty an exact fit has: the spec's, or the one that cross-validation chooses."""
+"""The penalty of an exact fit: the spec's, or the one that cross-validation chooses."""
 
 from __future__ import annotations
 

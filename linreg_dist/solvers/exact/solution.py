@@ -1,4 +1,4 @@
-"""The exact solver's arithmetic: from sums to a `Fit`, with no rows at hand."""
+"""The exact solver's arithmetic: a `Fit` from sums, without rows."""
 
 from __future__ import annotations
 

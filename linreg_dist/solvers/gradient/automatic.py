@@ -1,4 +1,4 @@
-"""What ``auto`` stands for in the epoch loop: the batch size and the step size."""
+"""Automatic batch size and step size of the epoch loop."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How many rows a step should have: enough that what does not grow with rows is small beside what does.
+"""The batch size of a step: enough rows that fixed costs are small beside those that grow with rows.
 
 A step costs a fixed time (the all-reduce, autograd, the optimizer, a few operations on the rows of each lane
-however few they are) and a time per row. Both are measured once, on the workers and blocks at hand. Fewer,
+however few they are) and a time per row. Both are measured once, on these workers and blocks. Fewer,
 larger steps waste less of the fixed time but move the weights less often, so the choice stays between 64 and
 1,024 steps an epoch, unless the user names a size.
 """

@@ -6,7 +6,7 @@ over workers.
 
 Objective (the contract's): 1/(2 Σw) Σ w·loss(y - xᵀβ - b) + (l2/2) ‖β‖². Huber's loss is r² where |r| ≤ ε·s
 and 2ε·s·|r| - (ε·s)² beyond, with ε = ``huber_epsilon`` and s the robust scale of `huber_scale`, estimated
-anew from the residuals before each epoch until it stays: the fixed point that iteratively reweighted
+again from the residuals before each epoch until it stays: the fixed point that iteratively reweighted
 M-estimators with a MAD scale reach (Huber and Ronchetti, Robust Statistics, 2nd ed., section 7.8).
 
 One epoch is at most 20 iterations under one scale. torch's `step` is called for one iteration at a time, so
@@ -92,7 +92,7 @@ class FullBatch(Method):
         self._before, self._ended = float(tensors["before"]), bool(tensors["ended"])
 
     def begin_epoch(self, at: Position) -> str | None:
-        """Measure Huber's scale anew; where it stays, the fit has converged."""
+        """Measure Huber's scale again; where it stays, the fit has converged."""
         self._earlier_evaluations = self._objective.evaluations
         if at.step == 0 and self._is_huber:
             changed = self._objective.update_scale(self._training.summary.y.std)

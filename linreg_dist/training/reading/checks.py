@@ -1,4 +1,4 @@
-"""What is wrong with the rows as a whole, once they are counted."""
+"""Checks of the rows as a whole, once they are counted."""
 
 from __future__ import annotations
 

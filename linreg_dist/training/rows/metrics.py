@@ -1,4 +1,4 @@
-"""How good a model is on some rows: MSE, RMSE, MAE and R² from sums that add over blocks and workers.
+"""Metrics of a model on some rows: MSE, RMSE, MAE and R² from sums that add over blocks and workers.
 
 Shape suffixes: N rows, D encoded columns, K targets.
 """
