@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from linreg_dist.cluster.proxy import proxy_hint
 from linreg_dist.cluster.shipment import METADATA_NAME
 from linreg_dist.cluster.tail import read_stream
 from linreg_dist.errors import ClusterError, SpecError
@@ -231,6 +232,7 @@ class JobServer:
         except (OSError, ClientError) as error:  # requests' errors are OSErrors
             refused = getattr(error, "status", None) in (401, 403)
             reason = f"refuses us; {_AUTH_REMEDY}" if refused else f"cannot be reached: {_first_line(error)}"
+            reason += proxy_hint(self.address)
             raise ClusterError(f"{self.address} {reason}") from error
         except RuntimeError as error:
             if "status code 404" in str(error):
@@ -238,11 +240,14 @@ class JobServer:
                     f"there is no such job at {self.address}: {_first_line(error)} `linreg-dist list` shows "
                     "those there are"
                 ) from error
-            raise ClusterError(f"the job server at {self.address} failed: {_last_line(error)}") from error
+            raise ClusterError(
+                f"the job server at {self.address} failed: {_last_line(error)}{proxy_hint(self.address)}"
+            ) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ClusterError(
                 f"what answers at {self.address} is no job server of a Ray that this version knows: "
                 f"{_first_line(error)}. Expected the address of a running head's dashboard, http://host:8265"
+                f"{proxy_hint(self.address)}"
             ) from error
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 # Set for Ray, which reads them when it is imported and when it starts.
-_VARIABLES = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_TRAIN_V2_ENABLED")
+_VARIABLES = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_COLOR_PREFIX", "RAY_TRAIN_V2_ENABLED")
 _RAY_LOGGERS = ("ray", "ray.train", "ray.tune", "ray.data")
 
 

@@ -7,14 +7,16 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from linreg_dist import limits
-from linreg_dist.errors import ClusterError, InterruptedRunError, SpecError
+from linreg_dist.errors import ClusterError, InterruptedRunError, RunFailedError, SpecError
 from linreg_dist.jobspec import JobSpec, is_uri
+from linreg_dist.run.ray.home import token_at_hand
 from linreg_dist.run.ray.loopback import ray_listens_on_loopback
 from linreg_dist.run.ray.python_path import ray_job_config
 from linreg_dist.run.watch.capacity import shortage
@@ -42,6 +44,7 @@ def ray_session(
 
     Raises:
         ClusterError: the cluster cannot be reached, refuses us, or is too small for the job.
+        RunFailedError: no Ray can be started on this machine.
 
     """
     if spec.scaling.max_workers == 0 and spec.cluster.address is None:
@@ -215,14 +218,31 @@ def _connect(spec: JobSpec, *, verbose: bool) -> None:
         options["job_config"] = ray_job_config()
     starts_one = options["address"] == "local"
     try:
-        with ray_listens_on_loopback() if starts_one else nullcontext():
+        if starts_one:
+            with ray_listens_on_loopback(), token_at_hand():
+                ray.init(**options)
+        else:
             ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        limits.let_through(error)
+        if starts_one:
+            raise RunFailedError(_not_started(error)) from error
         raise ClusterError(
             f"cannot connect to Ray at {address or 'this machine'}: {first_line(error)}. Check that it "
             f"runs (`ray status`), and that address "
             "and credentials are right (RAY_AUTH_MODE=token for a cluster with token authentication)"
         ) from error
+
+
+def _not_started(error: BaseException) -> str:
+    """Return what to say of a Ray for this machine that could not be started."""
+    temporary = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    return (
+        f"Ray could not be started on this machine: {first_line(error)}. It needs a temporary folder that "
+        f"can be written to (TMPDIR or RAY_TMPDIR; now {temporary}) "
+        f"and takes HOME for settings (now {os.environ.get('HOME') or 'not set'}). -v shows Ray's log; with "
+        "scaling.num_workers: 0 the job runs in this process, without Ray"
+    )
 
 
 def _is_submitted() -> bool:
@@ -256,6 +276,11 @@ def _check_resources(spec: JobSpec) -> None:
 
     """
     short = shortage(spec)
+    if short and _is_ours(spec):
+        raise ClusterError(
+            f"this machine is too small: the job needs {short}. Lower scaling.num_workers or "
+            "scaling.resources_per_worker, or give cluster.address of a cluster"
+        )
     if short:
         raise ClusterError(
             f"the cluster is too small: the job needs {short}. Lower scaling.num_workers or "
