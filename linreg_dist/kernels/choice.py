@@ -15,7 +15,7 @@ from linreg_dist.errors import SpecError
 VARIABLE = "LINREG_DIST_KERNELS"
 _CHOICES = ("auto", "native", "plain")
 
-_MIN_ELEMENTS = 1 << 27  # a tenth to half a second of plain arithmetic
+_MIN_ELEMENTS = 1 << 26  # some tenths of a second of plain arithmetic
 _STEP_ELEMENTS = 1 << 18  # what a step costs plainly before it touches a row, in elements
 
 
