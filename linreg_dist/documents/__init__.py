@@ -7,15 +7,13 @@ Everyone reads them by attribute; their keys are spelt here and nowhere else.
 from __future__ import annotations
 
 from linreg_dist.documents.base import Document
+from linreg_dist.documents.metrics import EpochLine, Event, Metrics, SplitMetrics, Tick
 from linreg_dist.documents.result import (
     CoefficientInference,
     DataDocument,
-    EpochLine,
     ErrorRecord,
-    Event,
     Found,
     Inference,
-    Metrics,
     ModelDetails,
     Outcome,
     PenaltyDocument,
@@ -24,10 +22,8 @@ from linreg_dist.documents.result import (
     ScalingDocument,
     SkippedFile,
     SolverDocument,
-    SplitMetrics,
     StuckReport,
     TargetInference,
-    Tick,
     Timing,
     Tune,
     TunePoint,

@@ -5,17 +5,15 @@ from __future__ import annotations
 from pydantic import AliasChoices, Field
 
 from linreg_dist.documents.base import Document
+from linreg_dist.documents.metrics import EpochLine, Metrics, SplitMetrics
 from linreg_dist.documents.result import (
     CoefficientInference,
     DataDocument,
-    EpochLine,
-    Metrics,
     PenaltyDocument,
     ResultDocument,
     RowsDocument,
     SkippedFile,
     SolverDocument,
-    SplitMetrics,
     Tune,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from linreg_dist.jobspec.data_section import DataSpec, ValidationSpec
 from linreg_dist.jobspec.filters import Condition
 from linreg_dist.jobspec.load import load_spec
 from linreg_dist.jobspec.matrix import expand_matrix
@@ -10,7 +11,6 @@ from linreg_dist.jobspec.resolved import diff_specs, resolved_data, resolved_yam
 from linreg_dist.jobspec.schema import json_schema
 from linreg_dist.jobspec.sections import (
     ClusterSpec,
-    DataSpec,
     EarlyStopSpec,
     MlflowSpec,
     ModelSpec,
@@ -20,7 +20,6 @@ from linreg_dist.jobspec.sections import (
     SolverSpec,
     TrackingSpec,
     TuneSpec,
-    ValidationSpec,
 )
 from linreg_dist.jobspec.uris import SCHEMES, is_uri, split_query, uri_fault
 

@@ -9,18 +9,17 @@ from pydantic import Field, PrivateAttr, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from linreg_dist.jobspec.checks import find_conflicts
-from linreg_dist.jobspec.fields import RunName
+from linreg_dist.jobspec.data_section import DataSpec
+from linreg_dist.jobspec.fields import RunName, Section
 from linreg_dist.jobspec.reading.interpolation import Interpolated
 from linreg_dist.jobspec.reading.yaml_reader import Path
 from linreg_dist.jobspec.secrets import hide_values
 from linreg_dist.jobspec.sections import (
     ClusterSpec,
-    DataSpec,
     ModelSpec,
     OutputsSpec,
     RunSpec,
     ScalingSpec,
-    Section,
     SolverSpec,
     TrackingSpec,
     TuneSpec,
