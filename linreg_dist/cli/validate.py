@@ -8,8 +8,10 @@ import click
 
 from linreg_dist.cli.options import json_option, overrides_option, spec_argument, verbosity_options
 from linreg_dist.cli.output import print_json
+from linreg_dist.wording.text import safe_text
 
 if TYPE_CHECKING:
+    from linreg_dist.documents import DataCheck
     from linreg_dist.jobspec import JobSpec
 
 
@@ -49,7 +51,7 @@ def validate(
             "jobs": [job.name for job in jobs],
         }
         if data is not None:
-            document["data"] = data
+            document["data"] = {name: check.to_json() for name, check in data.items()}
         if resolved:
             document["resolved"] = resolved_data(checked)
         print_json(document)
@@ -58,10 +60,13 @@ def validate(
     if not quiet and not as_json:
         count = f", {len(jobs)} jobs" if checked.matrix is not None else ""
         click.echo(f"{spec}: valid{count}{'; the data fits' if with_data else ''}", err=True)
+        tables = [f"{table.path}: {table.text}" for check in (data or {}).values() for table in check.tables]
+        for line in dict.fromkeys(tables):
+            click.echo(safe_text(line), err=True)
 
 
-def _check_data(jobs: list[JobSpec]) -> dict[str, Any]:
+def _check_data(jobs: list[JobSpec]) -> dict[str, DataCheck]:
     """Check the data of every job, and return each job's summary by its name."""
     from linreg_dist.verbs.validate import check_data
 
-    return {job.name: check_data(job).to_json() for job in jobs}
+    return {job.name: check_data(job) for job in jobs}

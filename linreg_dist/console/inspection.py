@@ -33,7 +33,6 @@ def inspection_table(found: Inspection) -> RenderableType:
     advice = [Text(f"- {sentence}") for sentence in found.advice] or [Text("- nothing to improve")]
     left_out = [Text(f"no feature: {name}: {reason}") for name, reason in found.skipped_columns.items()]
     left_out += [Text(f"not read: {item.path}: {item.reason}") for item in found.skipped_files]
-    if found.version is not None:
-        head = f"{found.format} table, version {found.version}: {head}"
+    tables = [Text(f"{table.path}: {table.text}") for table in found.tables]
     notes = [*left_out, Text("")] if left_out else []
-    return Group(Text(head), Text(""), table, Text(""), *notes, *advice)
+    return Group(*tables, Text(head), Text(""), table, Text(""), *notes, *advice)

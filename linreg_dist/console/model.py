@@ -41,6 +41,8 @@ def provenance_table(model: ModelDescription) -> RenderableType:
         lines.append(("no MAE", model.metrics.train.mae_reason))
     if model.data and model.data.path:
         lines.append(("data", ", ".join(model.data.path)))
+    tables = model.data.tables if model.data else []
+    lines += [("table", f"{table.path}: {table.text}") for table in tables]
     if model.versions:
         lines.append(("versions", ", ".join(f"{name} {number}" for name, number in model.versions.items())))
     if solver and solver.collinear_columns:

@@ -65,6 +65,8 @@ def _facts(result: ResultDocument) -> Iterator[tuple[str, str]]:
             yield "stopped", result.solver.stopped
     if result.metrics and result.metrics.train and (reason := result.metrics.train.mae_reason):
         yield "no MAE", reason
+    for table in result.data.tables if result.data else ():
+        yield "table", f"{table.path}: {table.text}"
     if result.rows and result.rows.dropped:
         yield "dropped", _dropped_text(result.rows)
     timing = result.timing or Timing()

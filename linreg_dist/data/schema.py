@@ -54,6 +54,19 @@ def union_schema(schemas: Iterable[pa.Schema], keys: Mapping[str, pa.DataType]) 
     return pa.schema(list(types.items()))
 
 
+def in_order(schema: pa.Schema, tables: Iterable[pa.Schema]) -> pa.Schema:
+    """Return ``schema`` with the columns of ``tables`` first, in their order and with their widths."""
+    types = dict(zip(schema.names, schema.types, strict=True))
+    first: dict[str, pa.DataType] = {}
+    for table in tables:
+        for name, kind in zip(table.names, table.types, strict=True):
+            if name in types:
+                own = first.get(name, types[name])
+                wide = is_numeric(own) and is_numeric(kind)
+                first[name] = (widened(own, kind) or own) if wide else own
+    return pa.schema(list((first | {k: v for k, v in types.items() if k not in first}).items()))
+
+
 def widened(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     """Return the type that holds the values of both, None where there is none."""
     if one.equals(other) or pa.types.is_null(other):

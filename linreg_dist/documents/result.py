@@ -96,6 +96,28 @@ class SkippedFile(Document):
     reason: str
 
 
+class TableDocument(Document):
+    """A Delta or Iceberg table that was read, and the snapshot of it.
+
+    Attributes:
+        format: delta or iceberg.
+        path: as the spec names it.
+        version: the Delta version or the Iceberg snapshot id.
+        role: train, or validation for a table of ``data.validation.path``.
+
+    """
+
+    format: str
+    path: str
+    version: int
+    role: str = "train"
+
+    @property
+    def text(self) -> str:
+        """The snapshot in words: ``delta table, version 3``."""
+        return f"{self.format} table, {'snapshot' if self.format == 'iceberg' else 'version'} {self.version}"
+
+
 class DataDocument(Document):
     """The data that a run or a model was made from.
 
@@ -104,6 +126,7 @@ class DataDocument(Document):
         digest: a fingerprint of all files.
         format: parquet, delta or iceberg.
         version: the snapshot of a table; None for files.
+        tables: every table that was read.
         files, row_groups: how many there are.
         row_groups_skipped: those that the filter ruled out by their statistics or their folder.
         bytes_read: of the files, compressed, by all workers in the last attempt; a row group that is kept in
@@ -117,6 +140,7 @@ class DataDocument(Document):
     digest: str | None = None
     format: str | None = None
     version: int | str | None = None
+    tables: list[TableDocument] = Field(default_factory=list)
     files: int | None = None
     row_groups: int | None = None
     row_groups_skipped: int | None = None
@@ -175,11 +199,15 @@ class Tune(Document):
 
 
 class UpdateDocument(Document):
-    """What an update added: to which run, and how many new files and rows."""
+    """What an update added: to which run, how many new files and rows, and how many of a table's files and
+    rows it took away because they are no longer part of the table.
+    """
 
     run: str = Field(validation_alias=AliasChoices("from", "run"), serialization_alias="from")
     files: int
     rows: int
+    removed_files: int = 0
+    removed_rows: int = 0
 
 
 class CoefficientInference(Document):

@@ -14,6 +14,7 @@ from linreg_dist.documents.result import (
     RowsDocument,
     SkippedFile,
     SolverDocument,
+    TableDocument,
     Tune,
 )
 
@@ -147,6 +148,7 @@ class Inspection(Document):
         columns, row_groups: how they are stored.
         advice: what would make them train faster.
         format, version: of a table; its version is None for files.
+        tables: every table among the data.
         skipped_columns: columns that would be no features by default, each with the reason.
         skipped_files: entries that look like data and are not read.
         rewritten: what was written, if it was.
@@ -161,6 +163,7 @@ class Inspection(Document):
     advice: list[str]
     format: str = "parquet"
     version: int | str | None = None
+    tables: list[TableDocument] = Field(default_factory=list)
     skipped_columns: dict[str, str] = Field(default_factory=dict)
     skipped_files: list[SkippedFile] = Field(default_factory=list)
     rewritten: Rewritten | None = None
@@ -176,6 +179,7 @@ class DataCheck(Document):
     categorical: list[str]
     skipped_columns: dict[str, str]
     solver: str
+    tables: list[TableDocument] = Field(default_factory=list)
 
 
 class StatisticsWritten(Document):

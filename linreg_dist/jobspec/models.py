@@ -96,6 +96,15 @@ class JobSpec(Section):
         pairs = zip(places, self.data.paths, strict=True)
         return [record[place].template if place in record else path for place, path in pairs]
 
+    def shown_names(self) -> dict[str, str]:
+        """Return what to call each path of the data in files, where that is not the path itself."""
+        record, names = self.interpolated(), dict(zip(self.data.paths, self.shown_paths(), strict=True))
+        for index, path in enumerate(self.data.validation.paths):
+            for place in (("data", "validation", "path"), ("data", "validation", "path", index)):
+                if place in record:
+                    names[path] = record[place].template
+        return names
+
     def interpolated(self) -> dict[Path, Interpolated]:
         """Return the strings that were read from the environment and still stand as they were read."""
         return {path: item for path, item in self._interpolated.items() if self.at(path) == item.value}

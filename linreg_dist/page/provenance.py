@@ -32,6 +32,10 @@ def origin_section(source: Source) -> Section | None:
     data = source.model.details.data or DataDocument()
     facts = [
         ("data", some([without_options(path) for path in data.path or ()])),
+        *(
+            (_named("table", table.role), f"{without_options(table.path)}: {table.text}")
+            for table in data.tables
+        ),
         ("files", format_count(data.files)),
         ("rows", format_count(source.rows.num_read)),
         ("fingerprint", data.digest or "unknown"),
@@ -47,6 +51,10 @@ def origin_section(source: Source) -> Section | None:
     )
     table = Table("Data, run and versions", ("what", "which"), tuple(facts), frozenset({1}))
     return section("Where it comes from", [table, Paragraph(note)])
+
+
+def _named(what: str, role: str) -> str:
+    return what if role == "train" else f"{what} for {role}"
 
 
 def job_section(source: Source) -> Section | None:

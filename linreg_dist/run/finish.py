@@ -147,12 +147,20 @@ def finish_job(
     spec, found = job.spec, outcome.found
     if found is None:
         raise RunFailedError("the workers returned neither a model nor an error")
+    tables = manifest.table_documents(spec.shown_names())
     versions = versions_of("torch", "ray", "pyarrow", "numpy")
     model = model_of(
         spec,
         found,
         targets=job.columns.targets,
-        data=DataDocument(path=spec.shown_paths(), digest=manifest.digest, files=len(manifest.files)),
+        data=DataDocument(
+            path=spec.shown_paths(),
+            digest=manifest.digest,
+            files=len(manifest.files),
+            format=manifest.format,
+            version=manifest.version,
+            tables=tables,
+        ),
         versions=versions,
     )
     result = ResultDocument(
@@ -166,8 +174,9 @@ def finish_job(
         skipped_columns=job.columns.skipped,
         data=DataDocument(
             digest=manifest.digest,
-            format=manifest.tables[0].format if manifest.tables else "parquet",
-            version=manifest.tables[0].version if manifest.tables else None,
+            format=manifest.format,
+            version=manifest.version,
+            tables=tables,
             files=len(manifest.files),
             row_groups=len(manifest.row_groups),
             row_groups_skipped=len(manifest.ruled_out),

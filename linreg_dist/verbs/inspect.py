@@ -55,8 +55,9 @@ def inspect(data: str | Sequence[str]) -> Inspection:
         ),
         columns=columns,
         advice=_advice(manifest, columns, sizes),
-        format=manifest.tables[0].format if manifest.tables else "parquet",
-        version=manifest.tables[0].version if manifest.tables else None,
+        format=manifest.format,
+        version=manifest.version,
+        tables=manifest.table_documents(),
         skipped_columns=columns_left_out(manifest),
         skipped_files=list(manifest.skipped),
     )

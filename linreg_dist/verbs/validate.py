@@ -39,6 +39,7 @@ def check_data(spec: JobSpec) -> DataCheck:
         categorical=list(columns.by_kind().get("categorical", ())),
         skipped_columns=columns.skipped,
         solver=SOLVERS[spec.solver.name].choose(spec).solver.name,
+        tables=manifest.table_documents(spec.shown_names()),
     )
 
 

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Literal
@@ -20,12 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linreg_dist.data.filter.pushdown import Question, ask_file, possible_groups
-from linreg_dist.data.schema import union_schema
+from linreg_dist.data.schema import in_order, union_schema
 from linreg_dist.data.source.files import FoundFile, FoundFiles, KeyRule
 from linreg_dist.data.source.footers import length_of, parse_footer, read_footer
 from linreg_dist.data.tables.resolve import TableInfo, find_data
 from linreg_dist.data.tables.snapshot import Positions, content_digest, count_between, stored_columns
-from linreg_dist.documents import SkippedFile
+from linreg_dist.documents import SkippedFile, TableDocument
 from linreg_dist.errors import DataError
 from linreg_dist.jobspec import Condition
 from linreg_dist.wording.streams import get_logger
@@ -114,11 +114,43 @@ class Manifest:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Every column that a file with rows has, by its widest type, followed by the hive keys."""
+        """Every column that a file with rows has, by its widest type, followed by the hive keys.
+
+        The columns of a table come first, in its order.
+        """
         if self.whole is not None:
             return self.whole
         filled = [file.schema for file in self.files if file.num_rows]
-        return union_schema(filled or [file.schema for file in self.files], self.partition_types)
+        union = union_schema(filled or [file.schema for file in self.files], self.partition_types)
+        return in_order(union, (table.schema for table in self.tables))
+
+    @property
+    def format(self) -> str:
+        """``parquet``, or the format of the table that is trained on."""
+        return next((table.format for table in self.tables if table.role == "train"), "parquet")
+
+    @property
+    def version(self) -> int | None:
+        """The snapshot of the table that is trained on; None for files, and for several tables."""
+        versions = [table.version for table in self.tables if table.role == "train"]
+        return versions[0] if len(versions) == 1 else None
+
+    def table_documents(self, shown: Mapping[str, str] = MappingProxyType({})) -> list[TableDocument]:
+        """Return the tables as documents name them.
+
+        Args:
+            shown: what to call a path, where that differs.
+
+        """
+        return [
+            TableDocument(
+                format=table.format,
+                path=shown.get(table.path, table.path),
+                version=table.version,
+                role=table.role,
+            )
+            for table in self.tables
+        ]
 
     @property
     def digest(self) -> str:
@@ -172,7 +204,8 @@ def read_manifest(
             validation_paths, "auto", None, skip_bad=skip_bad, text_keys=text_keys
         )
         _check_apart(data, extra)
-        found, types, tables = found + extra.files, types | extra.types, tables + extra_tables
+        found, types = found + extra.files, types | extra.types
+        tables += tuple(replace(table, role="validation") for table in extra_tables)
         skipped = skipped + extra.skipped
         roles += ["validation"] * len(extra.files)
     with ThreadPoolExecutor(min(_FOOTER_THREADS, len(found))) as pool:

@@ -69,6 +69,7 @@ class Delta:
             files=tuple(sorted(files, key=lambda file: file.key)),
             columns=tuple(column for column in columns if column.name not in keys),
             partition_types={key: schema.field(key).type for key in keys},
+            schema=schema,
         )
 
     def _open(self, path: str, version: int | str | None) -> Any:

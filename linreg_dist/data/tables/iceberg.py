@@ -66,6 +66,7 @@ class Iceberg:
             files=tuple(sorted(files, key=lambda file: file.key)),
             columns=tuple(_column(table, item) for item in schema.fields),
             partition_types={name: arrow.field(name).type for name in types},
+            schema=pa.schema([pa.field(item.name, item.type) for item in arrow]),
         )
 
     def _file(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+import pyarrow as pa
 
 from linreg_dist.data.source.files import FoundFile, FoundFiles, KeyRule, find_files
 from linreg_dist.data.tables.find import find_snapshot
@@ -15,11 +17,22 @@ from linreg_dist.errors import DataError, SpecError
 
 @dataclass(frozen=True)
 class TableInfo:
-    """A table that was read: its format, its folder as the user named it, and its version."""
+    """A table that was read.
+
+    Attributes:
+        format: delta or iceberg.
+        path: its folder as the user named it.
+        version: the Delta version or the Iceberg snapshot id.
+        schema: its columns in the table's order.
+        role: train, or validation for a table of ``data.validation.path``.
+
+    """
 
     format: str
     path: str
     version: int
+    schema: pa.Schema = field(default_factory=lambda: pa.schema([]), compare=False)
+    role: str = "train"
 
 
 def find_data(
@@ -66,7 +79,7 @@ def find_data(
         found += _files_of(snapshot, empty)
     return (
         files,
-        tuple(TableInfo(table.format, table.path, table.version) for table in by_path.values()),
+        tuple(TableInfo(table.format, table.path, table.version, table.schema) for table in by_path.values()),
     )
 
 

@@ -68,6 +68,7 @@ class Snapshot:
         files: its live files, ordered by key.
         columns: its columns, in the table's order.
         partition_types: types of the partition columns that files may lack.
+        schema: all of its columns, partition columns included, by their names and types in the table.
 
     """
 
@@ -77,6 +78,7 @@ class Snapshot:
     files: tuple[TableFile, ...]
     columns: tuple[TableColumn, ...]
     partition_types: Mapping[str, pa.DataType]
+    schema: pa.Schema
 
 
 class TableFormat(Protocol):
