@@ -52,9 +52,7 @@ class SpecError(LinregDistError):
 
 
 class DataError(LinregDistError):
-    """The data does not fit the spec: a missing column, a wrong type, no rows, a value that is not "
-    "allowed.
-    """
+    """The data does not fit the spec: a missing column, a wrong type, no rows, a value out of range."""
 
     exit_code = 3
 

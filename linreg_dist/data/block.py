@@ -206,8 +206,8 @@ class BlockBuilder:
             if draft.w_N.size and draft.w_N.min() < 0:
                 raise DataError(
                     f"{draft.where}: the weight column {name!r} has {int((draft.w_N < 0).sum()):,} "
-                    f"negative values; "
-                    "a weight must be zero or more. Filter those rows out or choose another column"
+                    "negative values; a weight must be zero or more. Filter those rows out or choose another "
+                    "column"
                 )
 
 

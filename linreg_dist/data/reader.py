@@ -59,7 +59,7 @@ class RowGroupReader:
 
         Raises:
             DataError: the file is gone, truncated or no longer what its footer said.
-        StorageError: an object store does not answer.
+            StorageError: an object store does not answer.
 
         """
         (table,) = self._read_pieces(group, [self._columns])
@@ -147,8 +147,7 @@ class RowGroupReader:
         if table.num_rows != group.num_rows:
             raise DataError(
                 f"{self._manifest.where(group)} has {table.num_rows} rows, but had {group.num_rows} when "
-                f"the job started; "
-                "the file was changed meanwhile: run the job again"
+                "the job started; the file was changed meanwhile: run the job again"
             )
         for name in names:
             if name not in in_file:

@@ -238,9 +238,8 @@ def _require_same_kind(left: Artefact, right: Artefact, verb: str) -> None:
         ours, theirs = canonical(getattr(left, name)), canonical(getattr(right, name))
         if ours != theirs:
             raise DataError(
-                f"cannot {verb} statistics with different {name}: "
-                f"{_clipped(ours)} against {_clipped(theirs)}; "
-                "make both with the same job spec and category levels"
+                f"cannot {verb} statistics with different {name}: {_clipped(ours)} against "
+                f"{_clipped(theirs)}; make both with the same job spec and category levels"
             )
     if (left.validation is None) != (right.validation is None):
         raise DataError(

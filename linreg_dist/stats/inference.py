@@ -54,11 +54,16 @@ class FitStatistics:
         df_model: independent features.
         df_resid: n minus the estimated coefficients.
         r2: share of Σ w (y - mean)² (about zero without an intercept) that is explained; None if y does not
-        vary. adj_r2: r2 with both sums divided by their degrees of freedom. sigma: √(Σ w e² / df_resid). f:
-        the F statistic of "all coefficients but the intercept are zero". f_p: its p value. log_likelihood:
-        of the Gaussian model, at the maximum over σ. aic: -2 log-likelihood + 2 · coefficients. bic: -2
-        log-likelihood + log n · coefficients. condition_number: of the equilibrated design. reason: why
-        sigma, f and what follows are None; None when they exist.
+            vary.
+        adj_r2: r2 with both sums divided by their degrees of freedom.
+        sigma: √(Σ w e² / df_resid).
+        f: the F statistic of "all coefficients but the intercept are zero".
+        f_p: its p value.
+        log_likelihood: of the Gaussian model, at the maximum over σ.
+        aic: -2 log-likelihood + 2 · coefficients.
+        bic: -2 log-likelihood + log n · coefficients.
+        condition_number: of the equilibrated design.
+        reason: why sigma, f and what follows are None; None when they exist.
 
     """
 

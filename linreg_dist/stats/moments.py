@@ -1,9 +1,8 @@
 """Weighted first and second moments of the rows z = [x, y]: all that an exact linear model needs of the data.
 
 The moments of two sets of rows merge into those of their union, exactly and in any grouping, so every
-worker sums its own rows and one reduction ends the pass. Means are kept as ``shift + offset``: the shift is
-a plain point near the data, the offset carries the digits, so that a column with mean/std = 1e6 loses none
-of them.
+worker sums its own rows and one reduction ends the pass. Means are kept as ``shift + offset``: a point near
+the data, and the digits, of which a column with mean/std = 1e6 then loses none.
 
 Merge: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances"
 (1979), eq. 2.1; the weighted multivariate form is Pébay et al., "Numerically stable, scalable formulas for
@@ -35,9 +34,10 @@ class Moments:
         feature_names, target_names: the p features, then the k targets, in the order of z.
         n: number of rows, zero-weight rows included.
         n_zero_weight: how many of them weigh nothing.
-        sum_w, sum_w2, sum_log_w: Σw, Σw², and Σ log w over the rows that weigh something (for the
-        likelihood). shift (Z,): the point that `offset` is measured from. offset (Z,): weighted mean minus
-        shift. cross (Z, Z): Σ w (z - mean)(z - mean)', symmetric.
+        sum_w, sum_w2, sum_log_w: Σw, Σw², and Σ log w over the rows that weigh something.
+        shift (Z,): the point that `offset` is measured from.
+        offset (Z,): weighted mean minus shift.
+        cross (Z, Z): Σ w (z - mean)(z - mean)', symmetric.
 
     """
 
@@ -199,9 +199,8 @@ class Moments:
         rest_w = self.sum_w - other.sum_w
         if rest_n < 0 or rest_zero < 0 or rest_w < -1e-9 * self.sum_w:
             raise DataError(
-                f"cannot subtract {other.n} rows (weight {other.sum_w:g}) from {self.n} rows "
-                f"(weight {self.sum_w:g}): they cannot be part of them; "
-                "subtract only statistics that were merged before"
+                f"cannot subtract {other.n} rows (weight {other.sum_w:g}) from {self.n} rows (weight "
+                f"{self.sum_w:g}): they cannot be part of them; subtract only what was merged before"
             )
         if rest_n == rest_zero:
             empty = Moments.empty(self.feature_names, self.target_names, self.cross.device)
@@ -319,9 +318,8 @@ class Moments:
 
 
 def merged_moments(parts: Iterable[Moments]) -> Moments:
-    """Merge in a fixed pairwise tree: the same parts in the same order give the same bits.
-
-    A tree of depth log2(P) also bounds rounding better than a running sum. Raises DataError for no parts.
+    """Merge in a fixed pairwise tree: the same parts in the same order give the same bits, and less rounding
+    than a running sum does. Raises DataError for no parts.
     """
     level = list(parts)
     if not level:
@@ -348,8 +346,8 @@ def _block_names(
     """Check the shapes of a block against each other and the names; return the names, made up where None."""
     if x_ND.ndim != 2 or y_NK.ndim != 2 or x_ND.shape[0] != y_NK.shape[0]:
         raise DataError(
-            f"a block is x (N, D) and y (N, K) with equal N; "
-            f"got x {tuple(x_ND.shape)} and y {tuple(y_NK.shape)}"
+            f"a block is x (N, D) and y (N, K) with equal N; got x {tuple(x_ND.shape)} and y "
+            f"{tuple(y_NK.shape)}"
         )
     if w_N is not None and w_N.shape != x_ND.shape[:1]:
         raise DataError(f"weights must be one per row, ({x_ND.shape[0]},); got {tuple(w_N.shape)}")

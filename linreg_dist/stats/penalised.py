@@ -81,8 +81,10 @@ def penalty_grid(
     Args:
         moments: the statistics.
         l1_ratio: l1 / (l1 + l2), from 0 (ridge) to 1 (lasso). For less than 0.001 the path starts as for
-        0.001. num: how many. smallest: the last penalty over the first. fit_intercept: as in `solve`.
-        standardize: as in `solve`.
+            0.001.
+        num: how many.
+        smallest: the last penalty over the first.
+        fit_intercept, standardize: as in `solve`.
 
     Raises:
         SpecError: ``l1_ratio``, ``num`` or ``smallest`` is outside its range.

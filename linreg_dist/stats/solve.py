@@ -53,10 +53,10 @@ class Solution:
         rank: independent usable columns, not counting the intercept.
         condition_number: largest over smallest singular value of the equilibrated (and penalised) design;
             inf when singular.
-        relative_gradient (K,): gradient of the objective relative to its terms; near 1e-16 when all went
-        well. residual_sum, total_sum (K,): Σ w e², and Σ w (y - mean)² (about zero without an intercept).
-        collinear: each dependent feature and up to five features that it is a combination of. tsqr_reason:
-        why the statistics could not deliver all digits and a QR pass should follow; None when
+        relative_gradient (K,): gradient of the objective relative to its terms; near 1e-16 when all is well.
+        residual_sum, total_sum (K,): Σ w e², and Σ w (y - mean)² (about zero without an intercept).
+        collinear: each dependent feature and up to five features that it is a combination of.
+        tsqr_reason: why the statistics could not deliver all digits and a QR pass should follow; None when
             they could.
         factor: the triangular factor, for standard errors; None where the method has none.
 
@@ -256,8 +256,8 @@ def _tsqr_reason(
     if collinear:
         return (
             f"{len(collinear)} feature(s) look like combinations of others "
-            f"({some_names(list(collinear)[:5])}); "
-            "a Gram matrix cannot tell that from a condition number above about 1e7"
+            f"({some_names(list(collinear)[:5])}); a Gram matrix cannot tell that from a condition number "
+            "above about 1e7"
         )
     if condition > GRAM_CONDITION_LIMIT:
         return (

@@ -262,7 +262,7 @@ def read_manifest(
     if not may_be_empty and not any(manifest.role(group) == "train" for group in groups):
         raise DataError(
             f"{', '.join(paths)} holds no rows ({len(files)} file(s), all empty); expected at least one "
-            f"row to train on"
+            "row to train on"
         )
     return manifest
 

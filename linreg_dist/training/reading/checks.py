@@ -30,8 +30,7 @@ def check_counts(job: TrainJob, counts: RowCounts) -> None:
             file = manifest.files[manifest.row_groups[counts.first_missing[name]].file].uri
             raise DataError(
                 f"column {name!r} has no value in any of {number:,} rows (first in {file}): all are null, "
-                f"NaN or infinite; "
-                "leave it out with data.exclude, or choose other features"
+                "NaN or infinite; leave it out with data.exclude, or choose other features"
             )
     if counts.missing and data.missing == "error":
         first = min(counts.first_missing, key=lambda name: (counts.first_missing[name], name))
@@ -41,8 +40,7 @@ def check_counts(job: TrainJob, counts: RowCounts) -> None:
         absent = "" if first in known else " (this file has no such column)"
         raise DataError(
             f"{where}: column {first!r}{absent} has {counts.missing[first]:,} null, NaN or infinite values "
-            "in all, and data.missing is error. "
-            f"Columns affected: {missing_report(counts.missing)}. "
+            f"in all, and data.missing is error. Columns affected: {missing_report(counts.missing)}. "
             "Set data.missing to drop (leave such rows out) or mean (fill features with their mean)"
         )
     if counts.train == 0:

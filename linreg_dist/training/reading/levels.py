@@ -26,8 +26,7 @@ def complete_encoding(worker: Worker, job: TrainJob, log: MetricsLog) -> Encodin
     if encoding.num_encoded == 0:
         raise DataError(
             f"the features {some_names(columns.features)} have one level each, so no column is left after "
-            f"encoding; "
-            "choose at least one feature that varies"
+            "encoding; choose at least one feature that varies"
         )
     _refuse_equal_names(encoding)
     return encoding

@@ -49,9 +49,8 @@ class AffineScale:
         """Choose the map.
 
         Standardised: mean 0 and variance 1 (divisor Σw) over the training rows; a constant column keeps scale
-            1 and so a zero
-        gradient. Without an intercept nothing is centred, only scaled. Not standardised: the columns in their
-        own units.
+        1 and so a zero gradient. Without an intercept nothing is centred, only scaled. Not standardised: the
+        columns in their own units.
 
         ``scale_target`` divides the target by its spread as well, so that a step size can be chosen without
         looking at its units. A step size that the user chose is meant in the target's own units, as in a
