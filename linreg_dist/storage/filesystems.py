@@ -17,6 +17,7 @@ from pyarrow import fs
 
 from linreg_dist.errors import SpecError
 from linreg_dist.jobspec import SCHEMES, is_uri, split_query, uri_fault
+from linreg_dist.storage.answer import answered
 from linreg_dist.wording.secrets import show_uri, shown
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -43,10 +44,18 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     try:
         if uri.startswith("s3://"):
             return _open_s3(uri)
-        filesystem, path = fs.FileSystem.from_uri(uri)
+        filesystem, path = _open(uri)
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(shown(error)) from error  # pyarrow repeats the URI
     return filesystem, str(path)
+
+
+def _open(uri: str) -> tuple[fs.FileSystem, str]:
+    """Open another store than S3, which some do by asking it."""
+    from linreg_dist.storage.retry import patience_s
+
+    found: tuple[fs.FileSystem, str] = answered(lambda: fs.FileSystem.from_uri(uri), uri, patience_s())
+    return found
 
 
 def check_uri(uri: str) -> None:

@@ -19,6 +19,7 @@ from typing import TypeVar
 from linreg_dist import liveness
 from linreg_dist.errors import SpecError, StorageError
 from linreg_dist.jobspec import split_query
+from linreg_dist.storage.answer import answered
 from linreg_dist.wording.secrets import shown, with_templates
 from linreg_dist.wording.streams import get_logger
 
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 VARIABLE = "LINREG_DIST_STORAGE_RETRY_S"
 DEFAULT_S = 60.0
+FIRST_QUESTION = "look for"
 FINAL_FACTOR = 5.0  # a finished model is worth waiting longer for
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
@@ -103,7 +105,8 @@ def retried(function: Callable[[], T], doing: str, where: str) -> T:
     while True:
         attempts += 1
         try:
-            return function()
+            # The first question to a store tells whether it answers at all.
+            return answered(function, where, allowed_s if doing == FIRST_QUESTION else None)
         except OSError as error:
             if not is_transient(error):
                 raise
