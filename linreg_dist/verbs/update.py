@@ -7,6 +7,7 @@ from pathlib import Path
 
 from linreg_dist.data.design.columns import Columns, check_types
 from linreg_dist.data.design.encoding import Encoding
+from linreg_dist.data.design.kinds import named_column
 from linreg_dist.data.source.manifest import Manifest
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.jobspec import JobSpec
@@ -58,7 +59,6 @@ def plan_update(
     earlier = open_statistics(run)
     columns = _earlier_features(spec, manifest, columns, earlier)
     _check_spec(run, spec, columns, earlier)
-    check_types(columns.kinds, manifest)
     known = {piece["file"]: piece["content"] for piece in earlier.consumed}
     now = contents_of(manifest)
     gone = sorted(key for key in known if key not in now)
@@ -89,9 +89,13 @@ def plan_update(
 
 
 def _earlier_features(spec: JobSpec, manifest: Manifest, columns: Columns, earlier: Artefact) -> Columns:
-    """Return the columns with the features of the earlier run, as it encoded them.
+    """Return the columns with the features of the earlier run.
 
     Where the spec names no features, those of the earlier run are meant: files may have brought new columns.
+
+    Raises:
+        DataError: a feature is of another kind than it was.
+
     """
     kinds = Encoding.from_json(earlier.encodings).columns
     names = [column.name for column in kinds]
@@ -100,7 +104,18 @@ def _earlier_features(spec: JobSpec, manifest: Manifest, columns: Columns, earli
         return columns  # which is told apart by its names
     reason = "the run that is added to has no such feature"
     new = dict.fromkeys((name for name in columns.features if name not in names), reason)
-    return replace(columns, kinds=kinds, skipped=columns.skipped | new)
+    mine = {column.name: column for column in columns.kinds}
+    types = {field.name: field.type for field in manifest.schema}
+    drafts = [mine.get(name) or named_column(name, types[name], spec.data) for name in names]
+    for draft, kind in zip(drafts, kinds, strict=True):
+        if draft.kind != kind.kind:
+            raise DataError(
+                f"the feature {draft.name!r} was {kind.kind} behind the statistics and is {draft.kind} "
+                f"(type {types[draft.name]}) in the files of this spec; expected the same: convert the column "
+                "of the new files, or train again without --update"
+            )
+    check_types(drafts, manifest)
+    return replace(columns, kinds=tuple(drafts), skipped=columns.skipped | new)
 
 
 def _check_spec(run: str | Path | ObjectPath, spec: JobSpec, columns: Columns, earlier: Artefact) -> None:
