@@ -111,8 +111,8 @@ def _earlier_features(spec: JobSpec, manifest: Manifest, columns: Columns, earli
         if draft.kind != kind.kind:
             raise DataError(
                 f"the feature {draft.name!r} was {kind.kind} behind the statistics and is {draft.kind} "
-                f"(type {types[draft.name]}) in the files of this spec; expected the same: convert the column "
-                "of the new files, or train again without --update"
+                f"(type {types[draft.name]}) in the files of this spec; expected the same: convert the "
+                "column of the new files, or train again without --update"
             )
     check_types(drafts, manifest)
     return replace(columns, kinds=tuple(drafts), skipped=columns.skipped | new)
