@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import traceback
 import warnings
@@ -21,8 +22,13 @@ from linreg_dist.training import loop
 from linreg_dist.training.worker import Worker
 
 
-def work(rank: int, job_bytes: bytes, world_size: int, folder: str) -> None:
-    """Train as one rank of a group that meets in a folder; rank 0 leaves the outcome there."""
+def work(rank: int, job_bytes: bytes, world_size: int, folder: str, environ: dict[str, str]) -> None:
+    """Train as one rank of a group that meets in a folder; rank 0 leaves the outcome there.
+
+    The environment is that of the test, and not of when the first group was started.
+    """
+    os.environ.clear()
+    os.environ.update(environ)
     job = pickle.loads(job_bytes)  # noqa: S301 (of our own making)
     torch.set_num_threads(1)
     pa.set_cpu_count(1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import pickle
 import tempfile
 import time
@@ -38,7 +39,7 @@ def fit(job: Any, *, verbose: bool = False, head: Any = None) -> Outcome:
 
     size = job.spec.scaling.max_workers
     with tempfile.TemporaryDirectory(prefix="lrd-group-") as folder:
-        args = pickle.dumps(job), size, folder
+        args = pickle.dumps(job), size, folder, dict(os.environ)
         group = [_SERVER.Process(target=work, args=(rank, *args), daemon=True) for rank in range(size)]
         try:
             for process in group:

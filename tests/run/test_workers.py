@@ -36,22 +36,29 @@ def _spec(tmp_path: Path, **solver: Any) -> dict[str, Any]:
     }
 
 
+SOLVERS: dict[str, tuple[dict[str, Any], tuple[int, ...], float]] = {
+    "exact": ({}, (3, 7), 1e-12),
+    "sgd": ({}, (1, 2, 3), 1e-10),
+    "adam": ({}, (2,), 1e-10),
+    "lbfgs": ({"model.loss": "huber", "solver.epochs": 10}, (2,), 1e-5),
+}
+
+
 @pytest.mark.usefixtures("light_workers")
-@pytest.mark.parametrize(("solver", "numbers"), [("sgd", (1, 2, 3)), ("exact", (3,))])
-def test_any_number_of_workers_gives_the_same_answer(
-    tmp_path: Path, solver: str, numbers: tuple[int, ...]
-) -> None:
-    """On Ray, two workers with every solver, and seven, are tested in `tests.cluster.test_nodes`."""
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_any_number_of_workers_gives_the_same_answer(tmp_path: Path, solver: str) -> None:
+    """On Ray this is tested in `tests.cluster.test_nodes`."""
     write_parts(tmp_path / "data", SIZES)
-    spec = _spec(tmp_path, name=solver)
+    more, numbers, tolerance = SOLVERS[solver]
     runs = {
-        workers: lr.train(spec, {"scaling.num_workers": workers, "name": f"job-{workers}"})
+        workers: lr.train(
+            _spec(tmp_path, name=solver), {**more, "scaling.num_workers": workers, "name": f"job-{workers}"}
+        )
         for workers in (0, *numbers)
     }
     rows = runs[0].result["rows"]
     assert rows["train"] + rows["validation"] == sum(SIZES)
     assert rows["dropped"] == {"filter": 0, "missing": 0}
-    tolerance = 1e-12 if solver == "exact" else 1e-10
     for workers, run in runs.items():
         assert run.result["num_workers"] == workers
         assert run.result["rows"] == rows

@@ -34,9 +34,13 @@ def ray_with_s3(s3_proxy: S3Proxy) -> Iterator[None]:
     ray.shutdown()
 
 
-@pytest.mark.usefixtures("ray_with_s3")
-@pytest.mark.parametrize("solver", [SGD, {"name": "exact"}], ids=["sgd", "exact"])
-def test_two_workers_with_s3_both_ways(tmp_path: Path, store: Store, solver: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("workers", "solver"), [("ray_with_s3", SGD), ("light_workers", {"name": "exact"})], ids=["sgd", "exact"]
+)
+def test_two_workers_with_s3_both_ways(
+    tmp_path: Path, store: Store, workers: str, solver: dict[str, object], request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(workers)
     write_parts(tmp_path / "data", [1700, 1, 333, 900])
     data = store.upload(tmp_path / "data", "data")
     every = {"checkpoint_every_s": 1e-9}
