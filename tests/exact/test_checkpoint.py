@@ -118,10 +118,12 @@ def test_checkpoints_of_other_data_are_not_taken(tmp_path: Path, monkeypatch: py
     reads.fail_at = 10
     with pytest.raises((LinregDistError, PowerCutError)):
         train(_spec(problem, "cut"))
-    reads.seen, reads.fail_at = [], None
     (tmp_path / "runs" / "cut" / FOLDER).rename(tmp_path / "kept")
     make_problem(tmp_path / "d", num_rows=2700, seed=1)
-    (tmp_path / "runs" / "cut2" / "checkpoints").mkdir(parents=True)
+    reads.seen, reads.fail_at = [], 0
+    with pytest.raises((LinregDistError, PowerCutError)):  # a run of the other data, with nothing kept yet
+        train(_spec(problem, "cut2"))
+    reads.fail_at = None
     (tmp_path / "kept").rename(tmp_path / "runs" / "cut2" / FOLDER)
     train(_spec(problem, "cut2"))
     assert sorted(reads.seen) == list(range(18))
