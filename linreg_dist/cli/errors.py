@@ -51,12 +51,22 @@ def _of_a_path(error: BaseException) -> SpecError | None:
         return SpecError(f"a path has bytes that are no UTF-8 text ({ascii(error.object)[:200]}); rename it")
     if not isinstance(error, OSError) or error.errno not in _PATH_ERRORS:
         return None
+    if error.filename is None and error.errno == errno.ENOENT and not _has_current_directory():
+        return SpecError("the current directory was deleted; go to one that is there (cd)")
     named = [text for text in (error.filename, error.filename2) if isinstance(text, str)]
     where = " and ".join(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in named)
     why = os.strerror(error.errno)
     return SpecError(
         shown(f"{where or 'a path that was given'} cannot be used: {why}. Check it, or give another")
     )
+
+
+def _has_current_directory() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _of_a_limit(error: BaseException) -> RunFailedError | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from linreg_dist import limits
-from linreg_dist.errors import ClusterError
+from linreg_dist.errors import ClusterError, SpecError
 from linreg_dist.jobspec import JobSpec
 from linreg_dist.wording.streams import get_logger
 
@@ -19,9 +20,15 @@ def check_this_machine(spec: JobSpec) -> None:
     are checked where there is a connection to it.
 
     Raises:
+        SpecError: Python runs without docstrings.
         ClusterError: more than four times as many workers as cores, or a GPU where there is none.
 
     """
+    if sys.flags.optimize > 1:
+        raise SpecError(
+            "this Python runs without docstrings (PYTHONOPTIMIZE=2 or -OO), which Ray cannot be imported "
+            "without; unset PYTHONOPTIMIZE, or set it to 1"
+        )
     scaling = spec.scaling
     if spec.cluster.address is not None or os.environ.get("RAY_ADDRESS"):
         if scaling.max_workers > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -61,3 +62,72 @@ def test_the_first_version_of_ray_train_is_ignored_or_named(path: Path, tmp_path
         check=False,
     )
     assert "SpecError: RAY_TRAIN_V2_ENABLED is 0" in imported.stderr.splitlines()[-1]
+
+
+def cli(*arguments: object, folder: Path | None = None, **environment: str | None) -> tuple[int, str]:
+    """Run the command line in a process with an environment of its own; None takes a variable away."""
+    there = {name: value for name, value in (os.environ | environment).items() if value is not None}
+    ran = subprocess.run(
+        [sys.executable, "-m", "linreg_dist", *map(str, arguments)],
+        cwd=folder,
+        env=there,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ran.returncode, ran.stderr
+
+
+@pytest.fixture
+def job(path: Path, tmp_path: Path) -> Path:
+    file = tmp_path / "job.json"
+    spec = {"data": {"path": str(path), "target": "y"}, "run": {"storage_path": str(tmp_path / "runs")}}
+    file.write_text(json.dumps({"version": 1, "name": "r"} | spec))
+    return file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {
+            **dict.fromkeys(("HOME", "USER", "LOGNAME")),
+            "LC_ALL": "xx_YY.nothing",
+            "PYTHONUTF8": "0",
+            "PYTHONIOENCODING": "ascii",
+            "http_proxy": "http://127.0.0.1:9",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "all_proxy": "socks5://x:1",
+        },
+        {
+            "LC_ALL": "POSIX",
+            "PYTHONCOERCECLOCALE": "0",
+            "TERM": "",
+            "COLUMNS": "0",
+            "PYTHONOPTIMIZE": "1",
+            "PYTHONHASHSEED": "0",
+            "PYTHONUNBUFFERED": "1",
+        },
+    ],
+    ids=["no home, an unknown locale, proxies", "a plain terminal, variables of Python"],
+)
+def test_a_run_does_not_mind(job: Path, environment: dict[str, str | None]) -> None:
+    code, told = cli("train", job, **environment)
+    assert code == 0, told
+
+
+@pytest.mark.slow
+def test_python_without_docstrings_is_refused_in_a_sentence(job: Path) -> None:
+    code, told = cli("train", job, PYTHONOPTIMIZE="2")
+    assert (code, "PYTHONOPTIMIZE=2" in told) == (2, True), told
+
+
+def test_a_current_directory_that_was_deleted_is_named(job: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"cd {gone} && rmdir {gone} && exec {sys.executable} -P -m linreg_dist train {job} -q"
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (
+        2,
+        "the current directory was deleted; go to one that is there (cd)\n",
+    )

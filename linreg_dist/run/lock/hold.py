@@ -59,6 +59,7 @@ class RunLock:
         self._lock = lock
         self._on_loss = on_loss
         self._lost: str | None = None
+        self._folder = _identity(lock.path.parent)
         self._released = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="run-lock", daemon=True)
         self._thread.start()
@@ -73,7 +74,7 @@ class RunLock:
         run's.
 
         Raises:
-            RunFailedError: another driver has it.
+            RunFailedError: another driver has it, or its storage is gone.
 
         """
         self._look()
@@ -106,12 +107,33 @@ class RunLock:
         found = self._lock.holder()
         if found is not None and found.nonce == self._lock.owner.nonce:
             return
+        run = self._lock.path.parent
+        now = _identity(run)
+        if found is None and now != self._folder:
+            gone = "its folder is gone" if now is None else "another folder is in its place"
+            self._lost = (
+                f"the storage of the run {run} was moved, unmounted or removed while it ran: {gone}. Nothing "
+                "more is written there. Put it back, or set run.storage_path to where it is now, and start "
+                "the same job again: it continues from its last checkpoint"
+            )
+            return
         taker = "its lock file is gone" if found is None else f"{found} took it over"
         self._lost = (
-            f"this driver has lost its run {self._lock.path.parent}: {taker} while this one gave no "
+            f"this driver has lost its run {run}: {taker} while this one gave no "
             f"heartbeat for {STALE_S:g} s (a paused machine, or storage that did not answer). It stops and "
             "writes nothing more; follow the other driver, or start the job again when that one has ended"
         )
+
+
+def _identity(folder: Location) -> tuple[int, int] | None:
+    """Return what tells a local folder from another of its name; None where there is none to be seen."""
+    if not isinstance(folder, Path):
+        return None
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager

@@ -182,7 +182,8 @@ def _read(folder: Location) -> tuple[Progress, dict[str, torch.Tensor]] | None:
 def _write_folder(parent: Path, name: str, files: dict[str, bytes]) -> None:
     temporary = parent / f".{name}.tmp"
     _remove(temporary)
-    temporary.mkdir(parents=True)
+    temporary.parent.mkdir(exist_ok=True)  # the run's folder is there, unless its storage is gone
+    temporary.mkdir()
     for file, content in files.items():
         _write_durably(temporary / file, content)
     final = parent / name

@@ -51,7 +51,11 @@ class KeptEncoding:
     def keep(self, encoding: Encoding) -> None:
         """Write the encoding, if there is room."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (
+                self._path.parent.parent,
+                self._path.parent,
+            ):  # not the run's, whose storage may be gone
+                folder.mkdir(exist_ok=True)
             with no_patience():
                 write_whole(self._path, _sealed({"encoding": encoding.to_json()}, self._fingerprint))
         except (OSError, StorageError) as error:

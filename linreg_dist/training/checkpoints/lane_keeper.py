@@ -104,7 +104,11 @@ class LaneKeeper(Generic[M]):
             content = self._form.to_bytes(part, self._lanes[lane][:num_groups], self._fingerprint)
             try:
                 with no_patience():
-                    path.parent.mkdir(parents=True, exist_ok=True)
+                    for folder in (
+                        path.parent.parent,
+                        path.parent,
+                    ):  # not the run's, whose storage may be gone
+                        folder.mkdir(exist_ok=True)
                     write_whole(path, content)
             except (StorageError, OSError) as error:
                 why = one_line(error.__cause__ or error)
