@@ -18,6 +18,9 @@ from typing import Any, TypeVar
 import numba
 
 from linreg_dist.storage.local_files import private_folder
+from linreg_dist.wording.streams import get_logger
+
+logger = get_logger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,6 +65,8 @@ def _cache_folder() -> str | None:
         ours.parent.mkdir(parents=True, exist_ok=True)
         private_folder(ours)
         folder = ours / f"kernels-{digest.hexdigest()[:16]}"
+        if not folder.exists():
+            logger.warning("compiling native kernels, once on this machine: this takes some ten seconds")
         private_folder(folder)
     except (OSError, RuntimeError):  # no home, a read-only one, a full disk, or somebody else's folder
         return None
