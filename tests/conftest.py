@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,10 @@ from tests import clusters
 
 if TYPE_CHECKING:
     from linreg_dist.verbs.train import Run
+
+
+_CPU_BEFORE = pytest.StashKey[float]()
+_QUICK_CPU_S = 4.0  # what a test of `make test-quick` may take
 
 
 def pytest_configure() -> None:
@@ -47,6 +51,21 @@ def _nothing_hidden() -> Iterator[None]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tell what starts clusters whether this test may: `make test-quick` runs what is not marked slow."""
     clusters.allowed_for = None if item.get_closest_marker("slow") is None else item.nodeid
+    item.stash[_CPU_BEFORE] = _cpu_s()
+
+
+def _cpu_s() -> float:
+    """Return the processor time of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note the processor time of a test, which does not depend on what else the machine does."""
+    report = yield
+    if report.when == "call" and item.get_closest_marker("slow") is None:
+        report.user_properties.append(("cpu_s", _cpu_s() - item.stash[_CPU_BEFORE]))
+    return report
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
@@ -58,7 +77,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Count aloud what was skipped: a promise that was not tested is no green."""
+    """Count aloud what was skipped, which is no green, and what holds up `make test-quick`."""
     reasons = Counter(
         str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
         for report in terminalreporter.stats.get("skipped", [])
@@ -67,6 +86,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(f"NOT TESTED HERE: {reasons.total()} tests", yellow=True, bold=True)
         for reason, number in reasons.most_common():
             terminalreporter.line(f"{number:4} {reason.removeprefix('Skipped: ')}", yellow=True)
+    passed = [(dict(report.user_properties), report) for report in terminalreporter.stats.get("passed", [])]
+    dear = {
+        report.nodeid: cpu_s for known, report in passed if (cpu_s := known.get("cpu_s", 0.0)) > _QUICK_CPU_S
+    }
+    if dear:
+        terminalreporter.section(
+            f"{len(dear)} tests took more than {_QUICK_CPU_S:g} s and are not marked slow"
+        )
+        for name, cpu_s in sorted(dear.items(), key=lambda item: -item[1]):
+            terminalreporter.line(f"{cpu_s:6.1f} s of processor time: {name}")
 
 
 @pytest.fixture

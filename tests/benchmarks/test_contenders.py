@@ -31,6 +31,7 @@ RAY = {name for name in CONTENDERS if "ray" in name}
 LEARNING = sorted(name for name in CONTENDERS if not name.startswith("floor") and name not in OPTIONAL | RAY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNING)
 def test_a_contender_learns_in_a_process_of_its_own(name: str, dataset: Dataset) -> None:
     record = run_isolated(CONTENDERS[name], dataset, GRID)
@@ -84,6 +85,7 @@ def test_digits_are_those_of_the_worst_coefficient_against_the_largest(dataset: 
     assert dataset.digits([0.0] * 8, 0.0) == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["floor_dgemm", "floor_sgemm"])
 def test_the_limit_of_the_arithmetic_is_a_rate(name: str, dataset: Dataset) -> None:
     record = run_isolated(CONTENDERS[name], dataset, GRID)
@@ -98,6 +100,7 @@ def test_the_limit_of_the_arithmetic_is_a_rate(name: str, dataset: Dataset) -> N
 SCANS = [name for name in CONTENDERS if name.startswith("floor") and not name.endswith("gemm")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCANS)
 def test_a_floor_reads_every_row_in_each_pass_and_learns_nothing(name: str, dataset: Dataset) -> None:
     record = run_isolated(CONTENDERS[name], dataset, GRID)

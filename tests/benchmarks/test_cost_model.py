@@ -116,6 +116,7 @@ def test_the_scaling_report_shows_errors_and_the_held_back_point(tmp_path: Path)
     assert paths[1].read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_larger_message_takes_longer_to_reduce() -> None:
     seconds = measure_allreduce(2, (64, 4 << 20))
     assert 0.0 < seconds[64] < seconds[4 << 20]
@@ -141,6 +142,7 @@ def test_a_curve_is_read_from_a_record_and_rendered() -> None:
         as_curve(SETTINGS[0], Record("C32", "ours_ray_2", 0, 100, 32, "failed", reason="boom"))
 
 
+@pytest.mark.slow
 def test_the_parts_can_be_timed_by_pytest_benchmark() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "benchmarks", "-q", "-p", "no:cacheprovider"],

@@ -11,6 +11,8 @@ import pytest
 
 from tests.parquet import linear_columns, write_parquet
 
+pytestmark = pytest.mark.slow  # each of them starts commands of its own
+
 NOISY = """
 import os, subprocess, sys, atexit
 import linreg_dist.verbs.train as run

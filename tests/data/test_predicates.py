@@ -248,6 +248,7 @@ def kept(path: Path, **data: Any) -> tuple[list[int], int]:
     return found, len(manifest.row_groups) - len(manifest.ruled_out)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=8)
 @given(st.data())
 def test_ruling_out_row_groups_changes_no_row(

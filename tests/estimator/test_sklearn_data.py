@@ -92,6 +92,7 @@ class TestRowsInMemory:
         assert ours.coef_.shape == (3,)
         ours.predict(table.select(list(FRAME.columns)))
 
+    @pytest.mark.slow
     def test_a_frame_of_polars(self) -> None:
         if importlib.util.find_spec("polars") is None:
             pytest.skip("polars is not installed")

@@ -16,6 +16,8 @@ from linreg_dist.run.ray.session import environment_of_workers, ray_session
 from linreg_dist.wording.secrets import with_templates
 from tests.parquet import linear_columns, write_parquet
 
+pytestmark = pytest.mark.slow  # each of them starts commands of its own
+
 HUSH = "S3cr3tXYZ"
 ENVIRONMENT = {**os.environ, "TOKEN": HUSH, "PLACE": f"long-{HUSH}", "PYTHONWARNINGS": "ignore"}
 
@@ -113,7 +115,6 @@ def test_a_password_of_a_job_servers_address_is_in_no_message(tmp_path: Path) ->
     assert HUSH not in out + err
 
 
-@pytest.mark.slow
 def test_workers_of_our_own_ray_inherit_variables_that_no_listing_shows(
     tmp_path: Path,
 ) -> None:
