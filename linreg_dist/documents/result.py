@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AliasChoices, ConfigDict, Field
 
@@ -110,7 +110,7 @@ class TableDocument(Document):
     format: str
     path: str
     version: int
-    role: str = "train"
+    role: Literal["train", "validation"] = "train"
 
     @property
     def text(self) -> str:

@@ -203,7 +203,11 @@ def finish_job(
     extra: dict[str, Document] = {} if found.tune is None else {"tune": found.tune}
     if job.update_from is not None:
         extra["update"] = UpdateDocument(
-            run=str(job.update_from.parent), files=len(job.manifest.files), rows=job.manifest.num_rows
+            run=str(job.update_from.parent),
+            files=len(job.added.files),
+            rows=job.added.num_rows,
+            removed_files=len(job.manifest.files) - len(job.added.files),
+            removed_rows=job.manifest.num_rows - job.added.num_rows,
         )
     card = model_card(model)
     result = result.model_copy(update=extra)

@@ -52,8 +52,8 @@ class Artefact:
         encodings: opaque JSON value: how columns became features (levels, fill values). Must be equal to
             merge.
         consumed: JSON values that identify the pieces of data.
-        extra: JSON object, of the left operand of a merge or subtraction; its ``path`` and ``names`` list
-            those of all that were merged.
+        extra: JSON object, of the left operand of a merge or subtraction; its ``path``, ``names`` and
+            ``tables`` list those of all that were merged.
         validation: of the rows that are held out; None where they were not summed.
 
     """
@@ -256,10 +256,10 @@ def _require_same_kind(left: Artefact, right: Artefact, verb: str) -> None:
 def _all_of(left: Artefact, right: Artefact) -> dict[str, Any]:
     """Return what is said of both: the left side's, with the data and the names of both."""
     extra = dict(left.extra)
-    for key in ("path", "names"):
-        ours, theirs = _listed(left, key), _listed(right, key)
-        if ours or theirs:
-            extra[key] = list(dict.fromkeys((*ours, *theirs)))
+    for key in ("path", "names", "tables"):
+        both = (*_listed(left, key), *_listed(right, key))
+        if both:
+            extra[key] = list({canonical(item): item for item in both}.values())
     return extra
 
 

@@ -30,6 +30,8 @@ class TrainJob:
         encoding: how an earlier run encoded the columns, where this one adds to its statistics; None lets the
             data decide.
         update_from: the statistics that this run adds to, or None.
+        dropped: keys of the files in these statistics that are no longer part of a table.
+        removed: row groups of those files: their rows are summed by themselves, and taken away.
 
     """
 
@@ -41,11 +43,16 @@ class TrainJob:
     run_dir: Location
     encoding: Encoding | None = None
     update_from: Location | None = None
+    dropped: frozenset[str] = frozenset()
+    removed: frozenset[int] = frozenset()
 
     @property
     def fingerprint(self) -> str:
         """A hash of what determines the result: the spec's say and the data's."""
-        return hashlib.sha256(f"{spec_hash(self.spec)}:{self.manifest.digest}".encode()).hexdigest()
+        text = f"{spec_hash(self.spec)}:{self.manifest.digest}"
+        if self.removed:
+            text += f":{sorted(self.removed)}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def pending_statistics(self) -> Location:
@@ -56,6 +63,13 @@ class TrainJob:
     def pending_covariance(self) -> Location:
         """Where the exact solver leaves the covariance of the coefficients, likewise."""
         return self.run_dir / "covariance.pending.safetensors"
+
+    @property
+    def added(self) -> Manifest:
+        """The files without those whose rows are taken away."""
+        if not self.removed:
+            return self.manifest
+        return self.manifest.only({group.index for group in self.manifest.row_groups} - self.removed)
 
     @property
     def lanes(self) -> tuple[tuple[int, ...], ...]:

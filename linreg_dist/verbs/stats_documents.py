@@ -40,6 +40,13 @@ class _Schema(_Part):
     missing: Literal["error", "drop", "mean"]
 
 
+class _Table(_Part):
+    format: Literal["delta", "iceberg"]
+    path: StrictStr
+    version: StrictInt
+    role: Literal["train", "validation"] = "train"
+
+
 class _Extra(_Part):
     name: StrictStr
     model: dict[StrictStr, Any]
@@ -47,6 +54,7 @@ class _Extra(_Part):
     weight_type: Literal["analytic", "frequency"]
     cluster: StrictStr | None = None
     path: list[StrictStr]
+    tables: list[_Table] = []
 
 
 class _Documents(_Part):

@@ -106,7 +106,8 @@ def train(
         verbose: let Ray's log lines through.
         watch: called with the path of metrics.jsonl, returns a context that is open while training goes on.
         update: the folder of an earlier run of the exact solver: only files that are new since are read, and
-            their rows are added to its statistics. It may be this very run, whose history is then kept.
+            their rows are added to its statistics; of a table also those that a newer snapshot removed, whose
+            rows are taken away. It may be this very run, whose history is then kept.
 
     Raises:
         SpecError: the spec is invalid, or its name belongs to a run of another spec or to a folder that is no
@@ -271,7 +272,7 @@ def plan_job(
 ) -> TrainJob:
     """Decide what ``auto`` leaves open before any worker starts."""
     if addition is not None:
-        manifest, columns = addition.manifest, addition.columns
+        manifest, columns = addition.to_read, addition.columns
     shards = spec.scaling.virtual_shards
     row_nbytes = max(group.num_bytes // group.num_rows for group in manifest.row_groups)
     scaling = spec.scaling
@@ -282,7 +283,9 @@ def plan_job(
         None if shards == "auto" else shards,
         cached=(scaling.memory_budget_bytes, scaling.disk_budget_bytes) != (0, 0),
     )
-    choice = SOLVERS[spec.solver.name].choose(spec, is_update=addition is not None)
+    choice = SOLVERS[spec.solver.name].choose(
+        spec, is_update=addition is not None and addition.statistics is not None
+    )
     most = choice.solver.most_lanes(spec, columns)
     if most is not None and shards == "auto":
         lanes = max(min(lanes, scaling.max_workers), min(lanes, most))
@@ -295,6 +298,8 @@ def plan_job(
         folder.path,
         encoding=None if addition is None else addition.encoding,
         update_from=None if addition is None else addition.statistics,
+        dropped=frozenset() if addition is None else addition.dropped,
+        removed=frozenset() if addition is None else addition.removed,
     )
 
 

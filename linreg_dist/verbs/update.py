@@ -1,7 +1,8 @@
-"""The part of the data that an update has to read: only the files and row groups that are new."""
+"""The part of the data that an update has to read: only what is new, and what is no longer in a table."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +16,12 @@ from linreg_dist.solvers import SOLVERS
 from linreg_dist.solvers.exact.statistics import contents_of, schema_of
 from linreg_dist.stats.artefact import Artefact, canonical, row_ranges
 from linreg_dist.storage import Location, ObjectPath, as_location
+from linreg_dist.verbs.removed_files import Removed, earlier_tables, read_removed
 from linreg_dist.verbs.stats import open_statistics, statistics_path
 from linreg_dist.wording.names import some_names
+from linreg_dist.wording.streams import get_logger
+
+logger = get_logger(__name__)
 
 _SHOWN = 10
 
@@ -31,19 +36,36 @@ class Addition:
         encoding: how it encoded the columns.
         columns: which column plays which part; the features are the earlier run's.
         manifest: what is new: files, or those row groups of a file that the statistics lack.
+        gone: what is in the statistics and no longer part of a table, as it was; None if nothing is.
+        dropped: the keys of those files.
+
+    ``statistics`` and ``encoding`` are None where nothing of the earlier data is left, and so all is new.
 
     """
 
     run: Location
-    statistics: Location
-    encoding: Encoding
+    statistics: Location | None
+    encoding: Encoding | None
     columns: Columns
     manifest: Manifest
+    gone: Manifest | None = None
+    dropped: frozenset[str] = frozenset()
+
+    @property
+    def to_read(self) -> Manifest:
+        """What is new, followed by what is gone."""
+        return self.manifest if self.gone is None else self.manifest.followed_by(self.gone)
+
+    @property
+    def removed(self) -> frozenset[int]:
+        """The row groups of `to_read` whose rows are taken away."""
+        start = len(self.manifest.row_groups)
+        return frozenset() if self.gone is None else frozenset(range(start, len(self.to_read.row_groups)))
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing new."""
-        return not self.manifest.row_groups
+        """Whether there is nothing to add or to take away."""
+        return not self.to_read.row_groups
 
 
 def plan_update(
@@ -53,10 +75,11 @@ def plan_update(
 
     Raises:
         SpecError: the spec has another solver than exact, or reads columns or rows in another way.
-        DataError: there are no statistics; a file has changed or is gone since.
+        DataError: there are no statistics; a file has changed or is gone since, and is none of a table's, or
+            the table's earlier snapshot cannot be read any more.
 
     """
-    earlier = open_statistics(run)
+    earlier, bound = open_statistics(run), columns
     columns = _earlier_features(spec, manifest, columns, earlier)
     _check_spec(run, spec, columns, earlier)
     known = {piece["file"]: piece["content"] for piece in earlier.consumed}
@@ -66,25 +89,56 @@ def plan_update(
     changed = sorted(
         key for key in known if key in now and now[key].partition("#")[0] != known[key].partition("#")[0]
     )
-    for files, what in ((gone, "are gone"), (changed, "have changed")):
-        if files:
-            raise DataError(
-                f"{len(files)} file(s) behind the statistics of {run} {what}: {some_names(files, _SHOWN)}. "
-                "An update only adds files: subtract their statistics (linreg-dist stats subtract), or train "
-                "again without --update"
-            )
-    has = _row_groups_of(earlier)
+    dropped = frozenset((*gone, *changed))
+    past = earlier_tables(earlier, spec, manifest)
+    if past and dropped == known.keys():
+        logger.warning("no file behind the statistics of %s is part of the data: all of it is read", run)
+        return Addition(as_location(run), None, None, bound, manifest)
+    has, old = _row_groups_of(earlier), None
+    if dropped:
+        removed = read_removed(past, {key: known[key] for key in dropped}, spec)
+        _refuse_lost(run, [key for key in gone if key not in removed.keys], "are gone", past, removed)
+        _refuse_lost(run, [key for key in changed if key not in removed.keys], "have changed", past, removed)
+        files, groups = removed.manifest.files, removed.manifest.row_groups
+        old = removed.manifest.only(
+            {group.index for group in groups if _holds(has[files[group.file].key], group.ordinal)}
+        )
     new = {
         group.index
         for group in manifest.row_groups
-        if not _holds(has.get(manifest.files[group.file].key, []), group.ordinal)
+        if (key := manifest.files[group.file].key) in dropped or not _holds(has.get(key, []), group.ordinal)
     }
     return Addition(
         as_location(run),
         statistics_path(run),
         Encoding.from_json(earlier.encodings),
         columns,
-        _only(manifest, new),
+        manifest.only(new),
+        old,
+        dropped,
+    )
+
+
+def _refuse_lost(
+    run: str | Path | ObjectPath, lost: list[str], what: str, tables: Sequence[object], removed: Removed
+) -> None:
+    """Refuse to go on where rows that are to be taken away cannot be read.
+
+    Raises:
+        DataError: names the files.
+
+    """
+    if not lost:
+        return
+    message = f"{len(lost)} file(s) behind the statistics of {run} {what}: {some_names(lost, _SHOWN)}. "
+    if not tables:
+        raise DataError(
+            f"{message}An update only adds files: subtract their statistics (linreg-dist stats subtract), or "
+            "train again without --update"
+        )
+    raise DataError(
+        f"{message}Their rows are to be taken away, and cannot be read any more ({removed.reason}): train "
+        "again without --update"
     )
 
 
@@ -154,16 +208,3 @@ def _row_groups_of(artefact: Artefact) -> dict[str, list[tuple[int, int]] | None
 
 def _holds(ranges: list[tuple[int, int]] | None, ordinal: int) -> bool:
     return ranges is None or any(start <= ordinal < stop for start, stop in ranges)
-
-
-def _only(manifest: Manifest, indices: set[int]) -> Manifest:
-    """Return the part of a manifest that these row groups make up."""
-    groups = [group for group in manifest.row_groups if group.index in indices]
-    place = {number: i for i, number in enumerate(sorted({group.file for group in groups}))}
-    return replace(
-        manifest,
-        whole=manifest.schema,
-        files=tuple(manifest.files[number] for number in place),
-        row_groups=tuple(replace(group, index=i, file=place[group.file]) for i, group in enumerate(groups)),
-        ruled_out=frozenset(i for i, group in enumerate(groups) if group.index in manifest.ruled_out),
-    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +26,11 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _FastAppendFiles
 from pyiceberg.typedef import Record
 from pyiceberg.types import DoubleType
-from pyroaring import BitMap
 
 from linreg_dist.data.reader import RowGroupReader
 from linreg_dist.data.source.manifest import Manifest, read_manifest
 from linreg_dist.errors import DataError, SpecError
+from tests.delta_log import add, field, metadata, write_log, write_vectors
 
 
 def rows(start: int, count: int, month: str = "jan") -> pa.Table:
@@ -58,40 +56,6 @@ def as_rows(table: Any, names: Sequence[str]) -> list[tuple[Any, ...]]:
 
 def of_delta(path: Path, names: Sequence[str], version: int | None = None) -> list[tuple[Any, ...]]:
     return as_rows(DeltaTable(path, version=version).to_pyarrow_table(), names)
-
-
-def write_log(folder: Path, number: int, actions: Sequence[dict[str, Any]]) -> None:
-    log = folder / "_delta_log"
-    log.mkdir(parents=True, exist_ok=True)
-    (log / f"{number:020}.json").write_text("\n".join(map(json.dumps, actions)))
-
-
-def metadata(fields: Sequence[dict[str, Any]], **configuration: str) -> dict[str, Any]:
-    return {
-        "metaData": {
-            "id": "1",
-            "format": {"provider": "parquet", "options": {}},
-            "schemaString": json.dumps({"type": "struct", "fields": list(fields)}),
-            "partitionColumns": [],
-            "configuration": configuration,
-            "createdTime": 1,
-        }
-    }
-
-
-def add(folder: Path, name: str, table: pa.Table, **more: Any) -> dict[str, Any]:
-    pq.write_table(table, folder / name, row_group_size=4)
-    action = {
-        "path": name,
-        "partitionValues": {},
-        "size": (folder / name).stat().st_size,
-        "modificationTime": 1,
-    }
-    return {"add": action | {"dataChange": True} | more}
-
-
-def field(name: str, kind: str = "double", **known: Any) -> dict[str, Any]:
-    return {"name": name, "type": kind, "nullable": True, "metadata": known}
 
 
 class TestDelta:
@@ -164,7 +128,7 @@ class TestDelta:
 
     @pytest.mark.parametrize("deleted", [[0], [3, 4], [1, 2, 5, 9], list(range(4, 8)), list(range(9))])
     def test_deletion_vectors_are_honoured(self, tmp_path: Path, deleted: list[int]) -> None:
-        self._with_vector(tmp_path, deleted)
+        write_vectors(tmp_path, {"a.parquet": (rows(0, 10).select(["x", "y"]), deleted)})
         manifest = read_manifest([str(tmp_path)])
         assert manifest.num_rows == 10 - len(deleted)
         assert [row[0] for row in read(manifest, "x")] == [float(i) for i in range(10) if i not in deleted]
@@ -172,41 +136,9 @@ class TestDelta:
     def test_a_deletion_changes_the_digest_of_the_data(self, tmp_path: Path) -> None:
         digests = set()
         for number, deleted in enumerate(([1], [2], [1, 2])):
-            self._with_vector(tmp_path / str(number), deleted)
+            write_vectors(tmp_path / str(number), {"a.parquet": (rows(0, 10).select(["x", "y"]), deleted)})
             digests.add(read_manifest([str(tmp_path / str(number))]).digest)
         assert len(digests) == 3
-
-    def _with_vector(self, folder: Path, deleted: list[int]) -> None:
-        (folder / "_delta_log").mkdir(parents=True)
-        bitmap = BitMap(deleted).serialize()
-        vector = struct.pack("<Iq", 1681511377, 1) + struct.pack("<I", 0) + bitmap
-        write_log(
-            folder,
-            0,
-            [
-                {
-                    "protocol": {
-                        "minReaderVersion": 3,
-                        "minWriterVersion": 7,
-                        "readerFeatures": ["deletionVectors"],
-                        "writerFeatures": ["deletionVectors"],
-                    }
-                },
-                metadata([field("x"), field("y")], **{"delta.enableDeletionVectors": "true"}),
-                add(
-                    folder,
-                    "a.parquet",
-                    rows(0, 10).select(["x", "y"]),
-                    stats='{"numRecords":10}',
-                    deletionVector={
-                        "storageType": "i",
-                        "pathOrInlineDv": z85(vector),
-                        "sizeInBytes": len(vector),
-                        "cardinality": len(deleted),
-                    },
-                ),
-            ],
-        )
 
     def test_a_reader_feature_that_is_not_known_is_refused_by_name(self, tmp_path: Path) -> None:
         (tmp_path / "_delta_log").mkdir()
@@ -237,16 +169,6 @@ class TestDelta:
         DeltaTable(tmp_path).delete()
         with pytest.raises(DataError, match="holds no rows"):
             read_manifest([str(tmp_path)])
-
-
-def z85(data: bytes) -> str:
-    """Encode bytes, a multiple of four, as Delta writes deletion vectors into its log (ZeroMQ RFC 32)."""
-    alphabet = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
-    data += b"\0" * (-len(data) % 4)
-    text = ""
-    for (number,) in struct.iter_unpack(">I", data):
-        text += "".join(alphabet[number // 85**power % 85] for power in (4, 3, 2, 1, 0))
-    return text
 
 
 @pytest.fixture

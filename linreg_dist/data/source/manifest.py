@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -167,6 +167,36 @@ class Manifest:
         """Name a row group for a message."""
         return f"{self.files[group.file].uri} (row group {group.ordinal})"
 
+    def only(self, indices: Collection[int]) -> Manifest:
+        """Return the part that these row groups make up; its columns are those of the whole."""
+        groups = [group for group in self.row_groups if group.index in indices]
+        place = {number: i for i, number in enumerate(sorted({group.file for group in groups}))}
+        return replace(
+            self,
+            whole=self.schema,
+            files=tuple(self.files[number] for number in place),
+            row_groups=tuple(
+                replace(group, index=i, file=place[group.file]) for i, group in enumerate(groups)
+            ),
+            ruled_out=frozenset(i for i, group in enumerate(groups) if group.index in self.ruled_out),
+        )
+
+    def followed_by(self, other: Manifest) -> Manifest:
+        """Return the files of this one and then those of ``other``, as one data set of this one's tables."""
+        files, groups = len(self.files), len(self.row_groups)
+        return replace(
+            self,
+            whole=union_schema([self.schema, other.schema], {}),
+            files=self.files + other.files,
+            row_groups=self.row_groups
+            + tuple(
+                replace(group, index=groups + group.index, file=files + group.file)
+                for group in other.row_groups
+            ),
+            partition_types=other.partition_types | self.partition_types,
+            ruled_out=self.ruled_out | {groups + index for index in other.ruled_out},
+        )
+
 
 def read_manifest(
     paths: Sequence[str],
@@ -178,6 +208,7 @@ def read_manifest(
     filter_dnf: Sequence[Sequence[Condition]] = (),
     text_keys: Mapping[str, KeyRule] = MappingProxyType({}),
     may_be_empty: bool = False,
+    keys: Collection[str] | None = None,
 ) -> Manifest:
     """Read the footers of every file.
 
@@ -190,6 +221,7 @@ def read_manifest(
         filter_dnf: the filter, which may rule out row groups.
         text_keys: see `find_files`.
         may_be_empty: whether files without any row will do.
+        keys: of the files to read; None for all.
 
     Raises:
         DataError: nothing found, a file is no Parquet or has two columns of one name, or the files hold no
@@ -198,6 +230,8 @@ def read_manifest(
     """
     data, tables = find_data(paths, table_format, version, skip_bad=skip_bad, text_keys=text_keys)
     found, types, skipped = data.files, data.types, data.skipped
+    if keys is not None:
+        found = [file for file in found if file.key in keys]
     roles: list[Role] = ["train"] * len(found)
     if validation_paths:
         extra, extra_tables = find_data(
@@ -208,7 +242,7 @@ def read_manifest(
         tables += tuple(replace(table, role="validation") for table in extra_tables)
         skipped = skipped + extra.skipped
         roles += ["validation"] * len(extra.files)
-    with ThreadPoolExecutor(min(_FOOTER_THREADS, len(found))) as pool:
+    with ThreadPoolExecutor(max(1, min(_FOOTER_THREADS, len(found)))) as pool:
         read = list(
             pool.map(partial(_footer_or_error, skip_bad=skip_bad, filter_dnf=filter_dnf, types=types), found)
         )

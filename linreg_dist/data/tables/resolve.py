@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -32,7 +32,7 @@ class TableInfo:
     path: str
     version: int
     schema: pa.Schema = field(default_factory=lambda: pa.schema([]), compare=False)
-    role: str = "train"
+    role: Literal["train", "validation"] = "train"
 
 
 def find_data(

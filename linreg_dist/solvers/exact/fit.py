@@ -25,7 +25,6 @@ from linreg_dist.stats.robust import robust_tests
 from linreg_dist.stats.solve import Solution, solve
 from linreg_dist.stats.tsqr import RFactor, merged_factors
 from linreg_dist.storage import final_patience
-from linreg_dist.training.checkpoints.row_counts import total_counts
 from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.rows.device import rows_of
@@ -44,8 +43,8 @@ def fit_exactly(training: Training) -> Fit:
     """
     worker, job = training.worker, training.job
     sums = gather_moments(training)
-    artefact = add_earlier(worker, job, artefact_of(job, training.data, sums))
-    sums = sums_of(artefact, sums.groups)
+    artefact = add_earlier(worker, job, artefact_of(job, training.data, sums), sums.removed)
+    sums = replace(sums_of(artefact, sums.groups), removed=sums.removed)
     check_sums(job, sums)
     # Others wait for rank 0 no longer than a collective takes to time out.
     patience = final_patience if worker.world_size == 1 else contextlib.nullcontext
@@ -60,7 +59,7 @@ def fit_exactly(training: Training) -> Fit:
                 fit.covariance.save(job.pending_covariance)
     metrics = _metrics(training, sums, fit)
     # The rows that this run read, which may be few of those that the sums stand for.
-    rows = total_counts(sums.groups.values()).train
+    rows = sums.rows_read
     training.log.line(
         EpochLine.of(
             0,
@@ -97,7 +96,7 @@ def _solve(training: Training, sums: ExactSums, read_s: float) -> Fit:
             tests = robust_tests(solution, gather_meat(training, solution, kind), kind)
             passes += 1
     elapsed = time.perf_counter() - started
-    read = sum(counts.train for counts in sums.groups.values())
+    read = sums.rows_read
     return fit_of(
         spec,
         solution,

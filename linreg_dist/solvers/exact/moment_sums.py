@@ -42,6 +42,8 @@ class ExactSums:
         counts: the same of all rows behind the moments, those of an earlier run included.
         train, validation: moments of the training and of the validation rows.
         folds: moments of the training rows of each cross-validation fold; empty without ``tune``.
+        removed: the same of the rows that an update takes away, which are in no other attribute; None where
+            there are none.
 
     """
 
@@ -50,6 +52,13 @@ class ExactSums:
     train: Moments
     validation: Moments
     folds: tuple[Moments, ...]
+    removed: ExactSums | None = None
+
+    @property
+    def rows_read(self) -> int:
+        """Training rows that were read, whatever became of them."""
+        counts = total_counts(self.groups.values()).train
+        return counts + (0 if self.removed is None else self.removed.rows_read)
 
     def feature_mean(self) -> Vector:
         """Weighted means of the features over training rows, (D,)."""
@@ -80,9 +89,15 @@ def gather_moments(training: Training) -> ExactSums:
     num_folds = job.spec.tune.folds if job.spec.tune else 0
     names = data.encoding.names, job.columns.targets
 
+    parts = max(num_folds, 1)
+    # What is taken away is summed beside it: its folds, and its validation rows as one more.
+    extra = parts + 1 if job.removed else 0
+
+    def nothing(number: int) -> list[Moments]:
+        return [Moments.empty(*names) for _ in range(number)]
+
     def empty() -> MomentPart:
-        folds = [Moments.empty(*names) for _ in range(max(num_folds, 1))]
-        return MomentPart({}, Moments.empty(*names), folds)
+        return MomentPart({}, Moments.empty(*names), nothing(parts + extra))
 
     def sum_one(index: int) -> MomentPart:
         block, selection = data.store.build(index)
@@ -96,7 +111,9 @@ def gather_moments(training: Training) -> ExactSums:
             folds = [_moments(device, block, slice(0, block.num_train), names)]
         else:
             folds = _moments_of_folds(device, job, index, block, selection, num_folds, names)
-        return MomentPart({index: counts}, validation, folds)
+        if index in job.removed:
+            return MomentPart({index: counts}, Moments.empty(*names), [*nothing(parts), *folds, validation])
+        return MomentPart({index: counts}, validation, [*folds, *nothing(extra)])
 
     keeper = LaneKeeper(job, data, MomentFile(names))
     lanes = training.pass_over(sum_one, empty, "solve", keeper)
@@ -108,14 +125,23 @@ def gather_moments(training: Training) -> ExactSums:
         # From block units to the files': a shift is all that differs.
         return replace(moments, shift=moments.shift + shift)
 
-    folds = tuple(merged([lane.folds[i] for lane in lanes]) for i in range(max(num_folds, 1)))
-    return ExactSums(
-        groups=groups,
-        counts=total_counts(groups.values()),
-        train=merged_moments(folds),
-        validation=merged([lane.validation for lane in lanes]),
-        folds=folds if num_folds else (),
-    )
+    all_folds = [merged([lane.folds[i] for lane in lanes]) for i in range(parts + extra)]
+
+    def sums(groups: dict[int, RowCounts], folds: list[Moments], validation: Moments) -> ExactSums:
+        return ExactSums(
+            groups=groups,
+            counts=total_counts(groups.values()),
+            train=merged_moments(folds),
+            validation=validation,
+            folds=tuple(folds) if num_folds else (),
+        )
+
+    gone = {index: counts for index, counts in groups.items() if index in job.removed}
+    here = {index: counts for index, counts in groups.items() if index not in job.removed}
+    found = sums(here, all_folds[:parts], merged([lane.validation for lane in lanes]))
+    if not job.removed:
+        return found
+    return replace(found, removed=sums(gone, all_folds[parts:-1], all_folds[-1]))
 
 
 def check_sums(job: TrainJob, sums: ExactSums) -> None:

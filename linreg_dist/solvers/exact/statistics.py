@@ -57,7 +57,7 @@ def artefact_of(job: TrainJob, data: OpenData, sums: ExactSums) -> Artefact:
         validation=sums.validation,
         schema=schema_of(spec, job.columns),
         encodings=data.encoding.to_json(),
-        consumed=tuple(_pieces(job.manifest, sums.groups)),
+        consumed=tuple(_pieces(job, sums.groups)),
         extra={
             "name": spec.name,
             "model": spec.model.model_dump(mode="json"),
@@ -65,6 +65,7 @@ def artefact_of(job: TrainJob, data: OpenData, sums: ExactSums) -> Artefact:
             "weight_type": spec.data.weight_type,
             "cluster": spec.data.cluster,
             "path": spec.shown_paths(),
+            "tables": [table.to_json() for table in job.manifest.table_documents(spec.shown_names())],
             "listed": [
                 name
                 for name, levels in spec.data.categorical.items()
@@ -101,8 +102,16 @@ def sums_of(artefact: Artefact, groups: Mapping[int, RowCounts] | None = None) -
     )
 
 
-def add_earlier(worker: Worker, job: TrainJob, artefact: Artefact) -> Artefact:
+def add_earlier(
+    worker: Worker, job: TrainJob, artefact: Artefact, removed: ExactSums | None = None
+) -> Artefact:
     """Return the statistics of this run's rows together with those that it adds to.
+
+    Args:
+        worker: this one, among its peers.
+        job: says which files are no longer part of a table.
+        artefact: of this run's rows.
+        removed: the sums of the rows of those files.
 
     Raises:
         DataError: on every worker alike: the earlier statistics are gone, or were made in another way.
@@ -117,12 +126,42 @@ def add_earlier(worker: Worker, job: TrainJob, artefact: Artefact) -> Artefact:
     if not artefact.folds:  # the folds are of use only to a run that tunes
         earlier = replace(earlier, folds=())
     names = f"the statistics of {path.parent}", "the new files"
-    merged = merge_artefacts(*in_one_encoding(earlier, artefact, names, "merge"), names)
+    earlier, artefact = in_one_encoding(earlier, artefact, names, "merge")
+    if removed is not None:
+        earlier = _without(earlier, removed, job.dropped)
+    merged = merge_artefacts(earlier, _numbered_after(artefact, earlier), names)
     return replace(merged, extra=artefact.extra)
 
 
-def _pieces(manifest: Manifest, groups: Mapping[int, RowCounts]) -> Iterable[dict[str, Any]]:
-    contents = contents_of(manifest)
+def _without(artefact: Artefact, removed: ExactSums, dropped: frozenset[str]) -> Artefact:
+    """Return the statistics less the rows of files that are no longer part of a table."""
+    return replace(
+        artefact,
+        moments=artefact.moments.subtract(removed.train),
+        folds=tuple(all_.subtract(gone) for all_, gone in zip(artefact.folds, removed.folds, strict=False)),
+        validation=None if artefact.validation is None else artefact.validation.subtract(removed.validation),
+        consumed=tuple(piece for piece in artefact.consumed if piece["file"] not in dropped),
+    )
+
+
+def _numbered_after(artefact: Artefact, earlier: Artefact) -> Artefact:
+    """Return the statistics of new files, those that are equal to an earlier file numbered after it."""
+    known = {piece["file"]: piece["content"] for piece in earlier.consumed}
+    taken, consumed = {*known.values()}, []
+    for piece in artefact.consumed:
+        content, number = piece["content"], 0
+        if piece["file"] not in known:
+            while content in taken:
+                number += 1
+                content = f"{piece['content'].partition('#')[0]}#{number}"
+        taken.add(content)
+        consumed.append({**piece, "content": content})
+    return replace(artefact, consumed=tuple(consumed))
+
+
+def _pieces(job: TrainJob, groups: Mapping[int, RowCounts]) -> Iterable[dict[str, Any]]:
+    manifest = job.manifest
+    contents = contents_of(job.added)
     by_file: dict[int, dict[int, RowCounts]] = {}
     for index, counts in groups.items():
         group = manifest.row_groups[index]

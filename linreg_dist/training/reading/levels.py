@@ -59,7 +59,8 @@ def _found(worker: Worker, job: TrainJob, log: MetricsLog) -> Encoding:
     scan = ColumnScan()
     if needing:
         scan = _scan(worker, job, log, needing)
-        check_counts(job, scan.counts)
+        if job.update_from is None:  # else the rows of before count too
+            check_counts(job, scan.counts)
     return Encoding(tuple(column.settle(scan.found.get(column.name), data) for column in columns.kinds))
 
 
