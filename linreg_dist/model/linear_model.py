@@ -313,6 +313,9 @@ def _decode(column: ColumnKind, stored: pa.ChunkedArray, where: str) -> Any:
     try:
         if pa.types.is_null(stored.type):
             return column.decode(pa.chunked_array([pa.nulls(len(stored), column.null_type)]))
+        if pa.types.is_dictionary(stored.type) and not column.takes(stored.type):
+            # As Arrow reads numbers from the names of folders, and as pandas keeps its categories.
+            stored = stored.cast(stored.type.value_type)
         if column.takes(stored.type):
             return column.decode(stored)
     except (ValueError, TypeError, pa.ArrowException) as error:

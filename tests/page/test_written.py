@@ -14,6 +14,7 @@ import pytest
 
 import linreg_dist as lr
 from linreg_dist.page import html
+from linreg_dist.run import page as page_module
 from linreg_dist.run.folder import RunFolder
 from linreg_dist.verbs.train import Run
 from tests.page.document import Document
@@ -129,14 +130,14 @@ def test_a_fault_in_the_page_costs_the_page_and_not_the_run(
 def test_metrics_that_cannot_be_read_cost_the_curve_alone(
     path: Path, train_here: Train, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    real = Path.read_text
+    real = page_module.read_file
 
-    def refuse(self: Path, *arguments: Any, **options: Any) -> str:
-        if self.name == "metrics.jsonl":
+    def refuse(path: Path, *arguments: Any, **options: Any) -> bytes:
+        if path.name == "metrics.jsonl":
             raise PermissionError("not yours")
-        return real(self, *arguments, **options)
+        return real(path, *arguments, **options)
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(page_module, "read_file", refuse)
     run = train_here(path, solver={"name": "adam", "epochs": 3})
     monkeypatch.undo()
     page = Document.of(run.path)

@@ -7,6 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from linreg_dist.cli.main import run as call
@@ -73,6 +77,13 @@ def test_a_page_is_made_of_an_earlier_result(name: str) -> None:
     assert all(isinstance(line, EpochLine) and line.train_mse for line in epochs)
     page = build_page(Source(result, describe(model), model, epochs, str(folder.path), "name: x"))
     assert f"{result.name} – linear regression" in render_page(page)
+
+
+def test_numbers_that_arrow_reads_as_dictionaries_are_predicted_as_numbers() -> None:
+    model = LinearModel.load(RUNS / "part")
+    table = pq.read_table(RUNS / "part-0.parquet")
+    coded = pa.table({name: pc.dictionary_encode(table.column(name)) for name in table.column_names})
+    np.testing.assert_array_equal(model.predict(coded), model.predict(table))
 
 
 def test_a_model_measures_rows_as_it_did_then() -> None:

@@ -184,7 +184,6 @@ def test_heartbeats_keep_a_run_and_a_loss_is_noticed(
             RunFailedError, match=r"lost its run .*node-7.* took it over.*writes nothing more"
         ):
             held.check()
-    assert losses == [True]
     assert other.holder() == other.owner, "it leaves the other's lock alone"
     other.give_back()
     assert store.list_keys("runs") == set(), "and takes what is its own with it"
