@@ -35,6 +35,7 @@ from linreg_dist.sklearn.rows import (
     feature_columns,
     has_levels,
     names_parquet,
+    refuse_types,
     write_rows,
 )
 from linreg_dist.solvers import SOLVERS
@@ -211,6 +212,7 @@ class DistributedLinearRegression(RegressorMixin, MultiOutputMixin, BaseEstimato
 
     def _checked_rows(self, X: Any, y: Any, overrides: Mapping[str, Any]) -> tuple[pa.Table | Array, Array]:
         """Return features and target(s) as they will be written; learn the features' number and names."""
+        refuse_types(X, text=False)
         if has_levels(X, levels_named_in(overrides)):
             validate_data(self, X, y, skip_check_array=True)
             features = as_arrow(X)
@@ -279,6 +281,7 @@ class DistributedLinearRegression(RegressorMixin, MultiOutputMixin, BaseEstimato
                     "expected a DataFrame or a pyarrow Table"
                 )
             return model.design_matrix(table.rename_columns(model.columns), where="X")
+        refuse_types(X, text=True)
         x_ND = validate_data(self, X, reset=False, dtype=_FLOATS, ensure_all_finite=_finite_if(model.missing))
         if model.missing == "error":
             return np.asarray(x_ND)

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linreg_dist.data.design.types import is_string
+from linreg_dist.data.design.types import is_string, is_text
+from linreg_dist.errors import DataError
 
 _NUM_ROW_GROUPS = 24  # two for each of the lanes that are read side by side
 _MIN_ROWS = 8192  # below, a row group's fixed costs outweigh its rows
@@ -56,6 +57,33 @@ def has_levels(X: Any, named: Collection[str] = ()) -> bool:
     is_pandas = hasattr(X, "select_dtypes")
     table = as_arrow(X.select_dtypes(exclude=["number", "bool"]) if is_pandas else X)
     return table is not None and any(map(is_string, table.schema.types))
+
+
+def refuse_types(X: Any, *, text: bool) -> None:
+    """Refuse values that numpy would take as numbers and training on Parquet would not.
+
+    Args:
+        X: rows in any form.
+        text: whether columns of text are refused too.
+
+    Raises:
+        DataError: a column holds times, bytes or, if ``text``, text; names it.
+
+    """
+    dtype = getattr(X, "dtype", None)
+    if getattr(dtype, "kind", "") in "mM" and dtype is not None:
+        raise DataError(
+            f"X has type {dtype}; expected numbers: convert times to numbers of a unit of your own"
+        )
+    if hasattr(X, "select_dtypes"):
+        X = X.loc[:, [getattr(kind, "kind", "O") not in "biuf" for kind in X.dtypes]]
+    table = as_arrow(X)
+    for each in () if table is None else table.schema:
+        is_bytes = is_text(each.type) and not is_string(each.type)
+        if pa.types.is_temporal(each.type) or is_bytes or (text and is_string(each.type)):
+            raise DataError(
+                f"X: column {each.name!r} has type {each.type}; expected a number: convert the column"
+            )
 
 
 def feature_columns(names: Sequence[str] | None, num_features: int) -> list[str]:

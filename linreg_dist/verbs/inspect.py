@@ -90,7 +90,8 @@ class _Column:
 def _columns(manifest: Manifest) -> list[ColumnLayout]:
     found: dict[str, _Column] = {}
     for each in manifest.schema:
-        use = "number" if is_numeric(each.type) else "levels" if is_string(each.type) else "not usable"
+        uses = (is_numeric, "number"), (is_string, "levels"), (pa.types.is_fixed_size_list, "numbers")
+        use = next((word for is_kind, word in uses if is_kind(each.type)), "not usable")
         hive = each.name in manifest.partition_types
         found[each.name] = _Column(
             each.name, str(each.type), f"{use}, from the folder's name" if hive else use

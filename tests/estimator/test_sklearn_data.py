@@ -350,3 +350,29 @@ class TestRefusals:
         estimator = DistributedLinearRegression(**parameters)
         with pytest.raises(lr.SpecError, match=message):
             estimator.fit(FRAME, y)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.date_range("2024-01-01", periods=3),
+        pd.date_range("2024-01-01", periods=3, tz="UTC"),
+        pd.to_timedelta([1, 2, 3], unit="s"),
+        pd.Series([b"1", b"2", b"3"]),
+        pd.Series(["1.5", "2", "3"]),
+    ],
+    ids=lambda column: str(column.dtype),
+)
+def test_times_bytes_and_text_are_no_numbers_to_predict_from(column):
+    frame = pd.DataFrame({"x": np.arange(50.0)})
+    fitted = DistributedLinearRegression().fit(frame, 2 * frame["x"])
+    wrong = pd.DataFrame({"x": column})
+    forms = [wrong, pa.Table.from_pandas(wrong, preserve_index=False)]
+    if column.dtype.kind in "mM" and isinstance(column.dtype, np.dtype):
+        forms.append(column.to_numpy()[:, None])
+    for form in forms:
+        with pytest.raises(lr.DataError, match=r"has type .*; expected"):
+            fitted.predict(form)
+        if not isinstance(column[0], str):
+            with pytest.raises(lr.DataError, match=r"has type .*; expected"):
+                DistributedLinearRegression().fit(form, [1.0, 2.0, 3.0])

@@ -217,8 +217,9 @@ def _feature_names(
 def columns_left_out(manifest: Manifest) -> dict[str, str]:
     """Return the columns that are no features unless they are named, each with the reason."""
     found = _index_columns(manifest) | _constant_keys(manifest)
+    plain = DataSpec(path="data", target="target")  # which names nothing that matters here
     for name, kind in zip(manifest.schema.names, manifest.schema.types, strict=True):
-        if name not in found and not (is_numeric(kind) or is_string(kind)):
+        if name not in found and usual_column(name, kind, plain) is None:
             found[name] = unusable(kind)
     return {name: found[name] for name in manifest.schema.names if name in found}
 
