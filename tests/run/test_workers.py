@@ -11,6 +11,7 @@ import pytest
 
 import linreg_dist as lr
 from linreg_dist.jobspec import load_spec
+from linreg_dist.kernels.choice import VARIABLE
 from linreg_dist.run.watch.capacity import watch_capacity
 from linreg_dist.run.watch.interrupts import interruptible
 from tests.run.conftest import write_parts
@@ -45,9 +46,17 @@ SOLVERS: dict[str, tuple[dict[str, Any], tuple[int, ...], float]] = {
 
 
 @pytest.mark.usefixtures("light_workers")
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_any_number_of_workers_gives_the_same_answer(tmp_path: Path, solver: str) -> None:
-    """On Ray this is tested in `tests.cluster.test_nodes`."""
+@pytest.mark.parametrize(
+    ("solver", "kernels"), [*((name, "plain") for name in SOLVERS), ("exact", "native"), ("adam", "native")]
+)
+def test_any_number_of_workers_gives_the_same_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, solver: str, kernels: str
+) -> None:
+    """On Ray this is tested in `tests.cluster.test_nodes`.
+
+    Natively, a worker alone takes its steps in one call, and several sweep within autograd.
+    """
+    monkeypatch.setenv(VARIABLE, kernels)
     write_parts(tmp_path / "data", SIZES)
     more, numbers, tolerance = SOLVERS[solver]
     runs = {
