@@ -84,7 +84,8 @@ class DataSpec(Section):
     on_bad_file: Literal["error", "skip"] = Field(
         default="error",
         description="What to do with a file that cannot be read (damaged, a broken link): error, or skip, "
-        "which leaves out the whole file, and names it on the console and in result.json.",
+        "which leaves out the whole file, and names it on the console and in result.json; every file is then "
+        "read once before the job starts.",
     )
     weight: ColumnName | None = Field(
         default=None, description="Column of row weights, none negative; null weighs every row 1."

@@ -9,11 +9,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from linreg_dist.data.design.columns import Columns, bind_columns, key_rules, tell_columns
 from linreg_dist.data.plan import num_lanes
 from linreg_dist.data.source.manifest import Manifest, read_manifest
+from linreg_dist.data.verify import unreadable_files
 from linreg_dist.documents import Outcome, ResultDocument
 from linreg_dist.errors import ClusterError, DataError, LinregDistError
 from linreg_dist.jobspec import JobSpec, load_spec
@@ -249,7 +251,16 @@ def read_data(spec: JobSpec) -> tuple[Manifest, Columns]:
         DataError: nothing there, not Parquet, a missing column or a wrong type.
 
     """
-    manifest = read_manifest(
+    manifest = _read_manifest(spec)
+    if spec.data.on_bad_file == "skip":
+        manifest = _without_damaged_files(spec, manifest)
+    columns = bind_columns(spec.data, manifest)
+    tell_columns(columns, manifest)
+    return manifest, columns
+
+
+def _read_manifest(spec: JobSpec, leave_out: Mapping[str, str] = MappingProxyType({})) -> Manifest:
+    return read_manifest(
         spec.data.paths,
         spec.data.validation.paths,
         table_format=spec.data.format,
@@ -257,10 +268,17 @@ def read_data(spec: JobSpec) -> tuple[Manifest, Columns]:
         skip_bad=spec.data.on_bad_file == "skip",
         filter_dnf=spec.data.filter_dnf,
         text_keys=key_rules(spec.data),
+        leave_out=leave_out,
     )
-    columns = bind_columns(spec.data, manifest)
-    tell_columns(columns, manifest)
-    return manifest, columns
+
+
+def _without_damaged_files(spec: JobSpec, manifest: Manifest) -> Manifest:
+    """Return the manifest without files that have a whole footer and are damaged within.
+
+    Whether such a file counts must not depend on when it is found out, so all are read before the job starts.
+    """
+    damaged = unreadable_files(manifest, bind_columns(spec.data, manifest).to_read)
+    return _read_manifest(spec, damaged) if damaged else manifest
 
 
 def plan_job(

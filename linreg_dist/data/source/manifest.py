@@ -209,6 +209,7 @@ def read_manifest(
     text_keys: Mapping[str, KeyRule] = MappingProxyType({}),
     may_be_empty: bool = False,
     keys: Collection[str] | None = None,
+    leave_out: Mapping[str, str] = MappingProxyType({}),
 ) -> Manifest:
     """Read the footers of every file.
 
@@ -222,6 +223,7 @@ def read_manifest(
         text_keys: see `find_files`.
         may_be_empty: whether files without any row will do.
         keys: of the files to read; None for all.
+        leave_out: files that are known to be unreadable, each with the reason.
 
     Raises:
         DataError: nothing found, a file is no Parquet or has two columns of one name, or the files hold no
@@ -246,12 +248,16 @@ def read_manifest(
         read = list(
             pool.map(partial(_footer_or_error, skip_bad=skip_bad, filter_dnf=filter_dnf, types=types), found)
         )
+    read = [
+        DataError(leave_out[item.uri]) if item.uri in leave_out else footer
+        for item, footer in zip(found, read, strict=True)
+    ]
     skipped = skipped + [
         SkippedFile(path=item.uri, reason=str(footer))
         for item, footer in zip(found, read, strict=True)
         if isinstance(footer, DataError)
     ]
-    _tell_skipped(skipped)
+    _tell_skipped([item for item in skipped if not leave_out or item.path in leave_out])
     footers = [footer for footer in read if not isinstance(footer, DataError)]
     roles = [role for role, footer in zip(roles, read, strict=True) if not isinstance(footer, DataError)]
     found = [item for item, footer in zip(found, read, strict=True) if not isinstance(footer, DataError)]
