@@ -38,10 +38,11 @@ LEAST_CONTRAST = 4.5  # WCAG 2 AA, for text of normal size
 def find_browser() -> tuple[str, str]:
     """Return the paths of Chromium and its driver; skip the test where something is missing."""
     pytest.importorskip("selenium", reason="selenium is not installed (the test group has it)")
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    browser = next((path for name in names if (path := shutil.which(name))), None)
     driver = shutil.which("chromedriver")
     if browser is None or driver is None:
-        pytest.skip("no chromium and chromedriver (Debian: apt-get install chromium chromium-driver)")
+        pytest.skip("no chromium (or google-chrome) and chromedriver; the README says how to get them")
     return browser, driver
 
 
