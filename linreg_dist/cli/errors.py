@@ -6,12 +6,14 @@ import errno
 import os
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
 from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, SpecError, to_record
 from linreg_dist.limits import limit_met
 from linreg_dist.wording.secrets import shown
+from linreg_dist.wording.streams import UnwrittenOutputError
 from linreg_dist.wording.text import safe_json
 
 
@@ -25,10 +27,17 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     if not _is_verbose(arguments):
-        error = _of_a_path(error) or _of_a_limit(error) or error
+        error = _of_output(error) or _of_a_path(error) or _of_a_limit(error) or error
     record = _record(error)
+    with suppress(OSError):  # the exit code says it where nothing can be printed
+        _print(error, record, arguments)
+    return int(str(record["exit_code"]))
+
+
+def _print(error: BaseException, record: dict[str, object], arguments: Sequence[str]) -> None:
     if "--json" in arguments:
-        click.echo(safe_json({"status": "failed", "error": record}))
+        with suppress(OSError):
+            click.echo(safe_json({"status": "failed", "error": record}))
     if isinstance(error, click.ClickException):
         error.show()
     elif isinstance(error, SpecError):
@@ -40,7 +49,11 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     else:
         text = f"Error: {record['message']} ({record['type']}); run again with -v for the traceback"
         click.echo(text, err=True)
-    return int(str(record["exit_code"]))
+
+
+def _of_output(error: BaseException) -> RunFailedError | None:
+    """Return what to say of a result that could not be printed; None of any other error."""
+    return RunFailedError(error.strerror) if isinstance(error, UnwrittenOutputError) else None
 
 
 def _of_a_path(error: BaseException) -> SpecError | None:

@@ -21,7 +21,7 @@ import click
 
 from linreg_dist._version import __version__
 from linreg_dist.cli.errors import report
-from linreg_dist.cli.output import claim_stdout
+from linreg_dist.cli.output import claim_stdout, open_closed_streams
 from linreg_dist.wording.streams import safe_console
 
 _THREADS_END_WITHIN_S = 2.0
@@ -121,6 +121,7 @@ def _run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run the command line of this process and exit."""
     _interrupt_on_stop_notices()
+    open_closed_streams()
     claim_stdout()
     code = run(sys.argv[1:])
     with suppress(OSError, ValueError):  # nobody reads it any more

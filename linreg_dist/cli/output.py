@@ -37,10 +37,28 @@ def result_alone() -> Iterator[None]:
         sys.stdout = out
 
 
+def open_closed_streams() -> None:
+    """Let stdin, stdout and stderr that whoever started us has closed be empty ones.
+
+    Else the next file or socket would get their number, and what is printed would be written there.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        flags = os.O_RDONLY if number == 0 else os.O_WRONLY
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, flags)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, flags)
+            setattr(sys, name, open(null, "r" if number == 0 else "w"))  # noqa: SIM115 (stays open)
+
+
 def claim_stdout() -> None:
     """Keep stdout for ``sys.stdout`` alone: what C++ code and child processes write there goes to stderr."""
-    if sys.stderr is None:  # closed by whoever started us: its number must not become another stream's
-        sys.stderr = open(os.open(os.devnull, os.O_WRONLY), "w")  # noqa: SIM115 (stays open)
     with suppress(OSError, ValueError, AttributeError):  # one of them is closed: nothing can be mixed up
         sys.stdout.flush()
         ours = os.dup(sys.stdout.fileno())

@@ -19,6 +19,7 @@ from linreg_dist.cli.options import (
     verbosity_options,
 )
 from linreg_dist.cli.output import print_json, result_alone
+from linreg_dist.errors import RunFailedError
 from linreg_dist.wording.names import some_names
 
 if TYPE_CHECKING:
@@ -121,7 +122,16 @@ def train(
     if run.already_finished and not quiet:
         done = f"{checked.name} has already finished; --fresh runs it again"
         click.echo(done if update is None else f"no file is new since {update}", err=True)
-    if as_json:
-        print_json(run.document)
-    else:
-        print_renderable(result_table(run.document), sys.stdout)
+    try:
+        if as_json:
+            print_json(run.document)
+        else:
+            print_renderable(result_table(run.document), sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # the disk of the log is full, the terminal has gone
+        raise RunFailedError(
+            f"the result could not be printed ({error.strerror}). The run itself has succeeded: "
+            f"{run.path / 'result.json'}"
+        ) from error

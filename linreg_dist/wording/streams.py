@@ -12,6 +12,10 @@ from linreg_dist.wording.secrets import shown
 from linreg_dist.wording.text import safe_text, without_colours
 
 
+class UnwrittenOutputError(OSError):
+    """The result could not be written to stdout, as where its disk is full. A broken pipe is another."""
+
+
 class SafeStream:
     """A text stream in front of another one, which gets only what is safe to show.
 
@@ -29,8 +33,29 @@ class SafeStream:
     def write(self, text: str) -> int:
         """Write `text`; return the number of its characters."""
         plain = without_colours(text)
-        self.behind.write(shown(plain) if self.masks else safe_text(plain))
+        with self._told():
+            self.behind.write(shown(plain) if self.masks else safe_text(plain))
         return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        with self._told():
+            self.behind.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say of an error that it is of stdout; messages are best effort, and their stream has its own."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if self.masks:
+                raise
+            why = error.strerror or str(error)
+            raise UnwrittenOutputError(
+                error.errno, f"the output could not be written to stdout: {why}"
+            ) from error
 
     def writelines(self, lines: Any) -> None:
         """Write each of `lines`."""

@@ -95,3 +95,32 @@ def test_a_reader_that_has_gone_ends_the_command_without_a_traceback(spec: Path)
 def test_a_closed_stderr_loses_no_result(spec: Path) -> None:
     result = json.loads(shell("--json 2>&-", spec).stdout)
     assert result["error"] is None
+
+
+def in_shell(command: str) -> tuple[int, str]:
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_cost_no_run(spec: Path, closed: str) -> None:
+    code, told = in_shell(f"cd {spec.parent} && {sys.executable} -P -m linreg_dist train {spec} {closed}")
+    result = json.loads((spec.parent / "runs" / "job" / "result.json").read_text())
+    assert (code, result["status"]) == (0, "succeeded"), told
+    assert "Traceback" not in told
+
+
+def test_a_result_that_cannot_be_printed_is_said_and_the_run_has_succeeded(spec: Path) -> None:
+    command = f"cd {spec.parent} && {sys.executable} -P -m linreg_dist train {spec} -q"
+    code, told = in_shell(f"{command} >/dev/full")
+    result = json.loads((spec.parent / "runs" / "job" / "result.json").read_text())
+    assert (code, result["status"]) == (1, "succeeded")
+    assert told.startswith("Error: the result could not be printed")
+    assert "No space left" in told
+    assert told.strip().endswith("The run itself has succeeded: " + str(spec.parent / "runs/job/result.json"))
+    assert in_shell(f"{command} >/dev/full 2>&1") == (1, "")
+
+
+def test_any_document_that_cannot_be_printed_is_exit_code_1_without_a_traceback() -> None:
+    code, told = in_shell(f"{sys.executable} -P -m linreg_dist schema >/dev/full")
+    assert (code, told) == (1, "Error: the output could not be written to stdout: No space left on device\n")
