@@ -109,7 +109,7 @@ class DataSpec(Section):
     missing: Literal["error", "drop", "mean"] = Field(
         default="error",
         description="What to do with null and NaN in a feature: error; drop the row; or mean, which puts "
-        "the mean of the training rows in its place. Rows without target or weight are "
+        "the mean of the training rows in its place. Rows without target, weight or cluster are "
         "dropped unless it is error. Counts per column are always reported.",
     )
     categorical: dict[ColumnName, Levels] = Field(

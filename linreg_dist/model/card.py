@@ -40,7 +40,8 @@ def model_card(model: LinearModel) -> str:
     dropped = rows.dropped
     lines += [
         "",
-        f"Rows left out: {dropped['filter']:,} by the filter, {dropped['missing']:,} for missing values.",
+        f"Rows left out: {dropped['filter']:,} by the filter, {dropped['missing']:,} for missing values"
+        + (f", {dropped['weight 0']:,} of weight 0." if "weight 0" in dropped else "."),
         "",
         "## Coefficients",
         "",
