@@ -109,3 +109,12 @@ def _has_predictions(target: Location, columns: Sequence[str]) -> bool:
     except (OSError, ValueError):  # pyarrow's errors are of these
         return False
     return any(name in columns or name.startswith("prediction") for name in names)
+
+
+def place_below(key: str) -> str:
+    """Return where below an output the file of an input's key goes.
+
+    A table may have files anywhere, by absolute paths, URIs or ``..``: these lead out of no output.
+    """
+    path = key.partition("://")[2] if "://" in key else key
+    return "/".join(part for part in path.split("/") if part not in ("", ".", ".."))

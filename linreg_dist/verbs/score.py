@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,7 +32,7 @@ from linreg_dist.data.store import bounded_map
 from linreg_dist.documents import Evaluation, Prediction
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model.linear_model import LinearModel
-from linreg_dist.run.outputs import refuse_in_run, refuse_other_files, refuse_over_input
+from linreg_dist.run.outputs import place_below, refuse_in_run, refuse_other_files, refuse_over_input
 from linreg_dist.run.unfinished import begun_with, digest_of, nulls_of_finished, unfinished, version_of
 from linreg_dist.storage import Location, ObjectPath, as_location, create_file, upload_file
 from linreg_dist.wording.names import some_names
@@ -150,6 +151,8 @@ def predict(
     given = [data] if isinstance(data, str) else list(data)
     refuse_over_input(folder, given, [file.uri for file in manifest.files])
     refuse_in_run(folder, "--output")
+    files = tuple(replace(file, key=place_below(file.key)) for file in manifest.files)
+    manifest = replace(manifest, files=files)
     targets = [folder / file.key for file in manifest.files]
     if len(set(targets)) < len(targets):
         raise SpecError(

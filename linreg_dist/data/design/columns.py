@@ -169,9 +169,10 @@ def _missing_columns(wanted: Iterable[tuple[str, str]], manifest: Manifest) -> I
         if name not in have:
             close = difflib.get_close_matches(name, have, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {some_names(list(have))}"
-            files = "" if len(manifest.files) == 1 else f" and {len(manifest.files) - 1:,} more file(s)"
+            files = "" if len(manifest.files) <= 1 else f" and {len(manifest.files) - 1:,} more file(s)"
             verb = "have" if files else "has"
-            yield f"{manifest.files[0].uri}{files} {verb} no column {name!r} ({purpose}); {hint}"
+            first = manifest.files[0].uri if manifest.files else manifest.tables[0].path
+            yield f"{first}{files} {verb} no column {name!r} ({purpose}); {hint}"
 
 
 def key_rules(data: DataSpec) -> dict[str, KeyRule]:

@@ -121,7 +121,8 @@ class Manifest:
         if self.whole is not None:
             return self.whole
         filled = [file.schema for file in self.files if file.num_rows]
-        union = union_schema(filled or [file.schema for file in self.files], self.partition_types)
+        schemas = filled or [file.schema for file in self.files] or [table.schema for table in self.tables]
+        union = union_schema(schemas, self.partition_types)
         return in_order(union, (table.schema for table in self.tables))
 
     @property
@@ -230,7 +231,9 @@ def read_manifest(
             row at all.
 
     """
-    data, tables = find_data(paths, table_format, version, skip_bad=skip_bad, text_keys=text_keys)
+    data, tables = find_data(
+        paths, table_format, version, skip_bad=skip_bad, text_keys=text_keys, may_be_empty=may_be_empty
+    )
     found, types, skipped = data.files, data.types, data.skipped
     if keys is not None:
         found = [file for file in found if file.key in keys]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pyarrow as pa
@@ -228,9 +228,12 @@ class _Deletes:
 
 
 def _as_ours(path: str, uri: str) -> str:
-    """Return the URI of a file of the metadata as our file systems take it, with the table's options."""
+    """Return the URI of a file of the metadata as our file systems take it, with the table's options.
+
+    A location stands as it is, whatever its scheme: ``%20`` in it is part of the name.
+    """
     if uri.startswith("file:"):
-        return unquote(re.sub("^file:(//)?", "", uri))
+        return re.sub("^file:(//)?", "", uri)
     uri = re.sub(r"^s3[an]://", "s3://", uri)
     return uri + split_query(path)[1] if is_uri(uri) and is_uri(path) else uri
 

@@ -42,6 +42,7 @@ def find_data(
     *,
     skip_bad: bool = False,
     text_keys: Mapping[str, KeyRule] = MappingProxyType({}),
+    may_be_empty: bool = False,
 ) -> tuple[FoundFiles, tuple[TableInfo, ...]]:
     """Resolve the data paths of a job.
 
@@ -76,6 +77,11 @@ def find_data(
     empty: dict[str, Any] = dict.fromkeys(types)
     by_path = {path: snapshot for path, snapshot in snapshots.items() if snapshot is not None}
     for snapshot in by_path.values():
+        if not snapshot.files and not may_be_empty:
+            raise DataError(
+                f"version {snapshot.version} of the {snapshot.format} table {snapshot.path} holds no rows; "
+                "expected at least one"
+            )
         found += _files_of(snapshot, empty)
     return (
         files,
@@ -84,11 +90,6 @@ def find_data(
 
 
 def _files_of(snapshot: Snapshot, empty: dict[str, Any]) -> list[FoundFile]:
-    if not snapshot.files:
-        raise DataError(
-            f"version {snapshot.version} of the {snapshot.format} table {snapshot.path} holds no rows; "
-            "expected at least one"
-        )
     return [
         FoundFile(
             uri=file.uri,
