@@ -114,15 +114,17 @@ def test_a_data_error_in_a_worker_reaches_the_caller_as_itself(tmp_path: Path) -
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_job_that_the_cluster_can_never_run_is_refused_at_once(tmp_path: Path) -> None:
     write_parts(tmp_path / "data", [50])
+    cluster = {
+        "cluster.address": "auto",
+        "scaling.num_workers": 2,
+    }  # by its address it is no part of this machine
     with pytest.raises(lr.ClusterError, match=r"the job needs 64 CPU \(2 workers x 32\) of 4"):
         lr.train(
             _spec(tmp_path, name="sgd"),
-            {"scaling.num_workers": 2, "scaling.resources_per_worker": {"CPU": 32}},
+            {**cluster, "scaling.resources_per_worker": {"CPU": 32}},
         )
     with pytest.raises(lr.ClusterError, match=r"2 GPU"):
-        lr.train(
-            _spec(tmp_path, name="sgd"), {"name": "gpu", "scaling.num_workers": 2, "scaling.use_gpu": True}
-        )
+        lr.train(_spec(tmp_path, name="sgd"), {**cluster, "name": "gpu", "scaling.use_gpu": True})
 
 
 def _wait_with_patience(tmp_path: Path, cpus: int) -> None:
