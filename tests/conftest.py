@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from linreg_dist.wording.secrets import forget
 from tests import clusters
@@ -26,6 +27,9 @@ _QUICK_CPU_S = 4.0  # what a test of `make test-quick` may take
 def pytest_configure() -> None:
     """Give all tests, also those in the processes of `pytest -n`, the same signals and the same Ray."""
     clusters.is_guarded = True
+    # No test fails because its machine has other work to do: an example may take any time.
+    settings.register_profile("patient", settings(), deadline=None)
+    settings.load_profile("patient")
     # Ctrl-C shall reach the programs that tests start; the processes of pytest -n are born ignoring it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -175,7 +175,7 @@ def endless(path: Path) -> None:
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("result.json", 2), ("checkpoints/identity.json", 2), ("lock.json", 1), ("job.yaml", 0)],
+    [("result.json", 2), ("checkpoints/identity.json", 2), ("lock.json", 2), ("job.yaml", 0)],
 )
 def test_a_fifo_in_a_run_folder_holds_nothing_up(
     place: Path, capsys: pytest.CaptureFixture[str], name: str, code: int
