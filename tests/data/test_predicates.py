@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 import operator
+import subprocess
+import sys
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -334,3 +337,20 @@ def test_a_damaged_footer_ends_no_process_and_judges_nothing_wrongly(tmp_path: P
     assert answers[0] == {5, 6, 7, 8, 9}
     assert len(answers) == 301
     assert possible_groups([good, good]) == [answers[0]] * 2
+
+
+def test_the_program_that_judges_row_groups_loads_no_pandas_nor_do_those_who_ask(tmp_path: Path) -> None:
+    """It takes longer to load than all else that they load."""
+    pq.write_table(pa.table({"x": range(100)}), tmp_path / "a.parquet", row_group_size=10)
+    program = (
+        "import runpy, sys\n"
+        "from linreg_dist.data.filter import pushdown\n"
+        "assert 'pandas' not in sys.modules\n"
+        "runpy.run_path(pushdown.__file__, run_name='__main__')\n"
+        "assert 'pandas' not in sys.modules\n"
+    )
+    whole = (tmp_path / "a.parquet").read_bytes()
+    question = json.dumps([len(whole), [[["x", ">", 75]]]]).encode()
+    content = b"".join(len(part).to_bytes(8, "little") + part for part in (question, whole))
+    done = subprocess.run([sys.executable, "-c", program], input=content, capture_output=True, check=False)
+    assert (done.stdout, done.stderr) == (b"[7, 8, 9]\n", b"")

@@ -13,17 +13,18 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from linreg_dist.data.filter.times import read_time
 from linreg_dist.errors import DataError
-from linreg_dist.jobspec import Condition
+
+if TYPE_CHECKING:  # the program that `pushdown` starts loads no pydantic
+    from linreg_dist.jobspec import Condition
 
 _COMPARE: dict[str, Callable[..., Any]] = {
     "==": pc.equal,
@@ -86,7 +87,7 @@ class Predicate:
             return np.asarray(inside if self.op == "in" else pc.invert(inside))
         return np.asarray(_COMPARE[self.op](array, self.values).fill_null(False))
 
-    def expression(self, stored: str, kind: pa.DataType) -> ds.Expression | None:
+    def expression(self, stored: str, kind: pa.DataType) -> pc.Expression | None:
         """Return what row groups can be judged by; None says nothing.
 
         NaN satisfies ``!=`` and statistics do not count it, so what excludes a value judges nothing.
@@ -96,13 +97,13 @@ class Predicate:
             kind: its type there.
 
         """
-        field = ds.field(stored)
+        field = pc.field(stored)
         if self.op == "null":
             return field.is_null()
         if self.op in ("valid", "always"):
             return field.is_valid()
         if self.op == "never":
-            return ds.scalar(False)
+            return pc.scalar(False)
         if kind != self.kind and not pa.types.is_dictionary(kind):
             return None
         if self.op == "in":
