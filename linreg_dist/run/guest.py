@@ -19,7 +19,8 @@ import pyarrow as pa
 
 # Set for Ray, which reads them when it is imported and when it starts.
 _VARIABLES = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_COLOR_PREFIX", "RAY_TRAIN_V2_ENABLED")
-_RAY_LOGGERS = ("ray", "ray.train", "ray.tune", "ray.data")
+_RAY_WIDGETS = "ray.widgets.util"  # in a notebook it asks for packages that nothing here needs
+_RAY_LOGGERS = ("ray", "ray.train", "ray.tune", "ray.data", _RAY_WIDGETS)
 
 
 @contextmanager
@@ -34,6 +35,7 @@ def settings_kept() -> Iterator[None]:
     arrow_threads, arrow_io_threads = pa.cpu_count(), pa.io_thread_count()
     python_state, numpy_state = random.getstate(), np.random.get_state()
     levels = {name: logging.getLogger(name).level for name in _RAY_LOGGERS}
+    logging.getLogger(_RAY_WIDGETS).setLevel(logging.WARNING)
     filters = warnings.filters[:]
     variables = {name: os.environ.get(name) for name in _VARIABLES}
     in_main_thread = threading.current_thread() is threading.main_thread()

@@ -1,0 +1,102 @@
+"""A real notebook kernel: its event loop runs while a cell trains, and the next cell finds it as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.parquet import linear_columns, write_parquet
+
+jupyter_client = pytest.importorskip(
+    "jupyter_client", reason="a notebook kernel needs ipykernel (extra test)"
+)
+
+pytestmark = pytest.mark.slow
+_TIMEOUT_S = 90
+
+
+class Notebook:
+    """Cells of one kernel."""
+
+    def __init__(self, manager: Any, client: Any) -> None:
+        self._manager = manager
+        self._client = client
+
+    def run(self, cell: str, interrupt_at: str | None = None) -> str:
+        """Run a cell and return what it prints, an exception as its name and message.
+
+        Args:
+            cell: the code.
+            interrupt_at: the stop button is pressed when the cell has printed this.
+
+        """
+        printed, is_pressed = "", False
+
+        def hear(message: Any) -> None:
+            nonlocal printed, is_pressed
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                printed += content["text"]
+            elif message["msg_type"] == "error":
+                printed += f"{content['ename']}: {content['evalue']}"
+            if interrupt_at and interrupt_at in printed and not is_pressed:
+                is_pressed = True
+                self._manager.interrupt_kernel()
+
+        self._client.execute_interactive(cell, output_hook=hear, timeout=_TIMEOUT_S)
+        return printed
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Iterator[Notebook]:
+    manager, client = jupyter_client.manager.start_new_kernel(cwd=str(tmp_path))
+    try:
+        yield Notebook(manager, client)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def test_cells_train_one_after_another_are_interrupted_and_go_on(notebook: Notebook, tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", linear_columns(300, 2))
+    told = notebook.run(f"""
+import asyncio, signal, threading, logging
+import torch, pyarrow as pa
+import linreg_dist as lr
+spec = {{"name": "r", "data": {{"path": {str(path)!r}, "target": "y"}}, "run": {{"storage_path": "runs"}}}}
+torch.set_num_threads(2); pa.set_cpu_count(3)
+def settings():
+    loggers = logging.getLogger().level, len(logging.getLogger().handlers)
+    loop = asyncio.get_running_loop().is_running(), threading.current_thread()
+    return torch.get_num_threads(), pa.cpu_count(), signal.getsignal(signal.SIGINT), loggers, loop
+before = settings()
+""")
+    assert "Error" not in told
+    again = "for name in ('a', 'b'): print(lr.train(spec | {'name': name}).result['status'])"
+    assert notebook.run(again).split() == ["succeeded", "succeeded"]
+    assert notebook.run("print((await asyncio.to_thread(lr.train, spec)).result['status'])").split() == [
+        "succeeded"
+    ]
+    assert notebook.run("print(settings() == before)") == "True\n"
+
+    long = """
+from contextlib import contextmanager
+@contextmanager
+def begun(metrics):
+    print("training", flush=True)
+    yield
+endless = spec | {"name": "long", "solver": {"name": "sgd", "epochs": 10_000_000, "early_stop": None}}
+from linreg_dist.verbs.train import train
+train(endless, watch=begun)
+"""
+    told = notebook.run(long, interrupt_at="training")
+    assert "InterruptedRunError: stopped by an interrupt" in told or "KeyboardInterrupt" in told
+    assert (
+        notebook.run("import json; print(json.load(open('runs/long/result.json'))['status'])")
+        == "interrupted\n"
+    )
+    assert notebook.run("print(settings() == before)") == "True\n"
+    assert notebook.run("print(lr.train(spec | {'name': 'c'}).result['status'])") == "succeeded\n"
