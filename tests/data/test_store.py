@@ -27,6 +27,7 @@ class CountingBuilder:
     """Builds blocks that hold their row group's number, and remembers what it was asked for."""
 
     num_targets = 1
+    native = False
 
     def __init__(self) -> None:
         self.built: list[int] = []
@@ -58,6 +59,15 @@ def test_blocks_within_the_budget_are_built_once(builder):
         assert builder.built == [0, 1, 2, 3]
         assert store.holds(range(4))
         assert not store.holds(range(5))
+
+
+def test_a_kept_block_is_summed_as_the_builder_says(builder):
+    with store_of(builder, budget_blocks=4) as store:
+        assert not store.load(0).native
+        builder.native = True  # as after a block came back from a file, which does not say so
+        assert store.native
+        assert store.load(0).native
+        assert builder.built == [0]
 
 
 def test_what_does_not_fit_the_budget_is_built_again(builder):
