@@ -216,7 +216,9 @@ def test_a_name_that_nobody_has_added_is_refused_with_the_nearest(spec: dict[str
 
 
 @pytest.mark.slow
-def test_it_gives_the_same_answer_on_workers(spec: dict[str, Any]) -> None:
+def test_it_gives_the_same_answer_on_workers(spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Workers import nothing from the current directory: where the solver is must be said.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     scaling = {"virtual_shards": 4}
     local = lr.train({**spec, "name": "local", "scaling": scaling})
     run = lr.train({**spec, "scaling": {**scaling, "num_workers": 2}})
