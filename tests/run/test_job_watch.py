@@ -92,7 +92,7 @@ def test_a_job_whose_run_folder_is_gone_ends_and_writes_no_result(tmp_path: Path
         finally:
             process.kill()
     assert process.returncode == 1, errors
-    assert "has lost its run" in errors
+    assert "was moved, unmounted or removed while it ran: its folder is gone" in errors
     assert not (tmp_path / "runs/job/result.json").exists()
 
 
