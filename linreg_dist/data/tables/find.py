@@ -65,7 +65,12 @@ def format_of(path: str) -> str | None:
         return None
     marks = {"_delta_log": "delta", ".hoodie": "hudi", "metadata": "iceberg"}
     base = root.rstrip("/")
-    found = retried(lambda: filesystem.get_file_info([f"{base}/{mark}" for mark in marks]), "look for", path)
+    try:
+        found = retried(
+            lambda: filesystem.get_file_info([f"{base}/{mark}" for mark in marks]), "look for", path
+        )
+    except OSError as error:
+        raise DataError(f"cannot list {path}: {error}") from error
     for info, kind in zip(found, marks.values(), strict=True):
         if info.type != fs.FileType.Directory:
             continue
