@@ -12,7 +12,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,12 +76,12 @@ def tutorial(x: torch.Tensor, y: torch.Tensor, batch: int) -> float:
     return _rate(DataLoader(TensorDataset(x[:_TUTORIAL_ROWS], y[:_TUTORIAL_ROWS]), batch_size=batch), x)
 
 
-def _rate(batches: object, x: torch.Tensor) -> float:
+def _rate(batches: Iterable[Sequence[torch.Tensor]], x: torch.Tensor) -> float:
     model = nn.Linear(x.shape[1], 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
     loss_of: Callable[..., torch.Tensor] = nn.MSELoss()
     rows, started = 0, time.perf_counter()
-    for x_batch, y_batch in batches:  # type: ignore[attr-defined]
+    for x_batch, y_batch in batches:
         optimizer.zero_grad()
         loss_of(model(x_batch), y_batch).backward()
         optimizer.step()

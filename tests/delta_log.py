@@ -7,6 +7,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,9 +34,10 @@ def metadata(fields: Sequence[dict[str, Any]], **configuration: str) -> dict[str
 
 
 def add(folder: Path, name: str, table: pa.Table, **more: Any) -> dict[str, Any]:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / name, row_group_size=4)
     action = {
-        "path": name,
+        "path": quote(name),
         "partitionValues": {},
         "size": (folder / name).stat().st_size,
         "modificationTime": 1,

@@ -105,9 +105,10 @@ def _checked(url: str, what: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 (raises ValueError where there is no such port)
         if not parts.hostname:
             raise ValueError("it names no host")
+        if parts.port == 0:  # others that there are not raise ValueError when they are asked for
+            raise ValueError("there is no port 0")
     except ValueError as error:
         raise SpecError(f"{what} of the job server is no URL: {error}; expected http://host:8265") from error
     return url.rstrip("/")

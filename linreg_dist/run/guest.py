@@ -36,12 +36,12 @@ def settings_kept() -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     levels = {name: logging.getLogger(name).level for name in _RAY_LOGGERS}
     logging.getLogger(_RAY_WIDGETS).setLevel(logging.WARNING)
-    filters = warnings.filters[:]
     variables = {name: os.environ.get(name) for name in _VARIABLES}
     in_main_thread = threading.current_thread() is threading.main_thread()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        with warnings.catch_warnings():
+            yield
     finally:
         torch.set_num_threads(torch_threads)
         torch.set_rng_state(torch_state)
@@ -51,7 +51,6 @@ def settings_kept() -> Iterator[None]:
         np.random.set_state(numpy_state)
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-        warnings.filters[:] = filters  # type: ignore[index]  # a list, whatever its stub says
         for name, value in variables.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from linreg_dist.jobspec import split_query
 from linreg_dist.storage.background import Background
-from linreg_dist.storage.filesystems import check_uri, open_filesystem
+from linreg_dist.storage.filesystems import check_uri, open_filesystem, s3_address
 from linreg_dist.storage.local_files import (
     DOCUMENT_BYTES,
     TENSORS_BYTES,
@@ -27,7 +27,7 @@ from linreg_dist.storage.paths import (
     upload_file,
     write_whole,
 )
-from linreg_dist.storage.retry import final_patience, no_patience, one_line, retried
+from linreg_dist.storage.retry import final_patience, is_transient, no_patience, one_line, retried
 
 __all__ = [
     "DOCUMENT_BYTES",
@@ -41,6 +41,7 @@ __all__ = [
     "create_file",
     "final_patience",
     "is_same_place",
+    "is_transient",
     "kind_of",
     "move_file",
     "no_patience",
@@ -53,6 +54,7 @@ __all__ = [
     "remove_tree",
     "retried",
     "rewrite_file",
+    "s3_address",
     "split_query",
     "upload_file",
     "write_whole",

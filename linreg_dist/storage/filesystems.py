@@ -106,6 +106,19 @@ def _s3_filesystem(
     )
 
 
+def s3_address(uri: str) -> tuple[str, str]:
+    """Return the endpoint, as a URL, and the region of an ``s3://`` URI for libraries other than pyarrow.
+
+    Either is empty where AWS or the usual environment says it.
+    """
+    given = dict(parse_qsl(split_query(uri)[1].removeprefix("?"), keep_blank_values=True))
+    endpoint = given.get("endpoint_override") or os.environ.get("AWS_ENDPOINT_URL_S3")
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL", "")
+    if endpoint and "://" not in endpoint:
+        endpoint = f"{given.get('scheme', 'https')}://{endpoint}"
+    return endpoint, given.get("region", "")
+
+
 def _has_region(variables: Mapping[str, str]) -> bool:
     return bool(variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION"))
 

@@ -133,6 +133,19 @@ class TestDelta:
         assert manifest.num_rows == 10 - len(deleted)
         assert [row[0] for row in read(manifest, "x")] == [float(i) for i in range(10) if i not in deleted]
 
+    def test_a_deletion_is_of_one_file_where_several_folders_have_one_of_its_name(
+        self, tmp_path: Path
+    ) -> None:
+        """As in a table that was converted from Parquet, whose files are called the same in every folder."""
+        files = {
+            "part-0.parquet": (rows(0, 3).select(["x", "y"]), []),
+            "b/part-0.parquet": (rows(10, 3).select(["x", "y"]), [1]),
+            "c d/part-0.parquet": (rows(20, 3).select(["x", "y"]), [0, 2]),
+        }
+        write_vectors(tmp_path / "a table", files)
+        found = read(read_manifest([str(tmp_path / "a table")]), "x")
+        assert [row[0] for row in found] == [0.0, 1.0, 10.0, 12.0, 2.0, 21.0]
+
     def test_a_deletion_changes_the_digest_of_the_data(self, tmp_path: Path) -> None:
         digests = set()
         for number, deleted in enumerate(([1], [2], [1, 2])):

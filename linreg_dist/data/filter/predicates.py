@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -168,14 +169,15 @@ def rows_kept(predicates: Sequence[Sequence[Predicate]], table: pa.Table) -> npt
     return kept
 
 
-class _Reader:
+class _Reader(ABC):
     """How values are read for columns of one kind; text, truth and floating point compare as they are."""
 
     def __init__(self, kind: pa.DataType) -> None:
         self.kind = kind
 
+    @abstractmethod
     def exact(self, value: Any) -> Any:
-        raise NotImplementedError
+        """Return a value of a filter in the column's own terms; ValueError says why it has none."""
 
     def several(self, values: Sequence[Any]) -> pa.Array:
         return pa.array([value for value in values if value is not None], self.kind)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import posixpath
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +16,12 @@ from linreg_dist.data.tables.snapshot import (
     TableColumn,
     TableFile,
     as_number,
+    errors_of,
     latest_before,
 )
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.jobspec import is_uri
-from linreg_dist.storage import split_query
+from linreg_dist.storage import s3_address, split_query
 
 # What a reader must understand, and does here: whatever else a table asks for is refused by name.
 _READABLE = frozenset(
@@ -46,7 +45,7 @@ class Delta:
             keys = table.metadata().partition_columns
             schema = pa.schema(table.schema().to_arrow())
             actions = pa.table(table.get_add_actions())
-            deleted = _deleted_rows(table)
+            deleted = _deleted_rows(path, table, actions["path"].to_pylist())
         files = []
         base, query = split_query(path)
         for action in actions.to_pylist():
@@ -59,7 +58,7 @@ class Delta:
                     key=name,
                     size=int(action["size_bytes"]),
                     partition={logical.get(key, key): value for key, value in values.items()},
-                    deleted=deleted.get(posixpath.basename(name), np.empty(0, np.int64)),
+                    deleted=deleted.get(action["path"], np.empty(0, np.int64)),
                 )
             )
         return Snapshot(
@@ -123,15 +122,27 @@ def _columns(table: Any) -> list[TableColumn]:
     return columns
 
 
-def _deleted_rows(table: Any) -> dict[str, Positions]:
-    """Return the deleted rows of each file that has some, by the file's name (a UUID, so unique)."""
+def _deleted_rows(path: str, table: Any, files: Collection[str]) -> dict[str, Positions]:
+    """Return the deleted rows of each file that has some, by the file's path as the log spells it.
+
+    Raises:
+        DataError: rows are deleted of a file that is none of ``files``.
+
+    """
     if "deletionVectors" not in (table.protocol().reader_features or ()):
         return {}
     vectors = pa.RecordBatchReader.from_stream(table.deletion_vectors()).read_all()
+    root = f"{table.table_uri.rstrip('/')}/"
     found = {}
-    for uri, keep in zip(vectors["filepath"], vectors["selection_vector"], strict=True):
-        kept = keep.values.to_numpy(zero_copy_only=False)
-        found[posixpath.basename(unquote(uri.as_py()))] = np.flatnonzero(~kept).astype(np.int64)
+    for uri, keep in zip(vectors["filepath"].to_pylist(), vectors["selection_vector"], strict=True):
+        # Not by the last part alone: files of a converted table are called the same in every folder.
+        name = uri.removeprefix(root)
+        if name not in files:
+            raise DataError(
+                f"the Delta table {path} deletes rows of {uri}, which is none of its files; purge the "
+                "deletion vectors (REORG TABLE … APPLY (PURGE)) and run again"
+            )
+        found[name] = np.flatnonzero(~keep.values.to_numpy(zero_copy_only=False)).astype(np.int64)
     return found
 
 
@@ -139,25 +150,15 @@ def _storage_options(path: str) -> dict[str, str]:
     """Return what delta-rs has to know besides the usual environment, in the names of its object store."""
     if not path.startswith("s3://"):
         return {}
-    given = dict(parse_qsl(split_query(path)[1].removeprefix("?")))
-    endpoint = given.get("endpoint_override") or os.environ.get("AWS_ENDPOINT_URL_S3")
-    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL", "")
-    if endpoint and "://" not in endpoint:
-        endpoint = f"{given.get('scheme', 'https')}://{endpoint}"
-    options = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": given.get("region", "")}
+    endpoint, region = s3_address(path)
+    options = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": region}
     options |= {"connect_timeout": "5s", "timeout": "30s"}  # of one request, which is made again
     if endpoint.startswith("http://"):
         options["AWS_ALLOW_HTTP"] = "true"
     return {name: value for name, value in options.items() if value}
 
 
-@contextmanager
-def _errors_of(path: str) -> Iterator[None]:
-    """Turn the library's errors into one of ours."""
+def _errors_of(path: str) -> AbstractContextManager[None]:
     from deltalake.exceptions import DeltaError
 
-    try:
-        yield
-    except (DeltaError, OSError, ValueError) as error:
-        text = " ".join(str(error).split())
-        raise DataError(f"cannot read the Delta table {path}: {text}") from error
+    return errors_of(f"Delta table {path}", DeltaError)

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
-from urllib.parse import parse_qsl
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from linreg_dist import limits
 from linreg_dist.data.tables.snapshot import (
     Positions,
     Snapshot,
     TableColumn,
     TableFile,
     as_number,
+    errors_of,
     latest_before,
 )
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.jobspec import is_uri
-from linreg_dist.storage import open_filesystem, split_query
+from linreg_dist.storage import open_filesystem, s3_address, split_query
 
 METADATA_SUFFIX = ".metadata.json"
 _NUMBERED = re.compile(r"v?(\d+)[-.].*")
@@ -251,30 +249,19 @@ def _properties(path: str) -> dict[str, str]:
     """Return what PyIceberg's file system has to know besides the usual environment."""
     if not path.startswith("s3://"):
         return {}
-    given = dict(parse_qsl(split_query(path)[1].removeprefix("?")))
-    endpoint = given.get("endpoint_override") or os.environ.get("AWS_ENDPOINT_URL_S3")
-    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL", "")
-    if endpoint and "://" not in endpoint:
-        endpoint = f"{given.get('scheme', 'https')}://{endpoint}"
+    endpoint, region = s3_address(path)
     options = {
         "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
         "s3.endpoint": endpoint,
-        "s3.region": given.get("region", ""),
+        "s3.region": region,
         "s3.connect-timeout": "5",
         "s3.request-timeout": "10",
     }
     return {name: value for name, value in options.items() if value}
 
 
-@contextmanager
-def _errors_of(path: str) -> Iterator[None]:
-    """Turn the library's errors into one of ours."""
+def _errors_of(path: str) -> AbstractContextManager[None]:
     from pyiceberg import exceptions
 
     ours = (exceptions.ValidationError, exceptions.NotInstalledError, exceptions.ResolveError)
-    try:
-        yield
-    except (*ours, OSError, ValueError, KeyError, NotImplementedError, pa.ArrowException) as error:
-        limits.let_through(error)
-        text = " ".join(str(error).split())
-        raise DataError(f"cannot read the Iceberg table {path}: {text}") from error
+    return errors_of(f"Iceberg table {path}", *ours)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -13,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linreg_dist.errors import DataError
+from linreg_dist import limits
+from linreg_dist.errors import DataError, StorageError
+from linreg_dist.storage import is_transient
 
 _FIELD_ID = b"PARQUET:field_id"
 _WHOLE_NUMBER = re.compile(r"[0-9]+")
@@ -95,6 +98,31 @@ class TableFormat(Protocol):
             DataError: no such version, or the table needs what is not supported, by name.
 
         """
+
+
+@contextmanager
+def errors_of(table: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn what a format's library raises into one of our errors.
+
+    Args:
+        table: in words, with its path.
+        kinds: the library's own errors, beside the usual ones.
+
+    Raises:
+        StorageError: the store does not answer.
+        DataError: anything else that is the table's.
+
+    """
+    try:
+        yield
+    except (*kinds, OSError, ValueError, KeyError, NotImplementedError, pa.ArrowException) as error:
+        limits.let_through(error)
+        text = " ".join(str(error).split())
+        if is_transient(error):
+            raise StorageError(
+                f"the store of the {table} does not answer: {text}; try again later"
+            ) from error
+        raise DataError(f"cannot read the {table}: {text}") from error
 
 
 def stored_columns(columns: tuple[TableColumn, ...], schema: pa.Schema) -> dict[str, str]:
