@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     "--update",
     metavar="RUN",
     type=click.Path(),
-    help="Read only files that are new since the run in this folder, and add them to its statistics.",
+    help="Read only what is new since the run in this folder, and add it to its statistics; of a Delta or "
+    "Iceberg table, also take away the rows that are gone.",
 )
 @click.option(
     "--progress",

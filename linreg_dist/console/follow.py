@@ -19,7 +19,7 @@ from linreg_dist.wording.streams import get_logger
 logger = get_logger(__name__)
 
 SECONDS_BETWEEN_LOOKS = 0.2
-SECONDS_BETWEEN_REQUESTS = 2.0  # where the file is an object, which is written anew every few seconds
+SECONDS_BETWEEN_REQUESTS = 2.0  # where the file is an object, which is rewritten periodically
 
 
 class EventSink(Protocol):

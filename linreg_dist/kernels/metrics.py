@@ -11,7 +11,8 @@ import numpy as np
 
 from linreg_dist.kernels.compile import kernel, strict_kernel
 from linreg_dist.kernels.memory import pointer
-from linreg_dist.kernels.sweep import ROWS, X_STRIDE, Y_STRIDE, W, X, Y, residuals, tile_rows
+from linreg_dist.kernels.sweep import residuals
+from linreg_dist.kernels.units import ROWS, X_STRIDE, Y_STRIDE, W, X, Y, tile_rows
 
 
 @kernel

@@ -14,7 +14,7 @@ import numpy as np
 
 from linreg_dist.kernels.compile import kernel, strict_kernel
 from linreg_dist.kernels.memory import pointer
-from linreg_dist.kernels.sweep import X_STRIDE, Y_STRIDE, W, X, Y
+from linreg_dist.kernels.units import X_STRIDE, Y_STRIDE, W, X, Y
 
 _TILE_BYTES = 1 << 17
 _MOST_ROWS = 512

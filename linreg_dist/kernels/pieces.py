@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from linreg_dist.kernels.compile import strict_kernel
-from linreg_dist.kernels.sweep import ROWS, X_STRIDE, Y_STRIDE, W, X, Y
+from linreg_dist.kernels.units import ROWS, X_STRIDE, Y_STRIDE, W, X, Y
 
 
 @strict_kernel

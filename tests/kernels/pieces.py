@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import strategies as st
 
-from linreg_dist.kernels.sweep import PIECE_FIELDS
+from linreg_dist.kernels.units import PIECE_FIELDS
 
 
 @dataclass(frozen=True)

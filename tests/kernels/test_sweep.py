@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linreg_dist.kernels.sweep import CONTROL_SIZE, TAKEN, cut_units, run_steps
+from linreg_dist.kernels.sweep import CONTROL_SIZE, TAKEN, run_steps
+from linreg_dist.kernels.units import cut_units
 from linreg_dist.kernels.update import NO_RULE
 from tests.kernels.pieces import Problem, problems
 

@@ -61,7 +61,8 @@ class Work:
     def __init__(
         self, pieces: Ints, step_ptr: Ints, num_features: int, num_targets: int, dtype: np.dtype[Any]
     ) -> None:
-        from linreg_dist.kernels.sweep import CONTROL_SIZE, cut_units
+        from linreg_dist.kernels.sweep import CONTROL_SIZE
+        from linreg_dist.kernels.units import cut_units
 
         width = num_features + num_targets
         self.pieces, self.num_steps = pieces, len(step_ptr) - 1
