@@ -33,7 +33,7 @@ help:
 # A stamp stands for a finished installation; it is out of date when the requirements have changed. The package is
 # installed in editable form, so that a change of the code needs no new installation.
 
-$(VENV)/.stamp-venv:
+$(VENV)/.stamp-venv: Makefile
 	$(call stage,virtual environment,$(PYTHON) -m venv $(VENV))
 	$(call stage,pip that knows dependency groups,$(PIP_INSTALL) 'pip>=25.1')
 	@touch $@
