@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import torch
 
 from linreg_dist.data import memory
 from linreg_dist.data.design.columns import Columns
@@ -43,17 +42,17 @@ class Block:
     """The usable rows of one row group.
 
     Attributes:
-        x_ND: (N, D) design matrix less its shift, strides (1, N): each column is contiguous.
-        y_NK: (N, K) targets less their shift, strides (1, N).
+        x_ND: (N, D) design matrix less its shift, of which each column is contiguous.
+        y_NK: (N, K) targets less their shift, likewise.
         w_N: (N,) row weights, or None where all are 1.
         num_train: rows [0, num_train) train, the rest validate.
         native: whether native kernels sum the rows where they are on the CPU.
 
     """
 
-    x_ND: torch.Tensor
-    y_NK: torch.Tensor
-    w_N: torch.Tensor | None
+    x_ND: npt.NDArray[np.floating[Any]]
+    y_NK: npt.NDArray[np.floating[Any]]
+    w_N: npt.NDArray[np.floating[Any]] | None
     num_train: int
     native: bool = False
 
@@ -65,8 +64,7 @@ class Block:
     @property
     def nbytes(self) -> int:
         """Memory the block holds."""
-        tensors = [self.x_ND, self.y_NK, *([] if self.w_N is None else [self.w_N])]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return self.x_ND.nbytes + self.y_NK.nbytes + (0 if self.w_N is None else self.w_N.nbytes)
 
 
 class BlockBuilder:
@@ -224,6 +222,4 @@ class _Draft:
     native: bool
 
     def block(self) -> Block:
-        weights = None if self.w_N is None else torch.from_numpy(self.w_N)
-        x_ND, y_NK = torch.from_numpy(self.x_DN).t(), torch.from_numpy(self.y_KN).t()
-        return Block(x_ND, y_NK, weights, self.num_train, self.native)
+        return Block(self.x_DN.T, self.y_KN.T, self.w_N, self.num_train, self.native)

@@ -20,7 +20,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from linreg_dist.data.block import Block
 from linreg_dist.storage import TENSORS_BYTES, create_file, open_regular, private_folder
@@ -99,14 +98,14 @@ class BlockCache:
         return bool(self._disk_bytes)
 
     def _write(self, index: int, block: Block) -> None:
-        rows = [block.x_ND.t(), block.y_NK.t(), *([] if block.w_N is None else [block.w_N[None]])]
+        rows = [block.x_ND.T, block.y_NK.T, *([] if block.w_N is None else [block.w_N[None]])]
         name = f"{index:08d}-{block.num_train}-{int(block.w_N is not None)}{_SUFFIX}"
         temporary = self._folder / f".{name}.{os.getpid()}.tmp"
         try:
             if not self._is_private() or self._used() + block.nbytes > self._disk_bytes:
                 return
             with create_file(temporary) as file:
-                np.save(file, torch.cat(rows).numpy(), allow_pickle=False)
+                np.save(file, np.concatenate(rows), allow_pickle=False)
             temporary.replace(self._folder / name)
         except OSError as error:  # a full disk costs time, not the job
             logger.warning("no more blocks are kept in %s: %s", self._folder, error)
@@ -141,8 +140,8 @@ def _map_block(path: Path, num_targets: int) -> Block:
     _, num_train, weighted = path.name.removesuffix(_SUFFIX).split("-")
     with open_regular(path, TENSORS_BYTES):  # its folder is private; what is in it may have been linked
         pass
-    # Copy-on-write, because torch wants memory it could write to; nothing ever does.
-    stacked = torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
+    # Copy-on-write, because torch, for some solvers, wants memory it could write to; nothing ever does.
+    stacked = np.load(path, mmap_mode="c", allow_pickle=False)
     w_N = stacked[-1] if int(weighted) else None
     columns = stacked[:-1] if int(weighted) else stacked
-    return Block(columns[:-num_targets].t(), columns[-num_targets:].t(), w_N, int(num_train))
+    return Block(columns[:-num_targets].T, columns[-num_targets:].T, w_N, int(num_train))

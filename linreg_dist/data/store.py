@@ -7,13 +7,13 @@ side by side.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
 import pyarrow as pa
-import torch
 
 from linreg_dist.data import memory
 from linreg_dist.data.block import Block, BlockBuilder
@@ -151,13 +151,20 @@ class OpenBlocks:
 
 
 def arithmetic_threads(num_threads: int, name: str) -> ThreadPoolExecutor:
-    """Return threads that keep to torch's number of threads from their first operation on.
+    """Return threads that keep to torch's number of threads from their first operation on, where the job
+    has loaded torch.
 
     `torch.set_num_threads` reaches another thread only when that runs the first of torch's own parallel
     loops. A product of matrices before that runs on all cores, and is summed in another order than the same
     product later: the bits of a result would depend on which thread came first.
     """
-    return ThreadPoolExecutor(num_threads, thread_name_prefix=name, initializer=torch.get_num_threads)
+    return ThreadPoolExecutor(num_threads, thread_name_prefix=name, initializer=_heed_torch)
+
+
+def _heed_torch() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.get_num_threads()
 
 
 def bounded_map(

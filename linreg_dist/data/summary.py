@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from linreg_dist.data.block import Block
 from linreg_dist.data.design.kind import ColumnKind, Found
@@ -164,54 +164,33 @@ class BlockSummary:
         self.y.merge(other.y)
 
 
-def _moments(z_ND: torch.Tensor, w_N: torch.Tensor | None) -> MomentSums:
-    """Return the moments of a block, slice by slice so that each slice is read from memory once.
+def _moments(z_ND: npt.NDArray[Any], w_N: npt.NDArray[Any] | None) -> MomentSums:
+    """Return the moments of a block, in float64, tile by tile: a tile is read from memory once and stays in
+    the core's cache.
 
-    Sums within a slice run in the block's own type around the slice's mean, where they are small; slices
-    merge in float64.
-    Columns for which float32 does not do are summed again in float64: those whose squares leave its range
-    (masses in kilograms and distances in metres can), and those that are constant up to its rounding.
+    Sums run around the first row of a tile that has a weight, so a column that is constant has exactly no
+    spread, and one whose mean is large keeps its digits.
     """
-    moments = MomentSums.zeros(z_ND.shape[1])
-    step = max(256, min(_SLICE_ROWS, _SLICE_ELEMENTS // max(z_ND.shape[1], 1)))
-    for start in range(0, z_ND.shape[0], step):
-        z = z_ND[start : start + step].t()  # (D, n), rows contiguous
-        w = None if w_N is None else w_N[start : start + step]
-        weight = float(z.shape[1]) if w is None else float(w.sum(dtype=torch.float64))
+    num_rows, width = z_ND.shape
+    moments = MomentSums.zeros(width)
+    step = min(max(_FEWEST_ROWS, _TILE_ELEMENTS // max(width, 1)), max(num_rows, 1))
+    scratch = np.empty((width, step))
+    for start in range(0, num_rows, step):
+        rows = slice(start, start + step)
+        w = np.ones(len(z_ND[rows])) if w_N is None else w_N[rows].astype(np.float64)
+        weight = float(w.sum())
         if weight == 0.0:
             continue
-        mean, m2 = _mean_and_m2(z, w, weight)
-        doubtful = ~((m2 > _SMALL) & (m2 < _LARGE) & (m2 > _CONSTANT * weight * mean.square()))
-        mean, m2 = mean.double(), m2.double()
-        if z.dtype != torch.float64 and bool(doubtful.any()):
-            exact_w = None if w is None else w.double()
-            mean[doubtful], m2[doubtful] = _mean_and_m2(z[doubtful].double(), exact_w, weight)
-        moments.merge(MomentSums(weight, mean.numpy(), m2.numpy()))
+        near = z_ND[start + int(w.argmax())].astype(np.float64)
+        tile = scratch[:, : len(w)]
+        np.subtract(z_ND[rows].T, near[:, None], out=tile)
+        # No product of matrices: BLAS would add in an order that depends on its threads.
+        offset = np.einsum("dn,n->d", tile, w) / weight
+        tile -= offset[:, None]
+        weighted = tile if w_N is None else tile * w
+        moments.merge(MomentSums(weight, near + offset, np.einsum("dn,dn->d", weighted, tile)))
     return moments
 
 
-def _mean_and_m2(
-    z_DN: torch.Tensor, w_N: torch.Tensor | None, weight: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    if w_N is not None:
-        # Sums and not matrix products: torch adds float32 in pairs there, and one after another in BLAS.
-        mean = (z_DN * w_N).sum(dim=1) / weight
-        return mean, (z_DN - mean[:, None]).square_().mul_(w_N).sum(dim=1)
-    # Two reductions that vectorise well and need no copy; centring first is only for the columns whose mean
-    # would cost Σz² - n·mean² more than a digit.
-    mean = z_DN.sum(dim=1) / weight
-    raw = torch.linalg.vector_norm(z_DN, dim=1).square_()
-    m2 = raw - weight * mean.square()
-    off_centre = ~(m2 > _CENTRED * raw)
-    if bool(off_centre.any()):
-        m2[off_centre] = (z_DN[off_centre] - mean[off_centre, None]).square_().sum(dim=1)
-    return mean, m2
-
-
-_CENTRED = 0.1
-_SMALL, _LARGE = 1e-30, 1e30  # outside of these float32 may have lost squares to underflow or overflow
-_CONSTANT = (
-    1e-10  # variance over squared mean, below which float32's rounding of the mean would pass for a spread
-)
-_SLICE_ELEMENTS = 1 << 22  # 16 MiB of float32, about a shared cache
-_SLICE_ROWS = 1 << 17  # a norm of more float32 numbers than this loses its sixth digit
+_TILE_ELEMENTS = 1 << 16  # half a MiB of float64
+_FEWEST_ROWS = 256

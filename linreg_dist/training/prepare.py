@@ -101,8 +101,8 @@ def _pilot_shift(worker: Worker, job: TrainJob, encoding: Encoding) -> Shift:
 
 def _shift_of(block: Block, encoding: Encoding) -> Shift:
     every = max(1, block.num_train // _PILOT_ROWS)
-    x = block.x_ND[: block.num_train : every].numpy()
-    y = block.y_NK[: block.num_train : every].numpy()
+    x = block.x_ND[: block.num_train : every]
+    y = block.y_NK[: block.num_train : every]
     shifted = np.concatenate(
         [np.full(stop - start, column.shifted) for column, start, stop in encoding.spans()]
     )

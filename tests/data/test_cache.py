@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
 from linreg_dist.data.block import Block
 from linreg_dist.data.cache import BlockCache, default_cache_folder, remove_cache
 
 
 def block_of(seed: int, *, weighted: bool = False, targets: int = 1, rows: int = 10) -> Block:
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(3, rows, generator=generator).t()
-    y = torch.randn(targets, rows, generator=generator).t()
-    w = torch.rand(rows, generator=generator) if weighted else None
+    generator = np.random.default_rng(seed)
+    x = generator.standard_normal((3, rows), dtype=np.float32).T
+    y = generator.standard_normal((targets, rows), dtype=np.float32).T
+    w = generator.random(rows, dtype=np.float32) if weighted else None
     return Block(x, y, w, num_train=rows - 3)
 
 
 def assert_same(found: Block | None, expected: Block) -> None:
     assert found is not None
-    assert torch.equal(found.x_ND, expected.x_ND)
-    assert torch.equal(found.y_NK, expected.y_NK)
+    assert np.array_equal(found.x_ND, expected.x_ND)
+    assert np.array_equal(found.y_NK, expected.y_NK)
     assert found.num_train == expected.num_train
     assert (found.w_N is None) == (expected.w_N is None)
     if found.w_N is not None and expected.w_N is not None:
-        assert torch.equal(found.w_N, expected.w_N)
-    assert found.x_ND.stride() == expected.x_ND.stride()
+        assert np.array_equal(found.w_N, expected.w_N)
+    assert found.x_ND.strides == expected.x_ND.strides
 
 
 @pytest.mark.parametrize("weighted", [False, True])

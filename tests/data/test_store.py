@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from linreg_dist.data.block import Block
 from linreg_dist.data.cache import BlockCache
@@ -37,8 +36,10 @@ class CountingBuilder:
         if group.index == 13:
             raise DataError("row group 13 is unreadable")
         rows = np.arange(10)
-        x = torch.full((2, 10), float(group.index)).t()
-        return Block(x, torch.zeros(1, 10).t(), None, 10), RowSelection(rows, rows[:0], 0, 0, {})
+        x = np.full((2, 10), float(group.index), dtype=np.float32).T
+        return Block(x, np.zeros((1, 10), dtype=np.float32).T, None, 10), RowSelection(
+            rows, rows[:0], 0, 0, {}
+        )
 
 
 @pytest.fixture

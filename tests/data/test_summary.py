@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,8 +20,8 @@ from tests.parquet import write_parquet
 def block_of(x_ND, y_NK=None, w_N=None, num_train=None, dtype=np.float32) -> Block:
     n = len(x_ND)
     y_NK = np.zeros((n, 1)) if y_NK is None else y_NK
-    x, y = (torch.from_numpy(np.ascontiguousarray(z.T.astype(dtype))).t() for z in (x_ND, y_NK))
-    w = None if w_N is None else torch.from_numpy(w_N.astype(dtype))
+    x, y = (np.ascontiguousarray(z.T.astype(dtype)).T for z in (x_ND, y_NK))
+    w = None if w_N is None else w_N.astype(dtype)
     return Block(x, y, w, n if num_train is None else num_train)
 
 

@@ -215,7 +215,7 @@ def test_a_disk_whose_inodes_are_taken_is_said_to_be_so(
 
 
 def test_blocks_that_find_no_room_are_not_kept(disk: Disk, caplog) -> None:
-    block = Block(torch.ones(3, 100).t(), torch.ones(1, 100).t(), None, 80)
+    block = Block(np.ones((3, 100)).T, np.ones((1, 100)).T, None, 80)
     cache = BlockCache(0, 1 << 30, disk.path / "mine" / "blocks")
     cache.keep(0, block)
     disk.fill()

@@ -135,7 +135,7 @@ def test_rows_on_the_cpu_are_views_of_the_block(opened):
     with store_of(opened, shuffle=False) as store:
         block = store.load(0)
     rows = rows_of(block, slice(3, 9), CPU)
-    assert rows.x_ND.data_ptr() == block.x_ND[3:].data_ptr()
+    assert rows.x_ND.data_ptr() == block.x_ND[3:].ctypes.data
     assert rows.w_N is None
     assert rows.y_NK[:, 0].tolist() == block.y_NK[3:9, 0].tolist()
 

@@ -172,13 +172,12 @@ def _moments_of_folds(
         rows = group.first_row + np.asarray(selection.train).astype(np.uint64)
     run = rows_per_run(file.num_rows)
     if run >= _MIN_RUN and device.type == "cpu":
-        x_ND, y_NK = block.x_ND[: block.num_train], block.y_NK[: block.num_train]
-        w_N = None if block.w_N is None else block.w_N[: block.num_train]
+        taken = rows_of(block, slice(0, block.num_train), device)
         spans = spans_of_folds(file.key, rows, num_folds, run)
         return Moments.from_spans(
-            x_ND,
-            y_NK,
-            w_N,
+            taken.x_ND,
+            taken.y_NK,
+            taken.w_N,
             spans,
             feature_names=names[0],
             target_names=names[1],
@@ -187,11 +186,12 @@ def _moments_of_folds(
     fold_N = fold_of_rows(file.key, np.asarray(rows, dtype=np.uint64), num_folds, run)
     order_N = np.argsort(fold_N, kind="stable")
     ends = np.cumsum(np.bincount(fold_N, minlength=num_folds))
-    rows_of_folds = [torch.from_numpy(rows) for rows in np.split(order_N, ends[:-1])]
-    return [_moments(device, block, rows, names) for rows in rows_of_folds]
+    return [_moments(device, block, rows, names) for rows in np.split(order_N, ends[:-1])]
 
 
-def _moments(device: torch.device, block: Block, rows: slice | torch.Tensor, names: Names) -> Moments:
+def _moments(
+    device: torch.device, block: Block, rows: slice | npt.NDArray[np.int64], names: Names
+) -> Moments:
     taken = rows_of(block, rows, device)
     moments = Moments.from_block(
         taken.x_ND,

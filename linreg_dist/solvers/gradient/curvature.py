@@ -71,7 +71,7 @@ def sample_curvature(training: Training, scale: AffineScale) -> Curvature:
 
     def measure_one(index: int) -> Curvature:
         block = data.store.load(index)
-        x = block.x_ND[: min(block.num_train, num_rows)].double()
+        x = torch.from_numpy(block.x_ND[: min(block.num_train, num_rows)]).double()
         return Curvature.measure((x - mean) / spread, fit_intercept=job.spec.model.fit_intercept)
 
     ours = [index for index in chosen if index in mine]

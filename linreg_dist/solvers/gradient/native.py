@@ -135,16 +135,15 @@ class PlannedRows:
         self._held[index] = block
         place = self._place[index]
         x, y, w = block.x_ND, block.y_NK, block.w_N
-        size = x.element_size()
-        self.dtype = np.dtype(str(x.dtype).removeprefix("torch."))
+        self.dtype = x.dtype
         self._blocks[place] = (
-            x.data_ptr(),
-            x.stride(1) * size,
-            y.data_ptr(),
-            y.stride(1) * size,
-            0 if w is None else w.data_ptr(),
+            x.ctypes.data,
+            x.strides[1],
+            y.ctypes.data,
+            y.strides[1],
+            0 if w is None else w.ctypes.data,
             block.num_train,
-            size,
+            x.itemsize,
         )
         parts = merged_parts(self._plan.part_orders.get(index, (0,)), block.num_train)
         self._groups[place, 2:] = len(self._parts), len(self._parts) + len(parts)

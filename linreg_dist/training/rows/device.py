@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from linreg_dist.data.block import Block
 from linreg_dist.training.rows.sweep import Rows
 
+Ints = npt.NDArray[np.int64]
 
-def rows_of(block: Block, rows: slice | torch.Tensor, device: torch.device) -> Rows:
-    """Return some rows of a block, on ``device``.
+
+def rows_of(block: Block, rows: slice | Ints, device: torch.device) -> Rows:
+    """Return some rows of a block as tensors on ``device``.
 
     On the CPU those of a slice are views. To a GPU the columns are copied through pinned memory,
     asynchronously.
@@ -20,13 +26,11 @@ def rows_of(block: Block, rows: slice | torch.Tensor, device: torch.device) -> R
         device: where to.
 
     """
-    if device.type == "cpu" and isinstance(rows, slice):
-        w_N = None if block.w_N is None else block.w_N[rows]
-        return Rows(block.x_ND[rows], block.y_NK[rows], w_N, block.native)
 
-    def take(tensor: torch.Tensor) -> torch.Tensor:
-        # Transposed, so that what is contiguous in a block (a column) stays so in the copy.
-        columns = tensor.t()[..., rows] if isinstance(rows, slice) else tensor.t().index_select(-1, rows)
+    def take(array: npt.NDArray[Any]) -> torch.Tensor:
+        # Transposed, so that what is contiguous in a block (a column) stays so in a copy.
+        chosen = array.T[..., rows] if isinstance(rows, slice) else np.take(array.T, rows, axis=-1)
+        columns = torch.from_numpy(chosen)
         if device.type != "cpu":
             columns = columns.contiguous().pin_memory().to(device, non_blocking=True)
         return columns.t()
