@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from linreg_dist.documents import Coefficient, TargetDescription
+from linreg_dist.page.plots import Effect, Forest
 from linreg_dist.page.source import Source, shorten, some, without_options
-from linreg_dist.page.view import Block, Effect, Figure, Forest, Paragraph, Section, Table, section
+from linreg_dist.page.view import Block, Figure, Paragraph, Section, Table, section
 from linreg_dist.wording.numbers import align_decimals, format_number, format_p_value
 from linreg_dist.wording.results import COEFFICIENT_COLUMNS, fit_facts, inference_notes, intercept_row
 

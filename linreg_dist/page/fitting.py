@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 from linreg_dist.documents import EpochLine, Tune, TunePoint
+from linreg_dist.page.plots import Curve, Curves
 from linreg_dist.page.source import Source
-from linreg_dist.page.view import Curve, Curves, Figure, Paragraph, Section, Table, section
+from linreg_dist.page.view import Figure, Paragraph, Section, Table, section
 from linreg_dist.wording.numbers import align_decimals, format_count, format_number
 
 _MOST_POINTS = 200  # of a curve: more are no wider than a pixel

@@ -1,10 +1,14 @@
-"""The content of a page without its form: sections of paragraphs, lists, tables and plots."""
+"""The content of a page without its form: tiles, and sections of paragraphs, lists, tables and plots."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+from linreg_dist.page.plots import Panels, Plot
+
+_FEW_COLUMNS = 4  # of a table that has room beside another
 
 
 @dataclass(frozen=True)
@@ -41,77 +45,36 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     text_columns: frozenset[int] = frozenset()
 
-
-@dataclass(frozen=True)
-class Effect:
-    """A line of a forest plot; without an interval only the point is drawn."""
-
-    label: str
-    value: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class Forest:
-    """Effects below each other, on one scale.
-
-    Attributes:
-        effects: from the top.
-        x_label: of the scale.
-        reach: how far the scale goes to either side; what is beyond is marked at its end. None shows all.
-
-    """
-
-    effects: tuple[Effect, ...]
-    x_label: str
-    reach: float | None = None
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A line through points; ``error`` is half the height of a bar at each point."""
-
-    label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    error: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Lines over one axis.
-
-    Attributes:
-        curves: the first is the one that counts most.
-        x_label, y_label: of the axes.
-        x_ticks: (place, text) of marks; empty lets the axis choose whole numbers.
-        log_y: whether y is on a logarithmic scale.
-        top: what is above it is cut off; None shows all.
-        band: (bottom, top) of a band over the whole width, and its name.
-        mark: (x, name) of an upright line.
-
-    """
-
-    curves: tuple[Curve, ...]
-    x_label: str
-    y_label: str
-    x_ticks: tuple[tuple[float, str], ...] = ()
-    log_y: bool = False
-    top: float | None = None
-    band: tuple[float, float, str] | None = None
-    mark: tuple[float, str] | None = None
+    @property
+    def is_wide(self) -> bool:
+        """Whether it takes the whole width."""
+        return len(self.headings) > _FEW_COLUMNS or bool(self.text_columns)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot with its caption, and in words what one who does not see it would miss."""
+    """A plot with its caption.
+
+    Attributes:
+        name: tells it from the others of the page.
+        plot: what is drawn.
+        caption: what it shows, and how to read it.
+        alternative: in words, what one who does not see it would miss.
+        table: its numbers, for who wants to read them; None where a table of the section has them.
+
+    """
 
     kind: ClassVar[str] = "figure"
     name: str
-    plot: Forest | Curves
+    plot: Plot
     caption: str
     alternative: str
+    table: Table | None = None
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it takes the whole width."""
+        return isinstance(self.plot, Panels)
 
 
 @dataclass(frozen=True)
@@ -135,12 +98,29 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """One number to see first.
+
+    Attributes:
+        label: what it is.
+        value: the number, with its unit.
+        note: what it is compared with, or of what.
+
+    """
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Page:
     """The whole page."""
 
     title: str
     lead: tuple[str, ...]
     sections: tuple[Section, ...]
+    tiles: tuple[Tile, ...] = ()
 
 
 def section(heading: str, blocks: Sequence[Block | None]) -> Section | None:

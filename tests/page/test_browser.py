@@ -147,7 +147,7 @@ def test_text_and_plots_stand_out_from_the_paper(
     for found in browser.execute_script(text) + browser.execute_script(drawn):
         assert contrast(colour(found), paper) >= LEAST_CONTRAST, found
     lines = """
-        return [...new Set([...document.querySelectorAll("svg use")].map(e => getComputedStyle(e).stroke))]
+        return [...new Set([...document.querySelectorAll("svg path")].map(e => getComputedStyle(e).stroke))]
     """
     strokes = [colour(found) for found in browser.execute_script(lines) if found != "none"]
     assert strokes

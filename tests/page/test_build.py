@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 
@@ -13,9 +12,9 @@ from linreg_dist.documents import EpochLine, ResultDocument
 from linreg_dist.model.describe import describe
 from linreg_dist.page import Source, build_page, epoch_lines, render_page
 from linreg_dist.page.coefficients import _reach
-from linreg_dist.page.figures import draw
+from linreg_dist.page.plots import Curves, Effect
 from linreg_dist.page.source import shorten, some
-from linreg_dist.page.view import Curve, Curves, Effect, Figure, Forest, Items, Page
+from linreg_dist.page.view import Figure, Items, Page
 from tests.parquet import linear_columns, write_parquet
 
 STUCK = {
@@ -105,38 +104,6 @@ def test_epoch_lines_are_taken_once_and_torn_ones_left_out() -> None:
 def test_a_few_large_effects_do_not_hide_the_others(values: list[float], reach: float | None) -> None:
     found = _reach([Effect(str(value), value, None, None) for value in values])
     assert found == (None if reach is None else pytest.approx(reach))
-
-
-EFFECTS = (
-    Effect("far", 40.0, 39.0, 41.0),
-    Effect("near", -1.0, -2.0, 0.5),
-    Effect("no interval", 0.5, None, None),
-)
-LINE = Curve("l1_ratio 0", (0.0, 1.0, 2.0), (5.0, 4.0, 6.0), (1.0, 1.0, 1.0))
-
-
-@pytest.mark.parametrize(
-    "plot",
-    [
-        Forest(EFFECTS, "change"),
-        Forest(EFFECTS, "change", reach=2.5),
-        Forest(EFFECTS[:1], "change"),
-        Curves((Curve("training", (1, 2), (3.0, 3.0)),), "epoch", "loss"),
-        Curves((Curve("training", (1, 2), (3e9, 1e-9)),), "epoch", "loss", log_y=True),
-        Curves(tuple(replace(LINE, label=str(i)) for i in range(30)), "x", "y", band=(4.0, 5.0, "band")),
-        Curves(
-            (LINE,), "x", "y", x_ticks=tuple((i / 10, str(i)) for i in range(30)), mark=(1.0, "this"), top=5.0
-        ),
-    ],
-)
-def test_a_drawing_keeps_nothing_that_acts_beyond_it(plot: Forest | Curves) -> None:
-    svg = draw(plot, "name")
-    assert svg == draw(plot, "name")
-    for forbidden in ("http", "xmlns", "<style", "<!", "font-family", "#00000", "nan"):
-        assert forbidden not in svg.body
-    ElementTree.fromstring(f"<svg>{svg.body}</svg>")  # noqa: S314 (our own)
-    assert 'id="' not in svg.body.replace('id="name-', "")
-    assert "var(--accent)" in svg.body
 
 
 def test_names_are_cut_to_a_line() -> None:

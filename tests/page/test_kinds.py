@@ -39,7 +39,7 @@ def check_page(run: Run) -> Document:
     assert "report_reason" not in result
     assert json.loads((run.path / "result.json").read_text()) == result
     assert page.headings[0] == result["name"]
-    assert page.texts["title"] == [f"{result['name']} – linear regression"]
+    assert page.texts["title"][0] == f"{result['name']} – linear regression"
     assert page.headings[-3:] == ["Time", "Where it comes from", "The job"]
     rows = page.table("What became of every row").rows
     assert rows["training"][0] == format_count(result["rows"]["train"])
@@ -50,6 +50,8 @@ def check_page(run: Run) -> Document:
     assert all(table.caption for table in page.tables)
     for tag, attributes in page.tags:
         if tag == "svg":
+            assert attributes["aria-hidden"] == "true"
+        if attributes.get("role") in ("img", "region"):
             assert attributes["aria-label"]
     origin = page.table("Data, run and versions").rows
     assert origin["fingerprint"] == [run.model.details.data.digest]
@@ -101,7 +103,7 @@ def test_an_exact_fit(path: Path, train_here: Train) -> None:
         "All effects that are not zero: the change of y, in its units, when the feature"
     )
     assert "changes by one standard deviation" in caption
-    (label,) = [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg"]
+    (label,) = [attributes["aria-label"] for _, attributes in page.tags if attributes.get("role") == "img"]
     effects = run.model.coef_ * np.array(run.model.details.scaling.x_std)
     largest = run.model.encoding.names[int(np.argmax(np.abs(effects)))]
     assert label is not None
@@ -136,7 +138,9 @@ def test_an_iterative_fit_shows_its_loss_and_says_why_it_has_no_tests(
     assert run.result["solver"]["stopped"] in page.sentences
     lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     epochs = [line for line in lines if "epoch" in line]
-    labels = [attributes["aria-label"] or "" for tag, attributes in page.tags if tag == "svg"]
+    labels = [
+        attributes["aria-label"] or "" for _, attributes in page.tags if attributes.get("role") == "img"
+    ]
     first, last = (format_number(epochs[i]["train_mse"], 4) for i in (0, -1))
     told = f"Loss over {len(epochs)} epochs: training from {first} to {last}; validation from"
     assert [label for label in labels[1:] if label.startswith(told)] == labels[1:]
@@ -173,7 +177,9 @@ def test_a_tuned_fit_shows_the_curve_and_the_choice(
     rows = page.table("The penalty with the least error").rows
     assert rows["chosen"][:2] == [f"{chosen['l1']:g}", f"{chosen['l2']:g}"]
     assert rows["the least error"][2] == format_number(best["mse"])
-    labels = [attributes["aria-label"] or "" for tag, attributes in page.tags if tag == "svg"]
+    labels = [
+        attributes["aria-label"] or "" for _, attributes in page.tags if attributes.get("role") == "img"
+    ]
     curves = [label for label in labels if label.startswith("Cross-validation curve")]
     if len(tune["l2"]) == 1:
         assert not curves, "one penalty is no curve"
