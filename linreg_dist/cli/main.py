@@ -27,6 +27,8 @@ from linreg_dist.wording.streams import safe_console
 _THREADS_END_WITHIN_S = 2.0
 
 VERBS: dict[str, tuple[str, str]] = {
+    "demo": ("linreg_dist.cli.begin.demo:demo", "Train on sample data, and say what to try next."),
+    "init": ("linreg_dist.cli.begin.init:init", "Draft a commented job spec from the data."),
     "train": ("linreg_dist.cli.train:train", "Run one job here or on a cluster, and print its result."),
     "batch": ("linreg_dist.cli.batch:batch", "Run many specs, or one with a matrix; print one table."),
     "submit": (

@@ -15,7 +15,6 @@ from linreg_dist.cli.options import (
     fresh_option,
     json_option,
     overrides_option,
-    spec_argument,
     verbosity_options,
 )
 from linreg_dist.cli.output import print_json, result_alone
@@ -27,7 +26,20 @@ if TYPE_CHECKING:
 
 
 @click.command
-@spec_argument
+@click.argument("spec", metavar="[SPEC]", required=False, type=click.Path())
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="PATH",
+    help="Parquet to train on: a file, folder, glob or URI; with --target it needs no SPEC. Repeatable.",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="COL",
+    help="The column to predict. Repeatable.",
+)
 @overrides_option
 @address_option
 @fresh_option
@@ -54,7 +66,9 @@ if TYPE_CHECKING:
 @json_option
 @verbosity_options
 def train(
-    spec: str,
+    spec: str | None,
+    data: tuple[str, ...],
+    targets: tuple[str, ...],
     overrides: tuple[str, ...],
     address: str | None,
     fresh: bool,
@@ -68,19 +82,21 @@ def train(
 ) -> None:
     """Run the job in the file SPEC, show its progress, and print its result.
 
+    With --data and --target there need be no file: the run is named after the two, and --set says the rest.
     The run lies in <run.storage_path>/<name>. The same job again continues an unfinished run and reports a
     finished one; --fresh starts over. With --update it adds the files that are new to an earlier run of the
     exact solver, which may be this one.
     """
-    from linreg_dist.jobspec import load_spec
+    from linreg_dist.cli.begin.without_file import pointing_to_init, read_job
 
     if address is not None:
         overrides = (*overrides, f"cluster.address={address}")
-    checked = load_spec(spec, overrides)
+    checked = read_job(spec, data, targets, overrides)
     if dry_run:
         from linreg_dist.verbs.validate import check_data
 
-        plan = check_data(checked)
+        with pointing_to_init(spec, data, targets):
+            plan = check_data(checked)
         if as_json:
             print_json({"status": "dry run", "name": checked.name, **plan.to_json()})
         else:
@@ -116,7 +132,7 @@ def train(
         ):
             yield
 
-    with stop_notice_interrupts(), result_alone():
+    with stop_notice_interrupts(), result_alone(), pointing_to_init(spec, data, targets):
         if until_stdin_closes:
             stop_when_closed(sys.stdin.fileno())
         run = run_job(checked, fresh=fresh, verbose=verbose, watch=watch, update=update)

@@ -182,6 +182,29 @@ class DataCheck(Document):
     tables: list[TableDocument] = Field(default_factory=list)
 
 
+class DraftedSpec(Document):
+    """What `init` drafted.
+
+    Attributes:
+        path: the file that was written; None if none was.
+        name: of the run.
+        targets, features: the columns chosen.
+        left_out: the other columns, each with the reason.
+        rows, rows_looked_at: of the data, and how many of them were read for the draft.
+        spec: the text of the draft.
+
+    """
+
+    path: str | None
+    name: str
+    targets: list[str]
+    features: list[str]
+    left_out: dict[str, str]
+    rows: int
+    rows_looked_at: int
+    spec: str
+
+
 class StatisticsWritten(Document):
     """A statistics file that was written, and its training rows."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from linreg_dist.jobspec.data_section import DataSpec, ValidationSpec
 from linreg_dist.jobspec.filters import Condition
-from linreg_dist.jobspec.load import load_spec
+from linreg_dist.jobspec.load import load_spec, run_name
 from linreg_dist.jobspec.matrix import expand_matrix
 from linreg_dist.jobspec.models import JobSpec
 from linreg_dist.jobspec.resolved import diff_specs, resolved_data, resolved_yaml, spec_hash
@@ -46,6 +46,7 @@ __all__ = [
     "load_spec",
     "resolved_data",
     "resolved_yaml",
+    "run_name",
     "spec_hash",
     "split_query",
     "uri_fault",

@@ -43,6 +43,7 @@ def load_spec(
     source: str | os.PathLike[str] | Mapping[str, Any] | JobSpec,
     overrides: Mapping[str, Any] | Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
+    shown: str = "<dict>",
 ) -> JobSpec:
     """Read a job spec, check all of it, and return it with absolute paths and without ``${VAR}``.
 
@@ -55,12 +56,13 @@ def load_spec(
         overrides: ``["solver.epochs=5"]`` with YAML-typed values, or ``{"solver.epochs": 5}``; a value
             replaces what was there as a whole.
         environ: where ``${VAR}`` is looked up; by default the environment of this process.
+        shown: what messages call a map.
 
     Raises:
         SpecError: with every problem, a line each: ``file:line:column: message @ path``.
 
     """
-    layers, interpolated = _layers(source)
+    layers, interpolated = _layers(source, shown)
     problems = apply_overrides(layers, overrides)
     fresh, faults = interpolate(layers, os.environ if environ is None else environ)
     spec = check_layers(layers, {**interpolated, **fresh}, problems, faults)
@@ -99,7 +101,7 @@ def check_layers(
 
 
 def _layers(
-    source: str | os.PathLike[str] | Mapping[str, Any] | JobSpec,
+    source: str | os.PathLike[str] | Mapping[str, Any] | JobSpec, shown: str
 ) -> tuple[Layers, dict[Path, Interpolated]]:
     if isinstance(source, JobSpec):
         layers = from_mapping(source.model_dump(mode="json"))
@@ -107,10 +109,10 @@ def _layers(
             layers.replace(path, escape(text))  # it was read from the environment already, if at all
         return layers, source.interpolated()
     if isinstance(source, Mapping):
-        return from_mapping(source), {}
+        return from_mapping(source, shown), {}
     file = FilePath(source)
     layers = from_file(file)
-    layers.data.setdefault("name", _name_from(file))
+    layers.data.setdefault("name", run_name(file))
     return layers, {}
 
 
@@ -122,9 +124,17 @@ def _files(source: str | os.PathLike[str] | Mapping[str, Any], layers: Layers) -
     return tuple(dict.fromkeys(os.path.abspath(name) for name in named))
 
 
-def _name_from(file: FilePath) -> str:
-    """Return a run name made from a file's name: what a run name cannot hold becomes a hyphen."""
-    name = re.sub(r"[^A-Za-z0-9._-]+|\.\.+", "-", file.stem)
+def run_name(path: str | os.PathLike[str]) -> str:
+    """Return a run name made from the last part of a path or URI that is no glob, without its ending.
+
+    What a run name cannot hold becomes a hyphen.
+    """
+    parts = [
+        part for part in re.split(r"[/\\]+", os.fspath(path).partition("?")[0]) if part not in ("", ".", "..")
+    ]
+    plain = [part for part in parts if not re.search(r"[*?\[]", part)]
+    stem = FilePath((plain or parts or ["job"])[-1]).stem
+    name = re.sub(r"[^A-Za-z0-9._-]+|\.\.+", "-", stem)
     return re.sub(r"^[^A-Za-z0-9]+", "", name)[:128] or "job"
 
 

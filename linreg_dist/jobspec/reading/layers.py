@@ -17,6 +17,7 @@ from linreg_dist.jobspec.reading.yaml_reader import Mark, Path, YamlError, read_
 from linreg_dist.wording.secrets import MASK, is_secret_name
 
 _MAX_BYTES = 4 << 20  # a list of 100,000 levels has less
+_ENDINGS = (".yaml", ".yml", ".json")
 _FILE, _BASE, _SET = 0, 1, 2  # the order in which the problems of the sources are listed
 
 
@@ -213,8 +214,12 @@ def _read(file: FilePath, shown: str, rank: int) -> Layers:
         text = _read_text(file)
     except FileNotFoundError:
         raise spec_error([Problem(root, f"there is no such file{_similar_file(file)}")]) from None
+    except IsADirectoryError:
+        raise spec_error([Problem(root, _of_folder(file))]) from None
     except UnicodeDecodeError as error:
         message = f"the file is not UTF-8 text (byte {error.start}); is this the spec?"
+        if bytes(error.object[:4]) == b"PAR1":
+            message = f"this is Parquet and no job spec; {_of_data(file)}"
         raise spec_error([Problem(root, message)]) from None
     except OSError as error:
         raise spec_error([Problem(root, f"the file cannot be read: {error.strerror}")]) from None
@@ -256,10 +261,25 @@ def _read_text(file: FilePath) -> str:
     return content.decode("utf-8-sig")
 
 
+def _of_folder(folder: FilePath) -> str:
+    """Return what to say where a folder was given in place of a spec."""
+    specs = sorted(item.name for item in folder.iterdir() if item.suffix in _ENDINGS)
+    if specs:
+        more = f" or one of {len(specs) - 1} more" if len(specs) > 1 else ""
+        return f'this is a folder, expected the file of a job spec; did you mean "{folder / specs[0]}"{more}?'
+    return f"this is a folder, expected the file of a job spec; {_of_data(folder)}"
+
+
+def _of_data(path: FilePath) -> str:
+    return (
+        f"train on it by linreg-dist train --data {path} --target COLUMN, or draft a spec by linreg-dist init"
+    )
+
+
 def _similar_file(file: FilePath) -> str:
     if not file.parent.is_dir():
         return f'; there is no folder "{file.parent}" either'
-    specs = [item.name for item in file.parent.iterdir() if item.suffix in (".yaml", ".yml", ".json")]
+    specs = [item.name for item in file.parent.iterdir() if item.suffix in _ENDINGS]
     close = difflib.get_close_matches(file.name, sorted(specs), n=1)
     return f'; did you mean "{file.parent / close[0]}"?' if close else ""
 

@@ -1,0 +1,1 @@
+"""The command lines of the first minute: ``init`` and ``demo``."""

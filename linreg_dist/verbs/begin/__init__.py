@@ -1,0 +1,1 @@
+"""The verbs of the first minute: `init` and `demo`."""
