@@ -35,10 +35,10 @@ def init(data: tuple[str, ...], targets: tuple[str, ...], output: str | None, as
     if drafted.path is None:
         click.echo(drafted.spec, nl=False)
     else:
-        targets, number = some_names(drafted.targets), len(drafted.features)
+        predicted, number = some_names(drafted.targets), len(drafted.features)
         left_out = f"; left out: {some_names(drafted.left_out, 8)}" if drafted.left_out else ""
         click.echo(
-            f"wrote {drafted.path}: {targets} from {number} columns{left_out}\n"
+            f"wrote {drafted.path}: {predicted} from {number} columns{left_out}\n"
             f"Read it, then: linreg-dist train {drafted.path}",
             err=True,
         )
