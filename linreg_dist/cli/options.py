@@ -54,6 +54,25 @@ fresh_option: _Decorator = click.option(
 )
 """``fresh: bool``"""
 
+if_changed_option: _Decorator = click.option(
+    "--if-changed",
+    type=click.Choice(["refuse", "update", "fresh"]),
+    default="refuse",
+    show_default=True,
+    help="Where the run of this name has another spec or other data: update reads only what is new if that "
+    "is possible and starts over if not, fresh starts over.",
+)
+"""``if_changed: str``, for `linreg_dist.train`"""
+
+add_option: _Decorator = click.option(
+    "--add",
+    metavar="KEY",
+    multiple=True,
+    help="Read only this file, folder or glob below data.path (month=3), and add it to what the run of this "
+    "name has read before. Repeatable.",
+)
+"""``add: tuple[str, ...]``, for `linreg_dist.train`"""
+
 spec_argument: _Decorator = click.argument("spec", metavar="SPEC", type=click.Path())
 """``spec: str``, the path of a spec file; whether it exists is checked where it is read."""
 

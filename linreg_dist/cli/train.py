@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from linreg_dist.cli.options import (
+    add_option,
     address_option,
     dry_run_option,
     fresh_option,
+    if_changed_option,
     json_option,
     overrides_option,
     verbosity_options,
@@ -23,6 +25,7 @@ from linreg_dist.wording.names import some_names
 
 if TYPE_CHECKING:
     from linreg_dist.storage import Location
+    from linreg_dist.verbs.changed import IfChanged
 
 
 @click.command
@@ -51,6 +54,8 @@ if TYPE_CHECKING:
     help="Read only what is new since the run in this folder, and add it to its statistics; of a Delta or "
     "Iceberg table, also take away the rows that are gone.",
 )
+@if_changed_option
+@add_option
 @click.option(
     "--progress",
     type=click.Choice(["auto", "jsonl"]),
@@ -74,6 +79,8 @@ def train(
     fresh: bool,
     dry_run: bool,
     update: str | None,
+    if_changed: IfChanged,
+    add: tuple[str, ...],
     progress: str,
     until_stdin_closes: bool,
     as_json: bool,
@@ -85,8 +92,13 @@ def train(
     With --data and --target there need be no file: the run is named after the two, and --set says the rest.
     The run lies in <run.storage_path>/<name>. The same job again continues an unfinished run and reports a
     finished one; --fresh starts over. With --update it adds the files that are new to an earlier run of the
-    exact solver, which may be this one.
+    exact solver, which may be this one. For a job that runs every night: --if-changed update.
     """
+    if update is not None and (add or if_changed != "refuse"):
+        raise click.UsageError(
+            "--update names the run to add to, and --add and --if-changed mean the run of this name; give "
+            "one or the other"
+        )
     from linreg_dist.cli.begin.without_file import pointing_to_init, read_job
 
     if address is not None:
@@ -135,7 +147,9 @@ def train(
     with stop_notice_interrupts(), result_alone(), pointing_to_init(spec, data, targets):
         if until_stdin_closes:
             stop_when_closed(sys.stdin.fileno())
-        run = run_job(checked, fresh=fresh, verbose=verbose, watch=watch, update=update)
+        run = run_job(
+            checked, fresh=fresh, verbose=verbose, watch=watch, update=update, if_changed=if_changed, add=add
+        )
     if run.already_finished and not quiet:
         done = f"{checked.name} has already finished; --fresh runs it again"
         click.echo(done if update is None else f"no file is new since {update}", err=True)

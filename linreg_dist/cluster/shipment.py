@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from linreg_dist.errors import SpecError
 from linreg_dist.jobspec import JobSpec, load_spec, resolved_yaml, spec_hash
 from linreg_dist.jobspec.reading.interpolation import uninterpolated
 from linreg_dist.run.folder import RunFolder
+from linreg_dist.verbs.changed import IfChanged
 
 SPEC_FILE = "job.yaml"
 METADATA_NAME = "linreg_dist.name"
 METADATA_SPEC = "linreg_dist.spec_hash"
 METADATA_FOLDER = "linreg_dist.run_folder"
+METADATA_OPTIONS = "linreg_dist.options"
+METADATA_REQUEST = "linreg_dist.request"
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)")
@@ -69,6 +73,9 @@ def pack(
     spec: JobSpec,
     *,
     fresh: bool = False,
+    if_changed: IfChanged = "refuse",
+    add: Sequence[str] = (),
+    request: str | None = None,
     ship_package: bool = False,
     environ: Mapping[str, str] | None = None,
     spec_path: str = SPEC_FILE,
@@ -78,6 +85,9 @@ def pack(
     Args:
         spec: the job; paths must be absolute or URIs, which those from `load_spec` are.
         fresh: start over where a run of this name exists.
+        if_changed, add: as in `linreg_dist.verbs.train.train`.
+        request: names who asks for the job, such as a run of an orchestrator: a job that has succeeded stands
+            for the same request alone. Without it, it stands for every later submission of the same spec.
         ship_package: send this package too, for clusters that lack it; its dependencies must be there.
         environ: where the values of ``${VAR}`` are taken from; by default the environment of this process.
         spec_path: where the entrypoint finds the spec; elsewhere than beside `Shipment.files`, the job is run
@@ -109,6 +119,11 @@ def pack(
     # On the cluster the job finds Ray by itself, and what was set for the job holds for its workers too.
     cluster = {"address": None, "runtime_env": {}, "env": {key: f"${{{key}}}" for key in spec.cluster.env}}
     sent = load_spec(spec, {"cluster": cluster}, environ=environment)
+    options = [*(["--if-changed", if_changed] if if_changed != "refuse" else [])]
+    for key in add:
+        options += ["--add", key]
+    extra = {METADATA_OPTIONS: shlex.join(options)} if options else {}
+    extra |= {} if request is None else {METADATA_REQUEST: request}
     python = f"sh {SCRIPT_FILE}" if spec_path == SPEC_FILE else "python"  # elsewhere only the spec is there
     return Shipment(
         name=spec.name,
@@ -117,12 +132,14 @@ def pack(
         runtime_env=runtime_env,
         shown_runtime_env=_shown_runtime_env(spec, runtime_env),
         entrypoint=f"{python} -P -m linreg_dist train {spec_path} --json --progress jsonl"
-        + (" --fresh" if fresh else ""),
+        + (" --fresh" if fresh else "")
+        + (f" {shlex.join(options)}" if options else ""),
         metadata={
             METADATA_NAME: spec.name,
             METADATA_SPEC: spec_hash(spec),
             METADATA_FOLDER: str(RunFolder.of(spec).path),
             "linreg_dist.version": __version__,
+            **extra,
         },
     )
 

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linreg_dist.cluster.server import Job, JobExistsError, JobServer
-from linreg_dist.cluster.shipment import METADATA_FOLDER, METADATA_SPEC, Shipment
-from linreg_dist.errors import ClusterError, SpecError
+from linreg_dist.cluster.shipment import (
+    METADATA_FOLDER,
+    METADATA_OPTIONS,
+    METADATA_REQUEST,
+    METADATA_SPEC,
+    Shipment,
+)
+from linreg_dist.errors import ClusterError, RunInUseError, SpecError
 
 _TRIES = 3
 _ATTEMPT = re.compile(r"[0-9]{1,9}")
@@ -33,8 +39,8 @@ def submit(server: JobServer, shipment: Shipment, *, fresh: bool = False) -> Sub
     """Send a job, unless the same one is on the cluster already.
 
     The submission id is ``<name>-<attempt>``. A job of the same name and spec that waits, runs or has
-    succeeded is returned as it is; after one that failed or was stopped, the next attempt is sent, which
-    continues from its checkpoints.
+    succeeded is returned as it is, unless the data may have changed since; after one that failed or was
+    stopped, the next attempt is sent, which continues from its checkpoints.
 
     Args:
         server: where to send it.
@@ -43,6 +49,7 @@ def submit(server: JobServer, shipment: Shipment, *, fresh: bool = False) -> Sub
 
     Raises:
         SpecError: a job of this name runs that has another spec, or runs although `fresh` was asked for.
+        RunInUseError: a job of this name and spec runs that adds other data.
         ClusterError: the server cannot be reached, refuses us or fails.
 
     """
@@ -51,8 +58,7 @@ def submit(server: JobServer, shipment: Shipment, *, fresh: bool = False) -> Sub
         if earlier:
             latest = earlier[max(earlier)]
             _refuse_conflict(latest, shipment, fresh=fresh)
-            same = latest.metadata.get(METADATA_SPEC) == shipment.metadata[METADATA_SPEC]
-            if not latest.is_over or (latest.state == "SUCCEEDED" and same and not fresh):
+            if not latest.is_over or (latest.state == "SUCCEEDED" and _answers(latest, shipment, fresh)):
                 return Submission(latest, is_new=False)
         job_id = f"{shipment.name}-{max(earlier, default=0) + 1}"
         with tempfile.TemporaryDirectory(prefix="linreg-dist-submit-") as folder:
@@ -84,6 +90,20 @@ def _attempts(server: JobServer, shipment: Shipment) -> dict[int, Job]:
     return found
 
 
+def _answers(latest: Job, shipment: Shipment, fresh: bool) -> bool:
+    """Return whether a job that has succeeded is what is asked for.
+
+    Where the data may have changed since (``--if-changed``, ``--add``), only the same request knows.
+    """
+    keys = (METADATA_SPEC, METADATA_OPTIONS, METADATA_REQUEST)
+    same = all(latest.metadata.get(key) == shipment.metadata.get(key) for key in keys)
+    return (
+        same
+        and not fresh
+        and (METADATA_OPTIONS not in shipment.metadata or METADATA_REQUEST in shipment.metadata)
+    )
+
+
 def _refuse_conflict(latest: Job, shipment: Shipment, *, fresh: bool) -> None:
     if latest.is_over:
         return
@@ -95,5 +115,10 @@ def _refuse_conflict(latest: Job, shipment: Shipment, *, fresh: bool) -> None:
         )
     if latest.metadata.get(METADATA_SPEC) != shipment.metadata[METADATA_SPEC]:
         raise SpecError(f"{latest.id} runs on this cluster under the same name with another spec. {advice}")
+    if latest.metadata.get(METADATA_OPTIONS) != shipment.metadata.get(METADATA_OPTIONS):
+        raise RunInUseError(
+            f"{latest.id} runs on this cluster under the same name with other options "
+            f"({latest.metadata.get(METADATA_OPTIONS, 'none')}). {advice}"
+        )
     if fresh:
         raise SpecError(f"{latest.id} runs on this cluster; --fresh would delete its run. {advice}")

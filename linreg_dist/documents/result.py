@@ -127,7 +127,7 @@ class DataDocument(Document):
         format: parquet, delta or iceberg.
         version: the snapshot of a table; None for files.
         tables: every table that was read.
-        files, row_groups: how many there are.
+        files, row_groups, rows: how many there are; rows before any rule leaves some out.
         row_groups_skipped: those that the filter ruled out by their statistics or their folder.
         bytes_read: of the files, compressed, by all workers in the last attempt; a row group that is kept in
             memory or on the disk is read once.
@@ -143,6 +143,7 @@ class DataDocument(Document):
     tables: list[TableDocument] = Field(default_factory=list)
     files: int | None = None
     row_groups: int | None = None
+    rows: int | None = None
     row_groups_skipped: int | None = None
     bytes_read: int | None = None
     skipped_columns: dict[str, str] = Field(default_factory=dict)

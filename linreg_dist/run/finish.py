@@ -179,6 +179,7 @@ def finish_job(
             tables=tables,
             files=len(manifest.files),
             row_groups=len(manifest.row_groups),
+            rows=manifest.num_rows,
             row_groups_skipped=len(manifest.ruled_out),
             bytes_read=found.bytes_read,
             skipped_columns=job.columns.skipped,

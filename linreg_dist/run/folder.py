@@ -8,7 +8,7 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from linreg_dist.documents import ResultDocument
 from linreg_dist.errors import SpecError
@@ -21,6 +21,7 @@ from linreg_dist.wording.streams import get_logger
 logger = get_logger(__name__)
 
 _OF_FIRST_PASS = ("first_pass", "moments")  # folders below checkpoints/
+_WHERE_DATA_IS = {"data.path", "data.version"}
 SUCCEEDED, FAILED, INTERRUPTED = "succeeded", "failed", "interrupted"
 
 
@@ -80,6 +81,12 @@ class RunFolder:
     def _identity(self) -> Location:
         """Hashes of the spec and the data that the checkpoints belong to."""
         return self.path / "checkpoints" / "identity.json"
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether a run has succeeded here."""
+        result = self.result() if self.path.is_dir() else None
+        return result is not None and result.status == SUCCEEDED
 
     def result(self) -> ResultDocument | None:
         """Return result.json, or None if the run has not ended.
@@ -155,6 +162,18 @@ class RunFolder:
             self.result_json.unlink(missing_ok=True)
         self._record(spec, identity)
         return None
+
+    def change(self, spec: JobSpec, manifest_digest: str) -> Literal["spec", "data"] | None:
+        """Return what of the run in this folder is another than now; None if nothing is, or nothing is here
+        that could be used or continued. Another ``data.path`` or ``data.version`` is other data.
+        """
+        if not self.job_yaml.exists() or self._left_nothing():
+            return None
+        recorded = _object(self._identity) if self._identity.exists() else {}
+        if recorded.get("spec") != spec_hash(spec):
+            fields = {line.partition(":")[0] for line in self._changes(spec)}
+            return "data" if fields and fields <= _WHERE_DATA_IS else "spec"
+        return None if recorded.get("data") == manifest_digest else "data"
 
     def begin_update(self) -> None:
         """Keep what the finished run in this folder left, in ``history/<number>``, before it is updated in

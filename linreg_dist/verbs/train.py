@@ -9,13 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from linreg_dist.data.design.columns import Columns, bind_columns, key_rules, tell_columns
+from linreg_dist.data.design.columns import Columns
 from linreg_dist.data.plan import num_lanes
-from linreg_dist.data.source.manifest import Manifest, read_manifest
-from linreg_dist.data.verify import unreadable_files
+from linreg_dist.data.source.manifest import Manifest
 from linreg_dist.documents import Outcome, ResultDocument
 from linreg_dist.errors import ClusterError, DataError, LinregDistError
 from linreg_dist.jobspec import JobSpec, load_spec
@@ -43,6 +41,8 @@ from linreg_dist.storage import (
 from linreg_dist.training.checkpoints.first_pass import FOLDER as FIRST_PASS
 from linreg_dist.training.job import TrainJob
 from linreg_dist.verbs.available import refuse_unavailable
+from linreg_dist.verbs.changed import IfChanged, settle_change
+from linreg_dist.verbs.opening import read_data, read_part
 from linreg_dist.verbs.update import Addition, plan_update
 from linreg_dist.wording.streams import get_logger
 
@@ -97,6 +97,8 @@ def train(
     verbose: bool = False,
     watch: Watcher | None = None,
     update: str | Path | ObjectPath | None = None,
+    if_changed: IfChanged = "refuse",
+    add: Sequence[str] = (),
 ) -> Run:
     """Run one job and wait for it.
 
@@ -131,7 +133,17 @@ def train(
     on_loss = interrupt_main_thread if in_main_thread else None
     with unblocked_interrupts(), hold_run(folder.path, on_loss=on_loss) as lock:
         try:
-            return _train(checked, folder, lock, fresh=fresh, verbose=verbose, watch=watch, update=update)
+            return _train(
+                checked,
+                folder,
+                lock,
+                fresh=fresh,
+                verbose=verbose,
+                watch=watch,
+                update=update,
+                if_changed=if_changed,
+                add=add,
+            )
         except KeyboardInterrupt:
             lock.check()  # it may have come from there
             raise
@@ -146,6 +158,8 @@ def _train(
     verbose: bool,
     watch: Watcher | None,
     update: str | Path | ObjectPath | None,
+    if_changed: IfChanged,
+    add: Sequence[str],
 ) -> Run:
     began = time.time()
     try:
@@ -154,12 +168,16 @@ def _train(
             watch_this_process(checked.run.stuck_after_s, interruption),
             watch_supervisor(interruption),
         ):
-            manifest, columns = read_data(checked)
+            manifest, columns = read_part(checked, folder, add, fresh=fresh) if add else read_data(checked)
     except LinregDistError as error:
         with unwritten_logged(folder, error):
             folder.fail_early(failed_result(checked, error))
         raise
     addition = None if update is None else plan_update(update, checked, manifest, columns)
+    if update is None and not fresh:
+        fresh, addition = settle_change(folder, checked, manifest, columns, if_changed, adds=bool(add))
+        if fresh:
+            folder.require_usable(checked, fresh=True)
     if addition is not None and addition.is_empty:
         return Run(addition.run, _finished(addition.run), already_finished=True)
     attempt = _Attempt(checked, manifest, columns, addition, folder, lock, began, watch, verbose)
@@ -242,43 +260,6 @@ def _update_in_place(attempt: _Attempt) -> Run:
         folder.finish_update(attempt.spec, attempt.manifest.digest, finished.result)
         _keep_statistics(job, folder)
     return Run(folder.path, finished.result)
-
-
-def read_data(spec: JobSpec) -> tuple[Manifest, Columns]:
-    """Read the footers and match the spec's columns with them.
-
-    Raises:
-        DataError: nothing there, not Parquet, a missing column or a wrong type.
-
-    """
-    manifest = _read_manifest(spec)
-    if spec.data.on_bad_file == "skip":
-        manifest = _without_damaged_files(spec, manifest)
-    columns = bind_columns(spec.data, manifest)
-    tell_columns(columns, manifest)
-    return manifest, columns
-
-
-def _read_manifest(spec: JobSpec, leave_out: Mapping[str, str] = MappingProxyType({})) -> Manifest:
-    return read_manifest(
-        spec.data.paths,
-        spec.data.validation.paths,
-        table_format=spec.data.format,
-        version=spec.data.version,
-        skip_bad=spec.data.on_bad_file == "skip",
-        filter_dnf=spec.data.filter_dnf,
-        text_keys=key_rules(spec.data),
-        leave_out=leave_out,
-    )
-
-
-def _without_damaged_files(spec: JobSpec, manifest: Manifest) -> Manifest:
-    """Return the manifest without files that have a whole footer and are damaged within.
-
-    Whether such a file counts must not depend on when it is found out, so all are read before the job starts.
-    """
-    damaged = unreadable_files(manifest, bind_columns(spec.data, manifest).to_read)
-    return _read_manifest(spec, damaged) if damaged else manifest
 
 
 def plan_job(

@@ -15,7 +15,7 @@ from linreg_dist.documents import DataCheck
 from linreg_dist.jobspec import JobSpec
 from linreg_dist.solvers import SOLVERS
 from linreg_dist.verbs.available import refuse_unavailable
-from linreg_dist.verbs.train import read_data
+from linreg_dist.verbs.opening import read_data
 
 _FOOTER_THREADS = 16
 

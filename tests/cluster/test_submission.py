@@ -21,7 +21,14 @@ from linreg_dist.cluster.log_lines import LogLines
 from linreg_dist.cluster.server import DEFAULT_ADDRESS, JobExistsError
 from linreg_dist.cluster.status import status_document
 from linreg_dist.documents import ResultDocument
-from linreg_dist.errors import ClusterError, DataError, InterruptedRunError, RunFailedError, SpecError
+from linreg_dist.errors import (
+    ClusterError,
+    DataError,
+    InterruptedRunError,
+    RunFailedError,
+    RunInUseError,
+    SpecError,
+)
 from linreg_dist.jobspec import load_spec
 from linreg_dist.wording.events import checked_event
 
@@ -128,6 +135,31 @@ class TestSubmit:
             shipment, metadata={**shipment.metadata, "linreg_dist.spec_hash": "other"}
         )
         assert send(server.as_server(), other).job.id == "job-2"
+
+    def test_what_may_find_other_data_is_sent_again_unless_the_same_request_asks(
+        self, server: FakeServer, job_file: Callable[..., Path]
+    ) -> None:
+        spec = load_spec(job_file())
+        night = pack(spec, if_changed="update", add=["day 1"])
+        assert night.entrypoint.endswith("--json --progress jsonl --if-changed update --add 'day 1'")
+        assert send(server.as_server(), night).job.id == "job-1"
+        assert not send(server.as_server(), night).is_new, "it runs"
+        server.set("job-1", "SUCCEEDED")
+        assert send(server.as_server(), night).job.id == "job-2"
+        server.set("job-2", "SUCCEEDED")
+        asked = pack(spec, if_changed="update", add=["day 1"], request="run 7")
+        assert send(server.as_server(), asked).job.id == "job-3"
+        server.set("job-3", "SUCCEEDED")
+        assert not send(server.as_server(), asked).is_new
+        assert send(server.as_server(), pack(spec, request="run 8")).job.id == "job-4"
+
+    def test_a_job_that_adds_other_data_is_waited_for(
+        self, server: FakeServer, job_file: Callable[..., Path]
+    ) -> None:
+        spec = load_spec(job_file())
+        send(server.as_server(), pack(spec, add=["day=1"]))
+        with pytest.raises(RunInUseError, match="with other options"):
+            send(server.as_server(), pack(spec, add=["day=2"]))
 
     @pytest.mark.parametrize(
         ("key", "fresh", "message"),

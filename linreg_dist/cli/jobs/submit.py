@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from linreg_dist.cli.options import (
+    add_option,
     dry_run_option,
     fresh_option,
+    if_changed_option,
     json_option,
     overrides_option,
     server_address_option,
@@ -24,6 +26,7 @@ from linreg_dist.wording.secrets import show_uri
 if TYPE_CHECKING:
     from linreg_dist.cluster import Ending, JobServer
     from linreg_dist.jobspec import JobSpec
+    from linreg_dist.verbs.changed import IfChanged
 
 
 @click.command
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 @click.option("--no-wait", is_flag=True, help="Return once the job is sent; print its id.")
 @click.option("--ship-package", is_flag=True, help="Send linreg_dist too, for a cluster that lacks it.")
 @fresh_option
+@if_changed_option
+@add_option
 @dry_run_option
 @click.option(
     "-o",
@@ -50,6 +55,8 @@ def submit(
     no_wait: bool,
     ship_package: bool,
     fresh: bool,
+    if_changed: IfChanged,
+    add: tuple[str, ...],
     dry_run: bool,
     output: str | None,
     image: str | None,
@@ -73,12 +80,14 @@ def submit(
             raise click.UsageError(
                 "-o rayjob prints a manifest and sends nothing; give --dry-run and --image with it"
             )
-        packed = pack(checked, fresh=fresh, spec_path=f"{SPEC_FOLDER}/job.yaml")
+        packed = pack(
+            checked, fresh=fresh, if_changed=if_changed, add=add, spec_path=f"{SPEC_FOLDER}/job.yaml"
+        )
         click.echo(rayjob_manifest(checked, packed, image), nl=False)
         return
     server_url = job_server_address(address or checked.cluster.address)
     shown_url = show_uri(server_url)
-    shipment = pack(checked, fresh=fresh, ship_package=ship_package)
+    shipment = pack(checked, fresh=fresh, if_changed=if_changed, add=add, ship_package=ship_package)
     if dry_run:
         _print_dry_run({"status": "dry run", "address": shown_url, **shipment.shown()}, as_json)
         return
