@@ -41,6 +41,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "list": ("linreg_dist.cli.jobs.list_jobs:list_jobs", "List the submitted jobs."),
     "evaluate": ("linreg_dist.cli.models.evaluate:evaluate", "Measure a saved model on Parquet."),
     "predict": ("linreg_dist.cli.models.predict:predict", "Score Parquet into Parquet, row for row."),
+    "export": (
+        "linreg_dist.cli.models.export:export",
+        "Write a model as ONNX or SQL, for other programs.",
+    ),
     "show": ("linreg_dist.cli.models.show:show", "Print a model's coefficients, fit and provenance."),
     "validate": (
         "linreg_dist.cli.validate:validate",

@@ -79,6 +79,10 @@ def _facts(result: ResultDocument) -> Iterator[tuple[str, str]]:
         yield "model", result.model
     if result.report:
         yield "report", result.report
+    for name, place in result.exports.items():
+        yield name, place
+    for name, reason in result.export_reasons.items():
+        yield f"no {name}", reason
 
 
 def _dropped_text(rows: RowsDocument) -> str:

@@ -281,6 +281,8 @@ class ResultDocument(Document):
         status: succeeded, failed or interrupted.
         model, report: their places; None where there is none.
         report_reason: why there is no report.
+        exports: the place of each format of ``outputs.export``.
+        export_reasons: why one of them is not there.
         worker_groups: sizes of the groups of workers that were started.
         stuck: workers that were found stuck on the way.
 
@@ -298,6 +300,8 @@ class ResultDocument(Document):
     model: str | None = None
     report: str | None = None
     report_reason: str | None = None
+    exports: dict[str, str] = Field(default_factory=dict)
+    export_reasons: dict[str, str] = Field(default_factory=dict)
     rows: RowsDocument | None = None
     missing_values: dict[str, int] | None = None
     skipped_columns: dict[str, str] = Field(default_factory=dict)

@@ -109,6 +109,14 @@ class Prediction(Document):
     seconds: float
 
 
+class Exported(Document):
+    """What `export` wrote."""
+
+    format: str
+    output: str
+    files: int
+
+
 class RowGroupSizes(Document):
     """How large the row groups of a data set are; bytes are uncompressed."""
 

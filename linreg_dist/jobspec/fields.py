@@ -8,6 +8,7 @@ of every alternative explains nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,6 +16,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StrictBool,
     StrictFloat,
     StrictInt,
@@ -25,7 +28,7 @@ from pydantic import (
     WithJsonSchema,
     WrapValidator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 
 class Section(BaseModel):
@@ -184,3 +187,33 @@ Levels = Annotated[
     Auto | Annotated[tuple[Level, ...], Field(min_length=1), _UNIQUE, AfterValidator(_check_no_duplicates)],
     expected("auto or a list of different levels (text, whole numbers or booleans), the base level first"),
 ]
+
+
+class OneOf:
+    """Lets a field have one of the names that are known when the field is checked, as of a registry.
+
+    Args:
+        known: returns the names.
+
+    """
+
+    def __init__(self, known: Callable[[], Iterable[str]]) -> None:
+        self._known = known
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the check of a value, for pydantic."""
+        return core_schema.no_info_plain_validator_function(
+            self._checked, serialization=core_schema.to_string_ser_schema()
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the names of now as a JSON Schema."""
+        return {"enum": list(self._known()), "type": "string"}
+
+    def _checked(self, value: Any) -> str:
+        names = list(self._known())
+        if isinstance(value, str) and value in names:
+            return value
+        raise PydanticKnownError("literal_error", {"expected": ", ".join(repr(name) for name in names)})

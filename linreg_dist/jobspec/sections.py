@@ -6,6 +6,8 @@ made from them. Every class is frozen and refuses unknown keys. Checks between f
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
@@ -19,6 +21,7 @@ from linreg_dist.jobspec.fields import (
     Count,
     NotNegative,
     NumWorkers,
+    OneOf,
     PathText,
     Positive,
     Seconds,
@@ -248,6 +251,14 @@ class ClusterSpec(Section):
     )
 
 
+def _export_formats() -> Iterable[str]:
+    """Return the names of the forms that a model can be saved in; found by the name of their module, which
+    imports the spec. Nothing heavy is loaded by that.
+    """
+    formats: Iterable[str] = importlib.import_module("linreg_dist.export").FORMATS
+    return formats
+
+
 class OutputsSpec(Section):
     """What a run writes beside the model and its result."""
 
@@ -256,9 +267,10 @@ class OutputsSpec(Section):
         description="Whether to write report.html: the run on one page, with coefficients, quality, rows and "
         "plots.",
     )
-    export: tuple[Literal["onnx", "sklearn"], ...] = Field(
+    export: tuple[Annotated[str, OneOf(_export_formats)], ...] = Field(
         default=(),
-        description="Further forms to save the model in: onnx, sklearn (no version can yet: refused).",
+        description="Further forms to save the model in, below export/: onnx, sql. Each "
+        "needs its extra of linreg-dist.",
     )
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+from linreg_dist.jobspec.fields import OneOf
 
 if TYPE_CHECKING:
     from linreg_dist.jobspec.checks import Conflict
@@ -31,26 +30,5 @@ def known_solvers() -> Mapping[str, SolverRules]:
     return solvers
 
 
-class _Known:
-    """Lets a field have the name of a solver that is known when the field is checked."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            _checked, serialization=core_schema.to_string_ser_schema()
-        )
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {"enum": list(known_solvers()), "type": "string"}
-
-
-def _checked(value: Any) -> str:
-    names = known_solvers()
-    if isinstance(value, str) and value in names:
-        return value
-    raise PydanticKnownError("literal_error", {"expected": ", ".join(repr(name) for name in names)})
-
-
-SolverName = Annotated[str, _Known()]
+SolverName = Annotated[str, OneOf(known_solvers)]
 """The name of a solver."""

@@ -28,8 +28,9 @@ from linreg_dist.jobspec import JobSpec
 from linreg_dist.model.card import model_card
 from linreg_dist.model.details import model_of
 from linreg_dist.model.linear_model import LinearModel
+from linreg_dist.run.exports import RunExports, make_exports
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
-from linreg_dist.run.ours import mark, require_usable
+from linreg_dist.run.ours import discard, mark, require_usable
 from linreg_dist.run.page import RunPage, make_page
 from linreg_dist.run.versions import versions_of
 from linreg_dist.storage import final_patience, no_patience, write_whole
@@ -63,6 +64,11 @@ class Finished:
         """The page; made when it is first asked for."""
         return make_page(self.spec, self.model, self.found, self.folder, self.metrics)
 
+    @cached_property
+    def exports(self) -> RunExports:
+        """The model in the forms of ``outputs.export``; made when they are first asked for."""
+        return make_exports(self.spec, self.model)
+
     @property
     def result(self) -> ResultDocument:
         """The document of result.json."""
@@ -73,6 +79,10 @@ class Finished:
             update={
                 "report": None if page.html is None else str(self.folder.report),
                 **reason,
+                "exports": {
+                    name: str(self.folder.exports / place) for name, place in self.exports.places.items()
+                },
+                "export_reasons": dict(self.exports.reasons),
                 "timing": timing.model_copy(update=spent),
             }
         )
@@ -87,6 +97,8 @@ class Finished:
             folder.report.unlink(missing_ok=True)  # of an earlier model
         else:
             write_whole(folder.report, self.page.html)
+        discard(folder.path, folder.exports.name)  # of an earlier model
+        self.exports.write(folder.exports)
 
 
 @contextmanager

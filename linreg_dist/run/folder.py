@@ -73,6 +73,11 @@ class RunFolder:
         return self.path / "model"
 
     @property
+    def exports(self) -> Location:
+        """The folder of the model in other forms."""
+        return self.path / "export"
+
+    @property
     def ray_storage(self) -> Location:
         """Where Ray Train keeps its own bookkeeping while the run lasts."""
         return self.path / ".ray"

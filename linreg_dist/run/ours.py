@@ -22,6 +22,7 @@ from typing import Any
 
 from linreg_dist._version import __version__
 from linreg_dist.errors import LinregDistError, SpecError
+from linreg_dist.export import is_export
 from linreg_dist.run.lock.hold import is_of_lock
 from linreg_dist.storage import Location, ObjectPath, kind_of, read_file, remove_tree, write_whole
 
@@ -48,10 +49,12 @@ _WRITTEN = re.compile(
         )
     )
 )
-"""The files of a run by their paths below its folder. A verb that writes another file names it here."""
+"""The files of a run by their paths below its folder; exports are known by their formats. A verb that writes
+another file names it here."""
 
 _FOLDERS = re.compile(
-    r"model|history(/\d{4,})?|checkpoints(/(first_pass|moments|epoch\d{6,}-step\d{9,}))?|" + re.escape(_RAY)
+    r"model|export(/[^/]+)*|history(/\d{4,})?|checkpoints(/(first_pass|moments|epoch\d{6,}-step\d{9,}))?|"
+    + re.escape(_RAY)
 )
 
 _TEMPORARY_FOLDER = re.compile(r"checkpoints/\.(epoch\d{6,}-step\d{9,})\.tmp(?=/|$)")
@@ -271,7 +274,10 @@ def _is_written_by_a_run(entry: _Entry) -> bool:
     name = _TEMPORARY_FOLDER.sub(r"checkpoints/\1", entry.name)
     if entry.kind != "a file":
         return entry.kind == "a folder" and bool(_FOLDERS.fullmatch(name))
-    return bool(_WRITTEN.fullmatch(_TEMPORARY_FILE.sub(r"\1\2", name)))
+    name = _TEMPORARY_FILE.sub(r"\1\2", name)
+    return bool(_WRITTEN.fullmatch(name)) or (
+        name.startswith("export/") and is_export(name.removeprefix("export/"))
+    )
 
 
 def _some(names: list[str]) -> str:

@@ -1,9 +1,10 @@
-"""Features of the spec that are not implemented yet: refused wherever a spec is used or checked."""
+"""Features of the spec that cannot be had here: refused wherever a spec is used or checked."""
 
 from __future__ import annotations
 
 from linreg_dist._version import __version__
 from linreg_dist.errors import SpecError
+from linreg_dist.export import FORMATS
 from linreg_dist.jobspec import JobSpec
 
 
@@ -11,11 +12,12 @@ def refuse_unavailable(spec: JobSpec) -> None:
     """Refuse what the spec can say and this version cannot do, rather than leave it out in silence.
 
     Raises:
-        SpecError: names each such field.
+        SpecError: names each such field, or the extra that is not installed.
 
     """
+    for name in spec.outputs.export:
+        FORMATS[name].require("outputs.export")
     asked = {
-        "outputs.export": bool(spec.outputs.export),
         "tracking.mlflow": spec.tracking.mlflow is not None,
         "tracking.tensorboard": spec.tracking.tensorboard,
     }

@@ -12,7 +12,6 @@ from tests.parquet import linear_columns, write_parquet
 @pytest.mark.parametrize(
     ("section", "field"),
     [
-        ({"outputs": {"export": ["onnx"]}}, r"outputs\.export"),
         ({"tracking": {"tensorboard": True}}, r"tracking\.tensorboard"),
         ({"tracking": {"mlflow": {"uri": "sqlite:///m.db"}}}, r"tracking\.mlflow"),
         ({"matrix": {"model.l2": [0.0, 0.1]}}, "linreg-dist batch"),
@@ -29,6 +28,6 @@ def test_the_check_without_training_refuses_it_too(tmp_path):
     from linreg_dist.jobspec import load_spec
 
     path = write_parquet(tmp_path / "a.parquet", linear_columns(50, 2))
-    spec = load_spec({"data": {"path": str(path), "target": "y"}, "outputs": {"export": ["onnx"]}})
+    spec = load_spec({"data": {"path": str(path), "target": "y"}, "tracking": {"tensorboard": True}})
     with pytest.raises(SpecError, match="not available"):
         check_data(spec)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from linreg_dist.data.design.documents import check_numbers
 from linreg_dist.data.design.kind import Array, ColumnKind, Mask
+from linreg_dist.data.design.portable import Levels
 from linreg_dist.data.design.types import is_string, is_text
 from linreg_dist.data.gather import Rows, gather
 from linreg_dist.data.reader import category_codes
@@ -249,6 +250,10 @@ class CategoricalColumn(ColumnKind):
             elif number is not None:
                 matrix[row, number - 1] = 1.0
         return matrix, constant
+
+    def portable(self) -> Levels:
+        """Return the levels, what else does, and the fill."""
+        return Levels(self.levels, self.unseen == "error", self.fill)
 
     def to_json(self) -> dict[str, Any]:
         """Return name, kind, levels, unseen and fill."""

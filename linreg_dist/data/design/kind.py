@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from linreg_dist.data.design.portable import PortableForm
 from linreg_dist.data.gather import Rows
 from linreg_dist.jobspec import DataSpec
 
@@ -180,6 +181,12 @@ class ColumnKind(ABC):
             DataError: a value among these rows that the column cannot take.
 
         """
+
+    def portable(self) -> PortableForm | None:
+        """Return the settled column in a form that other programs can compute; None where there is none, and
+        models with such a column cannot be exported.
+        """
+        return None
 
     # Two parts of the data that were encoded apart.
 

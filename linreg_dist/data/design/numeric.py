@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from linreg_dist.data.design.documents import is_finite
 from linreg_dist.data.design.kind import Array, ColumnKind, Mask
+from linreg_dist.data.design.portable import Numbers
 from linreg_dist.data.design.types import is_numeric
 from linreg_dist.data.gather import Rows, gather, gather_into
 from linreg_dist.data.reader import numeric_values
@@ -108,6 +109,10 @@ class NumericColumn(ColumnKind):
         shift = 0.0 if shift_L is None else float(shift_L[0])
         with refuse_overflow(self.name, values, out_LN.dtype, where):
             take_numbers(values, rows, out_LN[0], shift, self.fill)
+
+    def portable(self) -> Numbers:
+        """Return the number with its fill."""
+        return Numbers(None, None if self.fill is None else (self.fill,))
 
     def to_json(self) -> dict[str, Any]:
         """Return name, kind and fill."""

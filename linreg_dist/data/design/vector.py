@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from linreg_dist.data.design.documents import check_numbers
 from linreg_dist.data.design.kind import Array, ColumnKind, Mask
 from linreg_dist.data.design.numeric import is_narrow, refuse_overflow, take_numbers
+from linreg_dist.data.design.portable import Numbers
 from linreg_dist.data.design.types import is_list_of_numbers
 from linreg_dist.data.gather import Rows
 from linreg_dist.data.reader import numeric_values
@@ -225,6 +226,10 @@ class VectorColumn(ColumnKind):
             fill = None if self.fill is None else self.fill[place]
             with refuse_overflow(f"{self.name}[{place}]", taken, out_LN.dtype, where):
                 take_numbers(taken, rows, out_LN[place], shift, fill)
+
+    def portable(self) -> Numbers:
+        """Return the list with its fills."""
+        return Numbers(self.length or 0, self.fill)
 
     def to_json(self) -> dict[str, Any]:
         """Return name, kind, length and fill."""

@@ -1,0 +1,36 @@
+"""``linreg-dist export``."""
+
+from __future__ import annotations
+
+import click
+
+from linreg_dist.cli.options import json_option, model_argument
+from linreg_dist.cli.output import print_json
+from linreg_dist.export import FORMATS
+from linreg_dist.wording.text import safe_text
+
+
+@click.command
+@model_argument
+@click.option("--to", required=True, type=click.Choice(list(FORMATS)), help="The form to write.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="PATH",
+    type=click.Path(),
+    help="The file to write, a path or a URI. It must not exist.",
+)
+@click.option(
+    "--dialect", metavar="NAME", help="For sql: a dialect of sqlglot, such as postgres; default: duckdb."
+)
+@json_option
+def export(model: str, to: str, output: str, dialect: str | None, as_json: bool) -> None:
+    """Write the model in the folder MODEL in a form that other programs run."""
+    from linreg_dist.verbs.export import export as write
+
+    result = write(model, to, output, dialect=dialect)
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(safe_text(f"{result.output}: the model as {result.format}"))
