@@ -23,7 +23,8 @@ from linreg_dist.errors import (
 if TYPE_CHECKING:
     from linreg_dist.jobspec import JobSpec
     from linreg_dist.model.linear_model import LinearModel
-    from linreg_dist.verbs.train import Run, train
+    from linreg_dist.run.finished_run import Run
+    from linreg_dist.verbs.train import train
 
 __all__ = [
     "ClusterError",
@@ -44,7 +45,7 @@ __all__ = [
 _LAZY = {
     "JobSpec": "linreg_dist.jobspec",
     "LinearModel": "linreg_dist.model.linear_model",
-    "Run": "linreg_dist.verbs.train",
+    "Run": "linreg_dist.run.finished_run",
     "train": "linreg_dist.verbs.train",
 }
 

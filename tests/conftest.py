@@ -17,7 +17,7 @@ from linreg_dist.wording.secrets import forget
 from tests import clusters
 
 if TYPE_CHECKING:
-    from linreg_dist.verbs.train import Run
+    from linreg_dist.run.finished_run import Run
 
 
 _CPU_BEFORE = pytest.StashKey[float]()

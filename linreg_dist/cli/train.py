@@ -24,7 +24,7 @@ from linreg_dist.errors import RunFailedError
 from linreg_dist.wording.names import some_names
 
 if TYPE_CHECKING:
-    from linreg_dist.storage import Location
+    from linreg_dist.run.progress.follow import EventSink
     from linreg_dist.verbs.changed import IfChanged
 
 
@@ -100,6 +100,7 @@ def train(
             "one or the other"
         )
     from linreg_dist.cli.begin.without_file import pointing_to_init, read_job
+    from linreg_dist.documents import Tick
 
     if address is not None:
         overrides = (*overrides, f"cluster.address={address}")
@@ -119,36 +120,29 @@ def train(
             )
         return
 
-    from linreg_dist.console import (
-        EventLines,
-        ProgressDisplay,
-        follow_metrics,
-        print_renderable,
-        result_table,
-    )
+    from linreg_dist.console import print_renderable, result_table
     from linreg_dist.run.watch.interrupts import stop_notice_interrupts, stop_when_closed
-    from linreg_dist.solvers import SOLVERS
-    from linreg_dist.verbs.train import train as run_job
 
-    @contextmanager
-    def watch(metrics: Location) -> Iterator[None]:
-        if progress == "jsonl":
-            with follow_metrics(metrics, EventLines(sys.stderr)):
-                yield
-            return
-        solver = SOLVERS[checked.solver.name].choose(checked).solver
-        epochs = checked.solver.epochs if solver.is_iterative else None
-        with (
-            ProgressDisplay(sys.stderr, quiet=quiet, verbose=verbose, total_epochs=epochs) as display,
-            follow_metrics(metrics, display),
-        ):
-            yield
+    with (
+        stop_notice_interrupts(),
+        result_alone(),
+        _display(progress, quiet=quiet, verbose=verbose) as display,
+        pointing_to_init(spec, data, targets),
+    ):
+        display.event(Tick(progress=0.0, phase="starting"))
+        # Only now, because it takes a second, and something is to be seen in the meantime.
+        from linreg_dist.verbs.train import train as run_job
 
-    with stop_notice_interrupts(), result_alone(), pointing_to_init(spec, data, targets):
         if until_stdin_closes:
             stop_when_closed(sys.stdin.fileno())
         run = run_job(
-            checked, fresh=fresh, verbose=verbose, watch=watch, update=update, if_changed=if_changed, add=add
+            checked,
+            fresh=fresh,
+            verbose=verbose,
+            progress=display,
+            update=update,
+            if_changed=if_changed,
+            add=add,
         )
     if run.already_finished and not quiet:
         done = f"{checked.name} has already finished; --fresh runs it again"
@@ -166,3 +160,15 @@ def train(
             f"the result could not be printed ({error.strerror}). The run itself has succeeded: "
             f"{run.path / 'result.json'}"
         ) from error
+
+
+@contextmanager
+def _display(progress: str, *, quiet: bool, verbose: bool) -> Iterator[EventSink]:
+    """Yield what shows the job's events on stderr while the ``with`` block runs."""
+    from linreg_dist.console import EventLines, ProgressDisplay
+
+    if progress == "jsonl":
+        yield EventLines(sys.stderr)
+        return
+    with ProgressDisplay(sys.stderr, quiet=quiet, verbose=verbose) as display:
+        yield display

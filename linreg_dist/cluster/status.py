@@ -38,6 +38,7 @@ def status_document(server: JobServer, job: Job) -> JobStatus:
         **dict(job_document(job)),
         progress_percentage=percentage,
         estimated_remaining_s=remaining,
+        phase=None if job.is_over or tick is None else tick.phase,
         metrics=lines.epoch,
         result=lines.result if job.is_over else None,
     )

@@ -3,7 +3,6 @@
 from linreg_dist.console.batch import batch_table
 from linreg_dist.console.coefficients import coefficient_table
 from linreg_dist.console.events import EventLines
-from linreg_dist.console.follow import follow_metrics
 from linreg_dist.console.inspection import inspection_table
 from linreg_dist.console.model import evaluation_table, provenance_table
 from linreg_dist.console.progress import ProgressDisplay
@@ -16,7 +15,6 @@ __all__ = [
     "batch_table",
     "coefficient_table",
     "evaluation_table",
-    "follow_metrics",
     "inspection_table",
     "print_renderable",
     "provenance_table",

@@ -1,10 +1,10 @@
 """Show a running job on one stream: a bar on a terminal, now and then a line elsewhere, nothing when quiet.
 
-The display is fed the lines of ``metrics.jsonl``. A *tick* has ``progress`` (0 to 1, of the whole job) and
-any of ``phase``, ``of_epoch``, ``rows``, ``rows_per_s``, ``loss``, ``eta_s``; an *epoch line* has ``epoch``,
-``rows``, ``rows_per_s``, ``seconds``, ``train_mse`` and ``validation_mse``, and no ``progress``. Epochs count
-from 0 in the file and from 1 on the screen. What a line lacks, or gives as null, is not shown; lines of any
-other kind are ignored.
+The display is fed the events of a job, which are the lines of ``metrics.jsonl`` and those of its driver. A
+*tick* has ``progress`` (0 to 1, of the whole job) and any of ``phase`` (in words), ``rows``, ``rows_per_s``,
+``loss``, ``eta_s`` (of the whole job); an *epoch line* has ``epoch``, ``rows``, ``rows_per_s``, ``seconds``,
+``train_mse`` and ``validation_mse``, and no ``progress``. Epochs count from 0 in the file and from 1 on the
+screen. What a line lacks, or gives as null, is not shown.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TextIO
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.console import Group
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
+from rich.text import Text
 
-from linreg_dist.console.terminal import is_terminal, make_console
+from linreg_dist.console.epochs import epoch_table
+from linreg_dist.console.terminal import is_terminal, make_console, print_renderable
 from linreg_dist.documents import EpochLine, Event, Tick
 from linreg_dist.wording.numbers import format_duration, format_number, format_rate
 from linreg_dist.wording.streams import get_logger, safe
@@ -29,14 +32,15 @@ from linreg_dist.wording.text import safe_name, safe_text
 logger = get_logger(__name__)
 
 SECONDS_BETWEEN_LINES = 5.0
+SECONDS_TO_FIRST_LINE = 1.0
 
 
 class ProgressDisplay:
     """Show a job's events while the ``with`` block runs; safe to feed from another thread.
 
-    On a terminal one bar with phase, rows per second, loss and time left, removed at the end; `verbose`
-    leaves a line per epoch above it. Elsewhere one plain line every `interval_s` seconds at most, with
-    `verbose` one for every epoch. With `quiet` nothing. `total_epochs` is None for a solver without epochs.
+    On a terminal one line with phase, bar, rows per second, loss and time left, removed at the end. Elsewhere
+    a plain line after a second, then one every `interval_s` seconds at most. A table of the epochs stays
+    where there were several, or with `verbose` a line for every epoch as it ends. With `quiet` nothing.
     """
 
     def __init__(
@@ -45,18 +49,17 @@ class ProgressDisplay:
         *,
         quiet: bool = False,
         verbose: bool = False,
-        total_epochs: int | None = None,
         interval_s: float = SECONDS_BETWEEN_LINES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
         self._lock = threading.Lock()
         self._painter: _Bar | _Lines | None = None
+        self._epochs: dict[int, EpochLine] = {}
+        self._leaves_table = not verbose
         if not quiet:
             self._painter = (
-                _Bar(stream, verbose, total_epochs)
-                if is_terminal(stream)
-                else _Lines(stream, verbose, total_epochs, interval_s, clock)
+                _Bar(stream, verbose) if is_terminal(stream) else _Lines(stream, verbose, interval_s, clock)
             )
 
     def event(self, event: Event) -> None:
@@ -67,6 +70,7 @@ class ProgressDisplay:
             if isinstance(event, Tick):
                 self._painter.tick(event)
             else:
+                self._epochs[event.epoch] = event
                 self._painter.epoch(event)
 
     def __enter__(self) -> Self:
@@ -78,6 +82,10 @@ class ProgressDisplay:
         with self._lock, self._best_effort():
             if self._painter is not None:
                 self._painter.close()
+                if len(self._epochs) > 1 and self._leaves_table:
+                    lines = [self._epochs[epoch] for epoch in sorted(self._epochs)]
+                    print_renderable(Group(epoch_table(lines), Text("")), self._stream)
+            self._painter = None
 
     @contextmanager
     def _best_effort(self) -> Iterator[None]:
@@ -97,15 +105,15 @@ class ProgressDisplay:
 class _Bar:
     """A rich progress bar that appears with the first event and disappears at the end."""
 
-    def __init__(self, stream: TextIO, verbose: bool, total_epochs: int | None) -> None:
+    def __init__(self, stream: TextIO, verbose: bool) -> None:
         self._verbose = verbose
-        self._total_epochs = total_epochs
         # stdout is left alone: it carries data. Messages on stderr appear above a bar that is drawn there.
         self._progress = Progress(
+            SpinnerColumn("line"),
             # Without markup: the phase of a remote job is text of others.
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=20),
-            TaskProgressColumn("{task.percentage:>3.0f} %", markup=False),
+            TextColumn("{task.fields[percent]}", markup=False, table_column=Column(no_wrap=True)),
             TextColumn(
                 "{task.fields[figures]}",
                 markup=False,
@@ -117,22 +125,23 @@ class _Bar:
             redirect_stderr=stream is sys.stderr,
         )
         self._redirects = stream is sys.stderr
-        self._task = self._progress.add_task("starting", total=1.0, start=False, figures="")
+        self._task = self._progress.add_task("starting", total=1.0, start=True, figures="", percent="")
         self._closed = False
 
     def tick(self, event: Tick) -> None:
-        self._show()
         self._progress.update(
             self._task,
             completed=_fraction(event),
-            description=_stage(event, self._total_epochs),
+            description=_phase(event),
+            percent=_percent(event),
             figures="  ".join(_tick_figures(event)),
         )
+        self._show()
 
     def epoch(self, event: EpochLine) -> None:
         self._show()
         if self._verbose:
-            self._progress.console.print("  ".join(_epoch_words(event, self._total_epochs)))
+            self._progress.console.print("  ".join(_epoch_words(event)))
 
     def close(self) -> None:
         self._closed = True
@@ -146,49 +155,29 @@ class _Bar:
 
 
 class _Lines:
-    """Plain lines, at most one per interval, for logs and pipes.
+    """Plain lines, at most one per interval, for logs and pipes."""
 
-    An epoch line that came too early to be shown is kept and shown at the end, so that even a job of a second
-    leaves one line behind.
-    """
-
-    def __init__(
-        self,
-        stream: TextIO,
-        verbose: bool,
-        total_epochs: int | None,
-        interval_s: float,
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, stream: TextIO, verbose: bool, interval_s: float, clock: Callable[[], float]) -> None:
         self._stream = stream
         self._verbose = verbose
-        self._total_epochs = total_epochs
         self._interval_s = interval_s
         self._clock = clock
-        self._next_s = clock() + interval_s
-        self._kept: str | None = None
+        self._next_s = clock() + min(interval_s, SECONDS_TO_FIRST_LINE)
 
     def tick(self, event: Tick) -> None:
-        if self._is_due():
-            percent = f"{100 * _fraction(event):3.0f} %"
-            self._write("  ".join([_stage(event, self._total_epochs), percent, *_tick_figures(event)]))
+        if self._clock() >= self._next_s:
+            self._write("  ".join([_phase(event), f"{_percent(event):>5}", *_tick_figures(event)]))
 
     def epoch(self, event: EpochLine) -> None:
-        self._kept = "  ".join(_epoch_words(event, self._total_epochs))
-        if self._verbose or self._is_due():
-            self._write(self._kept)
+        if self._verbose:
+            self._write("  ".join(_epoch_words(event)))
 
     def close(self) -> None:
-        if self._kept is not None:
-            self._write(self._kept)
-
-    def _is_due(self) -> bool:
-        return self._clock() >= self._next_s
+        pass
 
     def _write(self, line: str) -> None:
         self._stream.write(safe_text(line) + "\n")
         self._stream.flush()
-        self._kept = None
         self._next_s = self._clock() + self._interval_s
 
 
@@ -196,14 +185,14 @@ def _fraction(event: Tick) -> float:
     return min(max(event.progress, 0.0), 1.0)
 
 
-def _nth(epoch: int, total_epochs: int | None) -> str:
-    return f"{epoch + 1}/{total_epochs}" if total_epochs is not None else f"{epoch + 1}"
+def _percent(event: Tick) -> str:
+    """Return ``0.4 %`` or ``42 %``: where there is little, its first digit says that it moves."""
+    percent = 100.0 * _fraction(event)
+    return f"{percent:.1f} %" if percent < 9.95 else f"{percent:.0f} %"
 
 
-def _stage(event: Tick, total_epochs: int | None) -> str:
-    """Return ``train 3/10``, or only the phase where there are no epochs."""
-    phase = safe_name(event.phase or "train")
-    return phase if event.of_epoch is None else f"{phase} {_nth(event.of_epoch, total_epochs)}"
+def _phase(event: Tick) -> str:
+    return safe_name(event.phase or "training")
 
 
 def _tick_figures(event: Tick) -> list[str]:
@@ -218,9 +207,9 @@ def _tick_figures(event: Tick) -> list[str]:
     return figures
 
 
-def _epoch_words(event: EpochLine, total_epochs: int | None) -> list[str]:
+def _epoch_words(event: EpochLine) -> list[str]:
     """Return the parts of the line that reports a finished epoch."""
-    words = [f"epoch {_nth(event.epoch, total_epochs)}"]
+    words = [f"epoch {event.epoch + 1}"]
     if event.seconds is not None:
         words.append(format_duration(event.seconds))
     if event.rows_per_s is not None:

@@ -268,6 +268,7 @@ class JobStatus(SubmittedJob):
     Attributes:
         progress_percentage: of the whole job.
         estimated_remaining_s: until it ends.
+        phase: what it does now, in words; None once it has ended.
         metrics: the line of the last epoch.
         result: of a job that has ended.
 
@@ -283,3 +284,4 @@ class JobStatus(SubmittedJob):
     )
     metrics: EpochLine | None
     result: ResultDocument | None
+    phase: str | None = None

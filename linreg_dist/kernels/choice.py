@@ -36,3 +36,10 @@ def use_native(elements: int, steps: int = 0) -> bool:
     if chosen == "plain" or find_spec("numba") is None:
         return False
     return chosen == "native" or elements + steps * _STEP_ELEMENTS >= _MIN_ELEMENTS
+
+
+def is_yet_to_compile() -> bool:
+    """Return whether no native kernel has been compiled on this machine, which then takes some seconds."""
+    from linreg_dist.kernels.compile import has_compiled
+
+    return not has_compiled()

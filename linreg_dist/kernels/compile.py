@@ -53,6 +53,12 @@ def _compiled(function: F, *, fastmath: Any) -> F:
         numba.config.CACHE_DIR = before
 
 
+def has_compiled() -> bool:
+    """Return whether a process on this machine has kept kernels that it compiled."""
+    folder = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder()
+    return folder is not None and any(Path(folder).rglob("*.nbi"))
+
+
 @lru_cache(maxsize=1)
 def _cache_folder() -> str | None:
     """Return the private folder of the compiled kernels, None where there cannot be one."""

@@ -138,6 +138,15 @@ class Solver(ABC):
         """
         return
 
+    def passes(self, spec: JobSpec) -> Iterator[tuple[str, float]]:
+        """Yield the phases of a fit in order, each with how many first passes over the data it may take.
+
+        They weigh the display of progress; what is wrong with them is corrected as the job runs.
+        """
+        yield "read", 1.0
+        yield "train", 0.3 * spec.solver.epochs
+        yield "metrics", 0.3
+
     def load(self, job: TrainJob) -> None:
         """Import what takes long to import and a fit will want; called before a worker's clock starts."""
         return

@@ -163,6 +163,7 @@ class _Epochs:
     def run(self) -> Fit:
         """Run the epochs that are left."""
         at, method = self._at, self._method
+        self._training.log.enter("train", epoch=at.epoch, epochs=self._limit, done=at.epoch / self._limit)
         started, rows = time.perf_counter(), 0.0
         stopped = None
         while stopped is None:

@@ -43,7 +43,8 @@ class Evaluator:
 
     def final(self, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> SplitMetrics:
         """Return the metrics of both splits. Every worker must call it."""
-        return self._measure(coef_DK, intercept_K, ("train", "validation"))
+        self._training.log.enter("metrics")
+        return self._measure(coef_DK, intercept_K, ("train", "validation"), "metrics")
 
     @property
     def is_cheap(self) -> bool:
@@ -51,7 +52,11 @@ class Evaluator:
         return all(self._worker.gather(self._store.holds(self._order)))
 
     def _measure(
-        self, coef_DK: torch.Tensor, intercept_K: torch.Tensor, splits: tuple[str, ...]
+        self,
+        coef_DK: torch.Tensor,
+        intercept_K: torch.Tensor,
+        splits: tuple[str, ...],
+        phase: str | None = None,
     ) -> SplitMetrics:
         targets = self._training.job.columns.targets
         store, device = self._store, self._worker.device
@@ -66,9 +71,12 @@ class Evaluator:
             ]
 
         sums = [ErrorSums.zeros(len(targets)) for _ in splits]
-        for parts in store.map(measure_one, self._order):
+        log = self._training.log
+        for number, parts in enumerate(store.map(measure_one, self._order), 1):
             for total, part in zip(sums, parts, strict=True):
                 total.merge(part)
+            if phase is not None and log.tick_due():
+                log.tick(phase, number / len(self._order))
         return SplitMetrics.from_json(
             {
                 split: ErrorSums(self._worker.sum(total.values)).metrics(targets)

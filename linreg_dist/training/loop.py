@@ -21,6 +21,7 @@ from linreg_dist.training.fit import Fit, found_of
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.metrics_log import MetricsLog
 from linreg_dist.training.prepare import open_data
+from linreg_dist.training.progress import JobProgress
 from linreg_dist.training.retryable import is_infrastructure
 from linreg_dist.training.training import Training
 from linreg_dist.training.worker import Worker, join_group
@@ -37,7 +38,8 @@ def train_loop_per_worker(config: dict[str, Any]) -> Outcome:
     else is raised, and Ray restarts the group.
 
     Args:
-        config: ``{"job": TrainJob}``, and with Ray workers ``"board"``, the handle of a `Board`.
+        config: ``{"job": TrainJob, "progress": JobProgress or None}``, and with Ray workers ``"board"``, the
+            handle of a `Board`.
 
     """
     job: TrainJob = config["job"]
@@ -48,12 +50,12 @@ def train_loop_per_worker(config: dict[str, Any]) -> Outcome:
     worker = join_group(_UNWATCHED_PATIENCE_S if stuck_after_s is None else _PATIENCE_S)
     with watched(config.get("board"), stuck_after_s, worker.rank, worker.world_size) as watch:
         earlier = watch.fatal() if watch else None
-        found, error = (None, earlier) if earlier else _train_or_fail(worker, job, watch)
+        found, error = (None, earlier) if earlier else _train_or_fail(worker, config, watch)
     return Outcome(found, error, entered, time.time(), worker.world_size)
 
 
 def _train_or_fail(
-    worker: Worker, job: TrainJob, watch: WorkerWatch | None
+    worker: Worker, config: dict[str, Any], watch: WorkerWatch | None
 ) -> tuple[Found | None, dict[str, object] | None]:
     """Return what was found, or the error that all workers agreed on.
 
@@ -61,8 +63,9 @@ def _train_or_fail(
     keeps them from waiting. Ray then retries; where that would only repeat the error, the next group is told
     to give it back at once.
     """
+    job: TrainJob = config["job"]
     try:
-        return _train(worker, job), None
+        return _train(worker, job, config.get("progress")), None
     except LinregDistError as error:
         if job.spec.scaling.max_workers > 0 and isinstance(error, StorageError):
             raise  # Ray starts the group again, which goes on from its checkpoints
@@ -83,8 +86,8 @@ def _train_or_fail(
         raise
 
 
-def _train(worker: Worker, job: TrainJob) -> Found:
-    log = MetricsLog(job.run_dir / "metrics.jsonl" if worker.rank == 0 else None)
+def _train(worker: Worker, job: TrainJob, progress: JobProgress | None) -> Found:
+    log = MetricsLog(job.run_dir / "metrics.jsonl" if worker.rank == 0 else None, progress)
     with contextlib.closing(log):
         started = time.perf_counter()
         data = open_data(worker, job, log)

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from linreg_dist.data.summary import BlockSummary
+from linreg_dist.kernels.choice import is_yet_to_compile
 from linreg_dist.training.checkpoints.first_pass import SummaryFile
 from linreg_dist.training.checkpoints.lane_keeper import LaneKeeper
 from linreg_dist.training.fit import Totals
@@ -97,7 +98,10 @@ class Training:
         def results(order: list[int]) -> Iterator[M]:
             return self.data.store.map(part_of, order)
 
-        return collect_by_lane(self.worker, self.job, results, empty, self.log, phase, keeper)
+        compiles = self.data.store.native and is_yet_to_compile()
+        return collect_by_lane(
+            self.worker, self.job, results, empty, self.log, phase, keeper, compiles=compiles
+        )
 
     def sum_over(self, function: Callable[[Rows], torch.Tensor], size: int) -> torch.Tensor:
         """Return the sum of a function's values, float64 vectors of ``size``, over all training rows.

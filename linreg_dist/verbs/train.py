@@ -6,8 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,15 @@ from linreg_dist.documents import Outcome, ResultDocument
 from linreg_dist.errors import ClusterError, DataError, LinregDistError
 from linreg_dist.jobspec import JobSpec, load_spec
 from linreg_dist.model.covariance import FILE_NAME as COVARIANCE_FILE
-from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.run.failure import explain_unwritten, failed_result, record_failure, unwritten_logged
 from linreg_dist.run.finish import Finished, finish_job, kept_if_refused
+from linreg_dist.run.finished_run import Run
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.local_limits import check_this_machine
 from linreg_dist.run.lock.hold import RunLock, hold_run
 from linreg_dist.run.ours import discard
+from linreg_dist.run.progress.driver import DriverProgress
+from linreg_dist.run.progress.follow import EventSink
 from linreg_dist.run.watch.interrupts import interrupt_main_thread, interruptible, unblocked_interrupts
 from linreg_dist.run.watch.submitted_job import watch_supervisor
 from linreg_dist.run.watch.this_process import watch_this_process
@@ -51,44 +52,6 @@ logger = get_logger(__name__)
 Watcher = Callable[[Location], AbstractContextManager[Any]]
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished run.
-
-    Attributes:
-        path: its folder; an `ObjectPath` where ``run.storage_path`` is a URI.
-        document: what result.json says.
-        already_finished: whether the job had been run before and nothing was done now.
-        kept_model: the model, where its folder goes away; see `detached`.
-
-    """
-
-    path: Location
-    document: ResultDocument
-    already_finished: bool = False
-    kept_model: LinearModel | None = field(default=None, repr=False, compare=False)
-
-    @cached_property
-    def result(self) -> dict[str, Any]:
-        """The document in JSON types, as in result.json."""
-        return self.document.to_json()
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """``{"train": {"mse", "rmse", "mae", "r2"}, "validation": {…} or None}``."""
-        metrics: dict[str, Any] = self.result["metrics"]
-        return metrics
-
-    @cached_property
-    def model(self) -> LinearModel:
-        """The fitted model."""
-        return self.kept_model or LinearModel.load(self.path / "model")
-
-    def detached(self) -> Run:
-        """Return the run with its model in memory, for when its folder goes away."""
-        return replace(self, kept_model=self.model.detached())
-
-
 def train(
     spec: str | Path | Mapping[str, Any] | JobSpec,
     overrides: Mapping[str, Any] | Sequence[str] = (),
@@ -99,6 +62,7 @@ def train(
     update: str | Path | ObjectPath | None = None,
     if_changed: IfChanged = "refuse",
     add: Sequence[str] = (),
+    progress: EventSink | None = None,
 ) -> Run:
     """Run one job and wait for it.
 
@@ -124,7 +88,32 @@ def train(
         InterruptedRunError: it was stopped by an interrupt.
 
     """
-    checked = load_spec(spec, overrides)
+    with DriverProgress(progress) as told:
+        run = _hold_and_train(
+            load_spec(spec, overrides),
+            told,
+            fresh=fresh,
+            verbose=verbose,
+            watch=watch,
+            update=update,
+            if_changed=if_changed,
+            add=add,
+        )
+        told.finish()
+    return run
+
+
+def _hold_and_train(
+    checked: JobSpec,
+    progress: DriverProgress,
+    *,
+    fresh: bool,
+    verbose: bool,
+    watch: Watcher | None,
+    update: str | Path | ObjectPath | None,
+    if_changed: IfChanged,
+    add: Sequence[str],
+) -> Run:
     refuse_unavailable(checked)
     check_this_machine(checked)
     folder = RunFolder.of(checked)
@@ -137,6 +126,7 @@ def train(
                 checked,
                 folder,
                 lock,
+                progress,
                 fresh=fresh,
                 verbose=verbose,
                 watch=watch,
@@ -153,6 +143,7 @@ def _train(
     checked: JobSpec,
     folder: RunFolder,
     lock: RunLock,
+    progress: DriverProgress,
     *,
     fresh: bool,
     verbose: bool,
@@ -162,6 +153,7 @@ def _train(
     add: Sequence[str],
 ) -> Run:
     began = time.time()
+    progress.enter("footers", "reading footers")
     try:
         with (
             interruptible() as interruption,
@@ -180,7 +172,7 @@ def _train(
             folder.require_usable(checked, fresh=True)
     if addition is not None and addition.is_empty:
         return Run(addition.run, _finished(addition.run), already_finished=True)
-    attempt = _Attempt(checked, manifest, columns, addition, folder, lock, began, watch, verbose)
+    attempt = _Attempt(checked, manifest, columns, addition, folder, lock, progress, began, watch, verbose)
     if addition is not None and is_same_place(addition.run, folder.path):
         return _update_in_place(attempt)
     return _run(attempt, fresh=fresh)
@@ -194,6 +186,7 @@ class _Attempt:
         spec, manifest, columns: what is run, on which data; of an update the manifest of all data.
         addition: what an update adds, to which earlier run.
         folder, lock: the run's.
+        progress: of the job.
         began: Unix time.
         watch, verbose: see `train`.
 
@@ -205,6 +198,7 @@ class _Attempt:
     addition: Addition | None
     folder: RunFolder
     lock: RunLock
+    progress: DriverProgress
     began: float
     watch: Watcher | None
     verbose: bool
@@ -216,10 +210,15 @@ class _Attempt:
             last_words: called where the head of the cluster is lost and this process may be killed for it.
 
         """
-        folder = self.folder
+        folder, progress = self.folder, self.progress
         job = plan_job(self.spec, self.manifest, self.columns, folder, self.addition)
-        outcome = _run_workers(job, folder, verbose=self.verbose, watch=self.watch, last_words=last_words)
+        progress.plan(job)
+        outcome = _run_workers(
+            job, folder, progress, verbose=self.verbose, watch=self.watch, last_words=last_words
+        )
         self.lock.check()
+        progress.enter("report")
+        progress.note(folder.metrics_jsonl)
         finished = finish_job(job, self.manifest, folder, outcome, self.began)
         with kept_if_refused(finished, folder):
             finished.write(folder)
@@ -305,20 +304,30 @@ def plan_job(
 def _run_workers(
     job: TrainJob,
     folder: RunFolder,
+    progress: DriverProgress,
     *,
     verbose: bool,
     watch: Watcher | None,
     last_words: Callable[[ClusterError], None],
 ) -> Outcome:
+    progress.enter("load")
     from linreg_dist.run.guest import settings_kept
     from linreg_dist.run.ray.session import ray_session
     from linreg_dist.run.ray.trainer import fit
 
+    workers = job.spec.scaling.max_workers
+    if workers > 0 or job.spec.cluster.address is not None:
+        progress.enter("ray")
     with settings_kept(), ray_session(job.spec, verbose=verbose, last_words=last_words) as head:
         folder.metrics_jsonl.unlink(missing_ok=True)
-        with watch(folder.metrics_jsonl) if watch else nullcontext():
+        if workers > 0:
+            progress.enter("workers")
+        with (
+            progress.following(folder.metrics_jsonl),
+            watch(folder.metrics_jsonl) if watch else nullcontext(),
+        ):
             try:
-                outcome = fit(job, verbose=verbose, head=head)
+                outcome = fit(job, verbose=verbose, head=head, progress=progress.job)
             finally:
                 # Ray's own bookkeeping would resume a finished run; ours lies in checkpoints/.
                 with no_patience():

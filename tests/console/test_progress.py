@@ -27,7 +27,7 @@ class Clock:
 def tick(progress: float, epoch: int | None = 1, **more: Any) -> Tick:
     return Tick(
         progress=progress,
-        phase="train",
+        phase="training" if epoch is None else f"epoch {epoch + 1} of 10",
         of_epoch=epoch,
         rows=1000,
         rows_per_s=2.7e6,
@@ -48,12 +48,10 @@ def epoch_line(epoch: int, **more: Any) -> EpochLine:
     return EpochLine.from_json({"epoch": epoch, **figures, **more})
 
 
-def show(
-    *steps: tuple[float, Event], verbose: bool = False, quiet: bool = False, total: int | None = 10
-) -> str:
+def show(*steps: tuple[float, Event], verbose: bool = False, quiet: bool = False) -> str:
     """Return what a stream that is no terminal holds after events at the given seconds."""
     clock, stream = Clock(), io.StringIO()
-    with ProgressDisplay(stream, quiet=quiet, verbose=verbose, total_epochs=total, clock=clock) as display:
+    with ProgressDisplay(stream, quiet=quiet, verbose=verbose, clock=clock) as display:
         for now_s, event in steps:
             clock.now_s = now_s
             display.event(event)
@@ -62,26 +60,53 @@ def show(
 
 def test_a_pipe_gets_a_plain_line_only_every_few_seconds() -> None:
     text = show(
-        (1, tick(0.1)), (6, tick(0.4, epoch=3)), (8, tick(0.5)), (10.9, tick(0.6)), (11.1, tick(0.7, epoch=6))
+        (0.9, tick(0.1)),
+        (6, tick(0.4, epoch=3)),
+        (8, tick(0.5)),
+        (10.9, tick(0.6)),
+        (11.1, tick(0.7, epoch=6)),
     )
     assert text == (
-        "train 4/10   40 %  2.70 Mrow/s  loss 313.204  12 s left\n"
-        "train 7/10   70 %  2.70 Mrow/s  loss 313.204  12 s left\n"
+        "epoch 4 of 10   40 %  2.70 Mrow/s  loss 313.204  12 s left\n"
+        "epoch 7 of 10   70 %  2.70 Mrow/s  loss 313.204  12 s left\n"
     )
 
 
-def test_a_short_job_leaves_its_last_epoch() -> None:
-    text = show((0.1, epoch_line(0)), (0.2, epoch_line(1)))
-    assert text == "epoch 2/10  0.2 s  1.30 Mrow/s  train mse 313.000  validation mse 312.500\n"
+def test_a_pipe_gets_its_first_line_after_a_second() -> None:
+    text = show(
+        (0.2, Tick(progress=0.0, phase="starting")), (1.1, Tick(progress=0.004, phase="starting Ray"))
+    )
+    assert text == "starting Ray  0.4 %\n"
 
 
-def test_an_epoch_that_was_shown_is_not_shown_again_at_the_end() -> None:
-    assert show((6, epoch_line(0))).count("epoch 1/10") == 1
+def test_a_table_of_the_epochs_stays_after_the_run() -> None:
+    text = show((0.1, epoch_line(0)), (0.2, epoch_line(1, validation_mse=311.25)))
+    assert [line.split() for line in text.splitlines()] == [
+        ["epoch", "took", "speed", "train", "MSE", "validation", "MSE"],
+        ["─" * len(text.splitlines()[0])],
+        ["1", "0.2", "s", "1.30", "Mrow/s", "313.000", "312.500"],
+        ["2", "0.2", "s", "1.30", "Mrow/s", "313.000", "311.250"],
+        [],
+    ]
+
+
+def test_a_single_epoch_which_is_all_that_an_exact_fit_has_makes_no_table() -> None:
+    assert show((0.1, epoch_line(0))) == ""
+
+
+def test_a_long_table_shows_the_first_and_the_last_epochs() -> None:
+    text = show(*((0.1, epoch_line(i)) for i in range(100)))
+    shown = re.findall(r"^ +(\d+|\.\.\.)", text, re.M)
+    assert shown == ["1", "2", "3", "4", "...", *map(str, range(93, 101))]
+
+
+def test_an_epoch_that_an_attempt_repeats_is_in_the_table_once() -> None:
+    assert show((0.1, epoch_line(0)), (0.2, epoch_line(1)), (0.3, epoch_line(0))).count("313.000") == 2
 
 
 def test_verbose_writes_a_line_for_every_epoch() -> None:
     text = show((0.1, epoch_line(0)), (0.2, epoch_line(1)), (0.3, epoch_line(2)), verbose=True)
-    assert re.findall(r"epoch (\d+)/10", text) == ["1", "2", "3"]
+    assert re.findall(r"^epoch (\d+) ", text, re.M) == ["1", "2", "3"]
 
 
 def test_quiet_writes_nothing(make_terminal: Callable[[int], io.StringIO]) -> None:
@@ -93,44 +118,51 @@ def test_quiet_writes_nothing(make_terminal: Callable[[int], io.StringIO]) -> No
 
 
 def test_unknown_figures_are_left_out() -> None:
-    text = show((6, Tick(progress=0.25, phase="read", loss=None, eta_s=None)), total=None)
-    assert text == "read   25 %\n"
+    text = show((6, Tick(progress=0.25, phase="first pass", loss=None, eta_s=None)))
+    assert text == "first pass   25 %\n"
 
 
 def test_an_epoch_without_validation_shows_the_training_error_only() -> None:
-    assert show((1, epoch_line(1, validation_mse=None))).endswith("train mse 313.000\n")
+    text = show((1, epoch_line(1, validation_mse=None)), verbose=True)
+    assert text.endswith("train mse 313.000\n")
+    table = show((1, epoch_line(0, validation_mse=None)), (1, epoch_line(1, validation_mse=None)))
+    assert "train MSE" in table
+    assert "validation" not in table
 
 
-@pytest.mark.parametrize(("progress", "shown"), [(-0.2, "  0 %"), (1.7, "100 %")])
+@pytest.mark.parametrize(
+    ("progress", "shown"),
+    [(-0.2, "0.0 %"), (1.7, "100 %"), (0.0, "0.0 %"), (0.0994, "9.9 %"), (0.0996, " 10 %")],
+)
 def test_progress_outside_its_range_is_clipped(progress: float, shown: str) -> None:
     assert f"  {shown}  " in show((6, tick(progress)))
 
 
 def test_a_terminal_shows_one_bar_and_removes_it(make_terminal: Callable[[int], io.StringIO]) -> None:
     terminal = make_terminal(80)
-    with ProgressDisplay(terminal, total_epochs=10) as display:
+    with ProgressDisplay(terminal) as display:
         display.event(tick(0.0))
         display.event(tick(0.42, epoch=4))
     text = terminal.getvalue()
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-    assert re.search(r"train 5/10 ━+ +42 % 2\.70 Mrow/s  loss 313\.204  12 s left", plain)
+    assert re.search(r"[-\\|/] epoch 5 of 10 [━╺╸]+ +42 % 2\.70 Mrow/s  loss 313\.204  12 s left", plain)
     assert max(len(line) for line in re.split(r"[\r\n]", plain)) <= 80
     assert text.rstrip().endswith("\x1b[2K")  # the bar's line is erased
 
 
 def test_a_terminal_shows_nothing_before_the_first_event(make_terminal: Callable[[int], io.StringIO]) -> None:
     terminal = make_terminal(80)
-    with ProgressDisplay(terminal, total_epochs=10):
+    with ProgressDisplay(terminal):
         pass
     assert "━" not in terminal.getvalue()
 
 
 def test_verbose_prints_epochs_above_the_bar(make_terminal: Callable[[int], io.StringIO]) -> None:
     terminal = make_terminal(80)
-    with ProgressDisplay(terminal, verbose=True, total_epochs=10) as display:
+    with ProgressDisplay(terminal, verbose=True) as display:
         display.event(tick(0.1))
         display.event(epoch_line(0))
-    assert "epoch 1/10  0.2 s  1.30 Mrow/s  train mse 313.000  validation mse 312.500" in terminal.getvalue()
+    assert "epoch 1  0.2 s  1.30 Mrow/s  train mse 313.000  validation mse 312.500" in terminal.getvalue()
 
 
 def test_no_color_leaves_a_bar_without_colour(
@@ -138,7 +170,7 @@ def test_no_color_leaves_a_bar_without_colour(
 ) -> None:
     terminal = make_terminal(80)
     monkeypatch.setenv("NO_COLOR", "1")
-    with ProgressDisplay(terminal, total_epochs=10) as display:
+    with ProgressDisplay(terminal) as display:
         display.event(tick(0.5))
     assert "━" in terminal.getvalue()
     assert not re.search(r"\x1b\[[0-9;]*[1-9][0-9;]*m", terminal.getvalue())
@@ -146,7 +178,7 @@ def test_no_color_leaves_a_bar_without_colour(
 
 def test_events_after_the_end_do_not_bring_the_bar_back(make_terminal: Callable[[int], io.StringIO]) -> None:
     terminal = make_terminal(80)
-    with ProgressDisplay(terminal, total_epochs=10) as display:
+    with ProgressDisplay(terminal) as display:
         display.event(tick(0.5))
     before = terminal.getvalue()
     display.event(tick(0.9))

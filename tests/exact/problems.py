@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from linreg_dist.verbs.train import Run
+    from linreg_dist.run.finished_run import Run
 
 Train = Callable[..., "Run"]
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 import linreg_dist as lr
 from linreg_dist.data.design.categorical import CategoricalColumn
 from linreg_dist.model.describe import describe
+from linreg_dist.run.finished_run import Run
 from linreg_dist.verbs.stats import (
     merge_statistics,
     open_statistics,
     solve_statistics,
     subtract_statistics,
 )
-from linreg_dist.verbs.train import Run
 from tests.parquet import write_parquet
 
 Train = Callable[..., Run]

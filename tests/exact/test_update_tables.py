@@ -14,8 +14,9 @@ import pytest
 
 import linreg_dist.data.reader
 from linreg_dist.errors import DataError
+from linreg_dist.run.finished_run import Run
 from linreg_dist.verbs.stats import merge_statistics, open_statistics
-from linreg_dist.verbs.train import Run, train
+from linreg_dist.verbs.train import train
 from tests.delta_log import write_vectors
 from tests.lakehouse import Lake, make_delta, make_iceberg, random_rows
 

@@ -231,7 +231,7 @@ def metrics(folder: Path, rng: random.Random) -> None:
         for start in range(0, len(text), 50):
             shown += lines.feed(text[start : start + 50])
         shown += lines.close()
-        with ProgressDisplay(io.StringIO(), verbose=True, total_epochs=5) as display:
+        with ProgressDisplay(io.StringIO(), verbose=True) as display:
             for line in text.splitlines():
                 event = parse_event(line)
                 if event is not None:

@@ -12,7 +12,7 @@ import pytest
 
 from linreg_dist.model.describe import describe
 from linreg_dist.model.linear_model import LinearModel
-from linreg_dist.verbs.train import Run
+from linreg_dist.run.finished_run import Run
 from linreg_dist.wording.numbers import format_count, format_number, format_p_value
 from linreg_dist.wording.results import METRICS
 from tests.page.document import Document

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from linreg_dist.verbs.train import Run
+from linreg_dist.run.finished_run import Run
 from tests.page.document import Document
 from tests.parquet import linear_columns, write_parquet
 

@@ -15,8 +15,8 @@ import pytest
 import linreg_dist as lr
 from linreg_dist.page import html
 from linreg_dist.run import page as page_module
+from linreg_dist.run.finished_run import Run
 from linreg_dist.run.folder import RunFolder
-from linreg_dist.verbs.train import Run
 from tests.page.document import Document
 from tests.parquet import linear_columns, write_parquet
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from linreg_dist.verbs.train import Run
+from linreg_dist.run.finished_run import Run
 from tests.parquet import linear_columns, write_parquet
 
 _TORCHRUN = {

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from linreg_dist.errors import DataError
-from linreg_dist.verbs.train import Run
+from linreg_dist.run.finished_run import Run
 from tests.parquet import linear_columns, write_parquet
 
 NASTY = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import linreg_dist as lr
-from linreg_dist.verbs.train import Run
+from linreg_dist.run.finished_run import Run
 from tests.parquet import linear_columns, write_parquet
 
 REPLACED = "left neither a model nor a checkpoint; it is replaced"

@@ -12,9 +12,9 @@ import torch
 import linreg_dist as lr
 from linreg_dist import limits
 from linreg_dist.jobspec import JobSpec, load_spec
+from linreg_dist.run.finished_run import Run
 from linreg_dist.run.local_limits import check_this_machine
 from linreg_dist.run.ray.trainer import _failure
-from linreg_dist.verbs.train import Run
 from tests.parquet import linear_columns, write_parquet
 
 CORES = limits.available_cpus()

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from linreg_dist.errors import DataError, SpecError
-from linreg_dist.verbs.train import Run, train
+from linreg_dist.run.finished_run import Run
+from linreg_dist.verbs.train import train
 from tests.exact.problems import Problem, features_of, make_problem
 
 Nightly = Callable[..., Run]

@@ -88,7 +88,7 @@ def test_any_event_can_be_shown_passed_on_and_drawn(document: dict[str, Any]) ->
         return
     times = iter(range(10**6))
     stream = io.StringIO()
-    with ProgressDisplay(stream, verbose=True, total_epochs=3, clock=lambda: 60.0 * next(times)) as display:
+    with ProgressDisplay(stream, verbose=True, clock=lambda: 60.0 * next(times)) as display:
         display.event(event)
     assert stream.getvalue().count("\n") >= 1
     passed_on = io.StringIO()

@@ -26,6 +26,8 @@ def status(job: str, address: str | None, as_json: bool) -> None:
 
     click.echo(f"{safe_name(document.job)}: {safe_name(document.state)}")
 
+    if document.phase:
+        click.echo(f"phase      {safe_name(document.phase)}")
     if document.progress_percentage is not None:
         click.echo(f"progress   {document.progress_percentage:.0f} %")
     if document.estimated_remaining_s:

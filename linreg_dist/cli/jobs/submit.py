@@ -25,7 +25,6 @@ from linreg_dist.wording.secrets import show_uri
 
 if TYPE_CHECKING:
     from linreg_dist.cluster import Ending, JobServer
-    from linreg_dist.jobspec import JobSpec
     from linreg_dist.verbs.changed import IfChanged
 
 
@@ -108,7 +107,7 @@ def submit(
         return
     try:
         with result_alone():
-            ending = _watch(server, job.id, checked, quiet=quiet, verbose=verbose)
+            ending = _watch(server, job.id, quiet=quiet, verbose=verbose)
     except KeyboardInterrupt:
         _detach_or_stop(server, job.id)
     _report(ending, as_json)
@@ -125,19 +124,17 @@ def _print_dry_run(document: dict[str, Any], as_json: bool) -> None:
         click.echo(f"\n{name}:\n{text}", nl=False)
 
 
-def _watch(server: JobServer, job_id: str, spec: JobSpec, *, quiet: bool, verbose: bool) -> Ending:
+def _watch(server: JobServer, job_id: str, *, quiet: bool, verbose: bool) -> Ending:
     from linreg_dist.cluster import follow
     from linreg_dist.console import ProgressDisplay
-    from linreg_dist.solvers import SOLVERS
-
-    # What auto stands for is decided on the cluster.
-    epochs = spec.solver.epochs if SOLVERS[spec.solver.name].is_iterative else None
+    from linreg_dist.documents import Tick
 
     def show(line: str) -> None:
         if verbose:
             click.echo(line, err=True)
 
-    with ProgressDisplay(sys.stderr, quiet=quiet, verbose=verbose, total_epochs=epochs) as display:
+    with ProgressDisplay(sys.stderr, quiet=quiet, verbose=verbose) as display:
+        display.event(Tick(progress=0.0, phase="waiting for the job to start"))
         return follow(server, job_id, on_event=display.event, on_text=show)
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +33,7 @@ from linreg_dist.run.watch.workers import GroupWatch, watch_group
 from linreg_dist.storage import ObjectPath
 from linreg_dist.training.beats import describe_stuck
 from linreg_dist.training.job import TrainJob
+from linreg_dist.training.progress import JobProgress
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -50,13 +52,20 @@ _MEETING_TIMEOUT_S = 120  # for new workers to find each other; Ray's default is
 _ABORT_TIMEOUT_S = 30.0
 
 
-def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) -> Outcome:
+def fit(
+    job: TrainJob,
+    *,
+    verbose: bool = False,
+    head: HeadWatch | None = None,
+    progress: JobProgress | None = None,
+) -> Outcome:
     """Run the train function under Ray Train and return rank 0's outcome.
 
     Args:
         job: what to train.
         verbose: let Ray's log lines through.
         head: the watch over the head of the cluster, if there is one.
+        progress: of the job so far; the workers go on with a copy.
 
     Raises:
         LinregDistError: what the workers agreed on.
@@ -78,7 +87,11 @@ def fit(job: TrainJob, *, verbose: bool = False, head: HeadWatch | None = None) 
     with _ray_train_settings(spec), watch_group(spec) as watch:
         trainer = _our_trainer(TorchTrainer)(
             train_loop_per_worker,
-            train_loop_config={"job": job, "board": watch.board if watch else None},
+            train_loop_config={
+                "job": job,
+                "board": watch.board if watch else None,
+                "progress": copy(progress),
+            },
             torch_config=_torch_config(spec),
             scaling_config=_scaling_config(spec),
             run_config=ray.train.RunConfig(

@@ -53,6 +53,13 @@ class Exact(Solver):
         """
         return job.spec.model.covariance not in ("nonrobust", "cluster")
 
+    def passes(self, spec: JobSpec) -> Iterator[tuple[str, float]]:
+        """Yield the one pass, the second one for robust errors, and that over blocks in memory for MAE."""
+        yield "solve", 1.0
+        if spec.model.covariance != "nonrobust":
+            yield "robust", 0.5
+        yield "metrics", 0.1
+
     def most_lanes(self, spec: JobSpec, columns: Columns) -> int | None:
         """Return how many lanes may each hold moments of its own within 1 GiB.
 

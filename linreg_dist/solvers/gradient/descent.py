@@ -232,10 +232,10 @@ class MiniBatches(Method):
             "train",
             (at.epoch * steps + at.step) / (epochs * steps),
             epoch=at.epoch,
+            epochs=epochs,
             rows=int(self._train_rows * at.step / steps),
             rows_per_s=self._train_rows * done / steps / seconds,
             loss=loss,
-            eta_s=seconds / max(done, 1) * ((epochs - at.epoch) * steps - at.step),
         )
 
     def end_epoch(self, at: Position, first_step: int) -> EpochEnd:

@@ -17,6 +17,7 @@ Shape suffixes: D encoded columns, K targets.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from linreg_dist.training.rows.scaling import AffineScale
 from linreg_dist.training.training import Training
 
 ITERATIONS_PER_EPOCH = 20
+HUBER_EPOCHS = 4  # after which the residuals' scale usually stays; for the display of progress only
 _EVALUATIONS_PER_EPOCH = 4 * ITERATIONS_PER_EPOCH
 _HISTORY = 20
 # Of the unit-scale objective, whose terms are of order 1: the gradient, and the change of the objective or of
@@ -77,6 +79,7 @@ class FullBatch(Method):
         self._ended = False  # whether the epoch in progress has nothing left to do
         self._settled = False  # whether the last epoch got no further
         self._earlier_evaluations = 0  # when the epoch began, in this attempt
+        self._first_gradient = float("inf")  # of the epoch in progress, in this attempt
 
     def init(self, found: Checkpoint | None) -> None:
         """Begin at zero weights, or where a checkpoint of this very job is."""
@@ -94,6 +97,7 @@ class FullBatch(Method):
     def begin_epoch(self, at: Position) -> str | None:
         """Measure Huber's scale again; where it stays, the fit has converged."""
         self._earlier_evaluations = self._objective.evaluations
+        self._first_gradient = float("inf")
         if at.step == 0 and self._is_huber:
             changed = self._objective.update_scale(self._training.summary.y.std)
             if at.epoch and changed <= SCALE_RTOL:
@@ -113,6 +117,7 @@ class FullBatch(Method):
         objective = self._objective
         objective.forget()
         loss, weights = objective.evaluate(), self._flat_weights()
+        self._first_gradient = min(self._first_gradient, objective.gradient)
         self._optimizer.step(objective.evaluate)
         moved = float((self._flat_weights() - weights).abs().max())
         improved = abs(objective.evaluate() - loss)
@@ -123,6 +128,29 @@ class FullBatch(Method):
             or moved <= self._change_tolerance
             or improved < self._change_tolerance
         )
+
+    def tick(self, at: Position, first_step: int, seconds: float) -> None:
+        """Write how far the fit is, as far as that can be known: by how much the gradient has shrunk."""
+        objective, training = self._objective, self._training
+        rows = training.summary.counts.train * (objective.evaluations - self._earlier_evaluations)
+        training.log.tick(
+            "train",
+            self._fraction(at),
+            epoch=at.epoch,
+            epochs=training.job.spec.solver.epochs,
+            rows=rows,
+            rows_per_s=rows / seconds,
+            loss=objective.train_mse,
+        )
+
+    def _fraction(self, at: Position) -> float:
+        """Return how much of the fit is done: L-BFGS brings the gradient down by about a factor each time."""
+        first, now = self._first_gradient, self._objective.gradient
+        of_epoch = at.step / ITERATIONS_PER_EPOCH
+        if self._gradient_tolerance < now < first < math.inf:
+            of_epoch = max(of_epoch, math.log(first / now) / math.log(first / self._gradient_tolerance))
+        expected = HUBER_EPOCHS if self._is_huber else 1
+        return (at.epoch + min(of_epoch, 1.0)) / max(expected, at.epoch + 1)
 
     def end_epoch(self, at: Position, first_step: int) -> EpochEnd:
         """Return the loss at the epoch's end, and note whether it has settled."""

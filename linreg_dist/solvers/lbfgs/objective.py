@@ -49,7 +49,7 @@ class Objective:
 
     def __init__(self, training: Training, scale: AffineScale) -> None:
         self._training, self._scale = training, scale
-        self._job, self._log = training.job, training.log
+        self._job = training.job
         self._shape = (training.num_features, training.num_targets)
         width, targets = self._shape
         self.weight = torch.zeros((targets, width), dtype=torch.float64, requires_grad=True)
@@ -135,9 +135,6 @@ class Objective:
             largest = max(largest, float((grad_bias / sum_w).abs().max()))
         train_mse = float((squared_K / sum_w).mean())
         self.evaluations += 1
-        if self._log.tick_due():
-            rows = self._training.summary.counts.train * self.evaluations
-            self._log.tick("train", 0.0, rows=rows, loss=train_mse)
         return _Point(objective, grad_KD, grad_bias / sum_w if free else None, largest, train_mse)
 
     def in_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -33,6 +33,8 @@ def collect_by_lane(
     log: MetricsLog,
     phase: str,
     keeper: LaneKeeper[M] | None = None,
+    *,
+    compiles: bool = False,
 ) -> list[M]:
     """Make one pass over the row groups and merge what it finds lane by lane.
 
@@ -41,6 +43,7 @@ def collect_by_lane(
         results: computes a part for each row group of a list, in order.
         empty: makes a part of no rows.
         keeper: keeps the parts of an interrupted pass; each lane goes on after what is kept.
+        compiles: whether kernels have to be compiled first.
 
     Returns:
         One part per lane, the same on every worker, for any number of workers.
@@ -60,6 +63,7 @@ def collect_by_lane(
                 by_lane[lane], done[lane] = restored
         order = [(lane, index) for lane in mine for index in lanes[lane][done[lane] :]]
         total = sum(job.manifest.row_groups[index].num_rows for _, index in order)
+        log.enter("compile" if compiles else phase)
         started, rows = time.perf_counter(), 0
         for (lane, index), part in zip(order, results([index for _, index in order]), strict=True):
             by_lane[lane].merge(part)
@@ -71,10 +75,9 @@ def collect_by_lane(
                 elapsed = time.perf_counter() - started
                 log.tick(
                     phase,
-                    rows / total if phase in ("solve", "robust") else 0.0,
+                    rows / total,
                     rows=rows * worker.world_size,
                     rows_per_s=rows * worker.world_size / elapsed,
-                    eta_s=elapsed * (total - rows) / max(rows, 1),
                 )
         return by_lane
 

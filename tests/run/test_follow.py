@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from linreg_dist.console import follow_metrics
 from linreg_dist.documents import EpochLine, Event
+from linreg_dist.run.progress.follow import follow_metrics
 
 POLL_S = 0.005
 

@@ -1,0 +1,1 @@
+"""Progress of a run, followed and told."""
