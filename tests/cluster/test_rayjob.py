@@ -1,9 +1,9 @@
-"""The manifest against `rayjob.schema.json`, written by hand from the documented fields of ``ray.io/v1``."""
+"""The manifest against `rayjob.schema.json`, which `distil_rayjob` makes from KubeRay's published CRD."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from linreg_dist.cluster import pack, rayjob_manifest
-from linreg_dist.cluster.rayjob import SPEC_FOLDER
+from linreg_dist.cluster.rayjob import SPEC_FOLDER, Pods, Volume
 from linreg_dist.errors import SpecError
 from linreg_dist.jobspec import load_spec
 
@@ -20,10 +20,19 @@ SCHEMA = json.loads(Path(__file__).with_name("rayjob.schema.json").read_text())
 JobFile = Callable[..., Path]
 
 
-def manifest(file: Path, *overrides: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def manifest(
+    file: Path,
+    *overrides: str,
+    volumes: Sequence[str] = (),
+    account: str | None = None,
+    retries: int = 0,
+    fresh: bool = False,
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Return the text, the ConfigMap and the RayJob, checked."""
     spec = load_spec(file, overrides)
-    text = rayjob_manifest(spec, pack(spec, spec_path=f"{SPEC_FOLDER}/job.yaml"), "registry/linreg:1")
+    pods = Pods("registry/linreg:1", [Volume.parse(text) for text in volumes], account)
+    packed = pack(spec, spec_path=f"{SPEC_FOLDER}/job.yaml", fresh=fresh)
+    text = rayjob_manifest(spec, packed, pods, retries=retries)
     config, job = yaml.safe_load_all(text)
     jsonschema.validate(job, SCHEMA)
     return text, config, job
@@ -57,7 +66,8 @@ def test_the_spec_is_mounted_where_the_entrypoint_reads_it(job_file: JobFile, tm
     assert (mount["name"], volume["configMap"]["name"]) == (volume["name"], config["metadata"]["name"])
     assert f"{mount['mountPath']}/job.yaml" in job["spec"]["entrypoint"]
     assert config["data"]["job.yaml"] == pack(load_spec(tmp_path / "job.yaml")).spec_yaml
-    assert f"# Mount a volume with these paths into every pod: {tmp_path}/rows.parquet" in text
+    missing = f"# Mount a volume with these paths into every pod (--volume): {tmp_path}/rows.parquet"
+    assert missing in text
 
 
 def test_secrets_are_named_and_not_there(job_file: JobFile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,11 +105,70 @@ def test_a_resource_that_pods_do_not_have_is_refused(job_file: JobFile) -> None:
         manifest(job_file(), "scaling.resources_per_worker={fast_disk: 1}")
 
 
+def test_claims_are_mounted_into_every_pod(job_file: JobFile, tmp_path: Path) -> None:
+    volumes = [f"runs-claim:{tmp_path}/runs/", f"data.claim:{tmp_path}:ro"]
+    text, _, job = manifest(job_file(), "scaling.num_workers=2", volumes=volumes, account="trainer")
+    assert "Mount a volume" not in text
+    cluster = job["spec"]["rayClusterSpec"]
+    head = cluster["headGroupSpec"]["template"]["spec"]
+    worker = cluster["workerGroupSpecs"][0]["template"]["spec"]
+    for pod in (head, worker):
+        assert pod["serviceAccountName"] == "trainer"
+        claims = {each["name"]: each.get("persistentVolumeClaim") for each in pod["volumes"]}
+        mounted = {
+            mount["mountPath"]: (claims[mount["name"]], mount.get("readOnly", False))
+            for mount in pod["containers"][0]["volumeMounts"]
+        }
+        assert mounted[f"{tmp_path}/runs"] == ({"claimName": "runs-claim"}, False)
+        assert mounted[f"{tmp_path}"] == ({"claimName": "data.claim", "readOnly": True}, True)
+    assert SPEC_FOLDER in {mount["mountPath"] for mount in head["containers"][0]["volumeMounts"]}
+    assert "limits" not in head["containers"][0]["resources"], "of a head that trains nothing"
+
+
+@pytest.mark.parametrize("text", ["claim", "claim:data", "Claim:/data", "claim:/data:rw", ":/data", "claim:"])
+def test_what_is_no_volume_is_refused(text: str) -> None:
+    with pytest.raises(SpecError, match="is no volume; expected CLAIM:PATH"):
+        Volume.parse(text)
+
+
+def test_a_path_that_only_begins_like_a_volume_is_not_on_it() -> None:
+    volume = Volume.parse("claim:/data/")
+    assert volume.holds("/data")
+    assert volume.holds("/data/x.parquet")
+    assert not volume.holds("/database/x.parquet")
+    assert not volume.holds("/data/../x.parquet")
+    assert Volume.parse("claim:/").holds("/anything")
+
+
+def test_two_volumes_at_one_path_are_refused(job_file: JobFile) -> None:
+    with pytest.raises(SpecError, match="two volumes are at /data"):
+        manifest(job_file(), volumes=["a:/data", "b:/data/"])
+    with pytest.raises(SpecError, match=f"two volumes are at {SPEC_FOLDER}"):
+        manifest(job_file(), volumes=[f"a:{SPEC_FOLDER}"])
+    with pytest.raises(SpecError, match="is no name of a service account"):
+        manifest(job_file(), account="Trainer!")
+
+
+def test_retries_need_a_run_that_outlives_the_cluster(job_file: JobFile, tmp_path: Path) -> None:
+    text, _, job = manifest(job_file(), volumes=[f"claim:{tmp_path}"], retries=3)
+    assert job["spec"]["backoffLimit"] == 3
+    assert "# Each retry makes a new cluster and continues the run." in text
+    assert manifest(job_file(), "run.storage_path=s3://b/runs", retries=1)[2]["spec"]["backoffLimit"] == 1
+    assert manifest(job_file())[2]["spec"]["backoffLimit"] == 0
+    with pytest.raises(SpecError, match=r"a retry gets a new cluster, and .*/runs is gone with the old one"):
+        manifest(job_file(), volumes=["claim:/elsewhere"], retries=1)
+    with pytest.raises(SpecError, match="--fresh would start over at every retry"):
+        manifest(job_file(), volumes=[f"claim:{tmp_path}"], retries=1, fresh=True)
+
+
 @pytest.mark.parametrize(
     "break_it",
     [
         lambda job: job["spec"].update(entryPoint="x"),
         lambda job: job.update(apiVersion="ray.io/v1alpha1"),
+        lambda job: job["spec"].update(backoffLimit="2"),
+        lambda job: job["spec"]["rayClusterSpec"].pop("headGroupSpec"),
+        lambda job: job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"].pop("containers"),
         lambda job: job["spec"]["rayClusterSpec"]["headGroupSpec"]["rayStartParams"].update({"num-cpus": 0}),
     ],
 )

@@ -45,6 +45,21 @@ if TYPE_CHECKING:
     help="With --dry-run: print a RayJob manifest for Kubernetes with KubeRay.",
 )
 @click.option("--image", metavar="IMAGE", help="With -o rayjob: a container image that has linreg_dist.")
+@click.option(
+    "--volume",
+    "volumes",
+    metavar="CLAIM:PATH",
+    multiple=True,
+    help="With -o rayjob: a persistent volume claim, mounted at PATH into every pod; :ro after it mounts it "
+    "for reading alone. Repeatable.",
+)
+@click.option("--service-account", metavar="NAME", help="With -o rayjob: of the pods, for a cloud's storage.")
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=0,
+    help="With -o rayjob: how often KubeRay starts a failed job again, on a new cluster; the run continues.",
+)
 @json_option
 @verbosity_options
 def submit(
@@ -59,6 +74,9 @@ def submit(
     dry_run: bool,
     output: str | None,
     image: str | None,
+    volumes: tuple[str, ...],
+    service_account: str | None,
+    retries: int,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -70,7 +88,7 @@ def submit(
     """
     from linreg_dist.cluster import JobServer, job_server_address, pack, rayjob_manifest
     from linreg_dist.cluster import submit as send
-    from linreg_dist.cluster.rayjob import SPEC_FOLDER
+    from linreg_dist.cluster.rayjob import SPEC_FOLDER, Pods, Volume
     from linreg_dist.jobspec import load_spec
 
     checked = load_spec(spec, overrides)
@@ -82,8 +100,11 @@ def submit(
         packed = pack(
             checked, fresh=fresh, if_changed=if_changed, add=add, spec_path=f"{SPEC_FOLDER}/job.yaml"
         )
-        click.echo(rayjob_manifest(checked, packed, image), nl=False)
+        pods = Pods(image, [Volume.parse(text) for text in volumes], service_account)
+        click.echo(rayjob_manifest(checked, packed, pods, retries=retries), nl=False)
         return
+    if volumes or service_account is not None or retries:
+        raise click.UsageError("--volume, --service-account and --retries are for a manifest: -o rayjob")
     server_url = job_server_address(address or checked.cluster.address)
     shown_url = show_uri(server_url)
     shipment = pack(checked, fresh=fresh, if_changed=if_changed, add=add, ship_package=ship_package)
