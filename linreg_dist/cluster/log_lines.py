@@ -26,6 +26,7 @@ class LogLines:
     Attributes:
         epoch, tick: the last line of each kind.
         result: the result document, once it was there.
+        document: the last whole document that is no result, such as another verb prints; it is text too.
         last_text: the last line of text that was not blank.
 
     """
@@ -34,6 +35,7 @@ class LogLines:
         self.epoch: EpochLine | None = None
         self.tick: Tick | None = None
         self.result: ResultDocument | None = None
+        self.document: dict[str, Any] | None = None
         self.last_text = ""
         self._rest = ""
         self._document: list[str] = []
@@ -96,6 +98,7 @@ class LogLines:
         document = _parse("\n".join(self._document))
         result = None if document is None else as_result(document)
         if result is None:
+            self.document = document or self.document
             yield from self._give_up()
             return
         self.result = result

@@ -117,12 +117,17 @@ def _checked(url: str, what: str) -> str:
 class JobServer:
     """A connection to the job server at a URL; every method may raise `ClusterError`.
 
+    Args:
+        address: from `job_server_address`.
+        token: the cluster's; by default what Ray finds in the environment, where RAY_AUTH_MODE is token.
+        verify: whether a server's certificate is checked, or the file or folder of those that are trusted.
+
     Raises:
         ClusterError: nobody answers there, or we are refused.
 
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, token: str | None = None, verify: bool | str = True) -> None:
         self.address = address
         self._check_reachable()
         with self._errors(), _no_other_address():
@@ -130,7 +135,8 @@ class JobServer:
 
             for name in _CHATTY_LOGGERS:
                 logging.getLogger(name).setLevel(logging.WARNING)
-            self._client = JobSubmissionClient(address)
+            headers = {"Authorization": f"Bearer {token}"} if token else None
+            self._client = JobSubmissionClient(address, headers=headers, verify=verify)
         # Ray's client sets no limit: a link that is cut would hold us for ever.
         self._client._do_request = functools.partial(self._client._do_request, timeout=_REQUEST_TIMEOUT_S)
 

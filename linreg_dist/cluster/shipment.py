@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -35,7 +36,8 @@ class Shipment:
 
     Attributes:
         name: the run's name.
-        spec_yaml: the resolved spec; what came from the environment stands in it as ``${VAR}``.
+        spec_yaml: the resolved spec; what came from the environment stands in it as ``${VAR}``. Empty for a
+            verb that has none.
         environment: the variables that the spec reads and those of ``cluster.env``, with their values.
         runtime_env: Ray's runtime_env from the spec, without the two above.
         shown_runtime_env: the same as it was written, with ``${VAR}`` for what came from the environment.
@@ -66,7 +68,7 @@ class Shipment:
     @property
     def files(self) -> dict[str, str]:
         """The files in the folder that the job runs in, by name."""
-        return {SPEC_FILE: self.spec_yaml, SCRIPT_FILE: SCRIPT}
+        return ({SPEC_FILE: self.spec_yaml} if self.spec_yaml else {}) | {SCRIPT_FILE: SCRIPT}
 
 
 def pack(
@@ -114,8 +116,7 @@ def pack(
             "code into cluster.runtime_env.py_modules instead"
         )
     if ship_package:
-        package = str(Path(__file__).resolve().parents[1])
-        runtime_env["py_modules"] = [*runtime_env.get("py_modules", []), package]
+        runtime_env["py_modules"] = [*runtime_env.get("py_modules", []), _package()]
     # On the cluster the job finds Ray by itself, and what was set for the job holds for its workers too.
     cluster = {"address": None, "runtime_env": {}, "env": {key: f"${{{key}}}" for key in spec.cluster.env}}
     sent = load_spec(spec, {"cluster": cluster}, environ=environment)
@@ -142,6 +143,42 @@ def pack(
             **extra,
         },
     )
+
+
+def pack_verb(
+    name: str,
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    ship_package: bool = False,
+) -> Shipment:
+    """Make a verb without a spec, such as ``predict``, ready to be sent.
+
+    Args:
+        name: what stands for it on the cluster: the same name and arguments are not sent twice.
+        arguments: ``["predict", MODEL, "--data", PATH, "--output", DIR]``; paths are the cluster's.
+        environment: variables for it.
+        ship_package: as in `pack`.
+
+    """
+    command = shlex.join([*arguments, "--json"])
+    return Shipment(
+        name=name,
+        spec_yaml="",
+        environment=dict(environment or {}),
+        runtime_env={"py_modules": [_package()]} if ship_package else {},
+        shown_runtime_env={},
+        entrypoint=f"sh {SCRIPT_FILE} -P -m linreg_dist {command}",
+        metadata={
+            METADATA_NAME: name,
+            METADATA_SPEC: hashlib.sha256(command.encode()).hexdigest(),
+            "linreg_dist.version": __version__,
+        },
+    )
+
+
+def _package() -> str:
+    return str(Path(__file__).resolve().parents[1])
 
 
 def _shown_runtime_env(spec: JobSpec, runtime_env: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,9 @@ def _log_lines(server: JobServer, job: Job) -> LogLines:
 
 def _folder_lines(job: Job) -> LogLines | None:
     """Return what ``metrics.jsonl`` and ``result.json`` say; None where there is none of this very job."""
-    folder = Path(job.metadata.get(METADATA_FOLDER, ""))
+    if METADATA_FOLDER not in job.metadata:  # a verb that trains nothing
+        return None
+    folder = Path(job.metadata[METADATA_FOLDER])
     metrics = folder / "metrics.jsonl"
     try:
         # An older file is of an earlier attempt, or of another machine's folder of the same path.

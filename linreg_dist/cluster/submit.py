@@ -108,7 +108,7 @@ def _refuse_conflict(latest: Job, shipment: Shipment, *, fresh: bool) -> None:
     if latest.is_over:
         return
     advice = f"Wait for it, stop it with `linreg-dist stop {latest.id}`, or choose another name"
-    if latest.metadata.get(METADATA_FOLDER) != shipment.metadata[METADATA_FOLDER]:
+    if latest.metadata.get(METADATA_FOLDER) != shipment.metadata.get(METADATA_FOLDER):
         raise SpecError(
             f"{latest.id} runs on this cluster under the same name with another run.storage_path, "
             f"{latest.metadata.get(METADATA_FOLDER)}. {advice}"
