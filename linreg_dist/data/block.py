@@ -61,6 +61,26 @@ class Block:
         """N."""
         return int(self.x_ND.shape[0])
 
+    def part(self, rows: slice | npt.NDArray[np.int64]) -> Block:
+        """Return some of the rows, which all train: views of a range, copies of single rows."""
+
+        def take(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            # Transposed, so that what is contiguous here (a column) stays so in a copy.
+            return (array.T[..., rows] if isinstance(rows, slice) else np.take(array.T, rows, axis=-1)).T
+
+        x_ND, w_N = take(self.x_ND), None if self.w_N is None else take(self.w_N)
+        return Block(x_ND, take(self.y_NK), w_N, len(x_ND), self.native)
+
+    @property
+    def train(self) -> Block:
+        """The rows that train."""
+        return self.part(slice(0, self.num_train))
+
+    @property
+    def validation(self) -> Block:
+        """The rows that validate, as a block of its own."""
+        return self.part(slice(self.num_train, None))
+
     @property
     def nbytes(self) -> int:
         """Memory the block holds."""

@@ -183,12 +183,13 @@ def _moments(z_ND: npt.NDArray[Any], w_N: npt.NDArray[Any] | None) -> MomentSums
             continue
         near = z_ND[start + int(w.argmax())].astype(np.float64)
         tile = scratch[:, : len(w)]
-        np.subtract(z_ND[rows].T, near[:, None], out=tile)
-        # No product of matrices: BLAS would add in an order that depends on its threads.
-        offset = np.einsum("dn,n->d", tile, w) / weight
-        tile -= offset[:, None]
-        weighted = tile if w_N is None else tile * w
-        moments.merge(MomentSums(weight, near + offset, np.einsum("dn,dn->d", weighted, tile)))
+        with np.errstate(over="ignore", invalid="ignore"):  # such columns are named later
+            np.subtract(z_ND[rows].T, near[:, None], out=tile)
+            # No product of matrices: BLAS would add in an order that depends on its threads.
+            offset = np.einsum("dn,n->d", tile, w) / weight
+            tile -= offset[:, None]
+            weighted = tile if w_N is None else tile * w
+            moments.merge(MomentSums(weight, near + offset, np.einsum("dn,dn->d", weighted, tile)))
     return moments
 
 

@@ -21,17 +21,15 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
+import numpy as np
+from safetensors.numpy import save as save_tensors
 
 from linreg_dist.data.design.documents import check_texts
 from linreg_dist.errors import DataError
 from linreg_dist.stats.checks import check_moments
 from linreg_dist.stats.moments import Moments
 from linreg_dist.storage import TENSORS_BYTES, ObjectPath, as_location, read_file, write_whole
-from linreg_dist.storage.tensors import CHANGED, digest_of, read_metadata, read_tensors
+from linreg_dist.storage.tensors import CHANGED, Array, digest_of, read_metadata, read_tensors
 
 FORMAT = "linreg_dist.statistics"
 FORMAT_VERSION = 1
@@ -115,7 +113,7 @@ def to_bytes(artefact: Artefact) -> bytes:
         "extra": artefact.extra,
     }
     plain = json.loads(json.dumps(metadata))
-    metadata["checksum"] = digest_of(plain, {name: tensor.numpy() for name, tensor in tensors.items()})
+    metadata["checksum"] = digest_of(plain, tensors)
     # One metadata entry: safetensors does not fix the order of several, and the bytes should be reproducible.
     content: bytes = save_tensors(tensors, {"linreg_dist": json.dumps(metadata, sort_keys=True)})
     return content
@@ -126,7 +124,7 @@ def from_bytes(content: bytes, source: str) -> Artefact:
     metadata = _metadata(content, source)
     try:
         return _checked(metadata, content)
-    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise DataError(f"{source} is damaged: {why}; make the statistics again") from error
 
@@ -135,11 +133,12 @@ def _checked(metadata: dict[str, Any], content: bytes) -> Artefact:
     """Return the artefact of a file.
 
     Raises:
-        SafetensorError, ValueError, KeyError, TypeError: it is damaged.
+        ValueError, KeyError, TypeError: it is damaged.
 
     """
     checksum = metadata.pop("checksum", None)  # files of earlier versions have none
-    if checksum is not None and checksum != digest_of(metadata, read_tensors(content)):
+    tensors = read_tensors(content)
+    if checksum is not None and checksum != digest_of(metadata, tensors):
         raise ValueError(CHANGED)
     for key in ("feature_names", "target_names"):
         check_texts(metadata[key], key)
@@ -148,7 +147,6 @@ def _checked(metadata: dict[str, Any], content: bytes) -> Artefact:
         raise ValueError(f"it has {num_folds!r} folds")
     if not isinstance(consumed, list) or not isinstance(extra, dict):
         raise ValueError("consumed is no list, or extra no object")
-    tensors = load_tensors(content)
     names = tuple(metadata["feature_names"]), tuple(metadata["target_names"])
     return Artefact(
         moments=_moments(tensors, "", *names),
@@ -321,25 +319,23 @@ def _clipped(text: str) -> str:
     return text if len(text) <= 200 else text[:200] + "…"
 
 
-def _tensors(moments: Moments, prefix: str) -> dict[str, torch.Tensor]:
+def _tensors(moments: Moments, prefix: str) -> dict[str, Array]:
     return {
-        f"{prefix}counts": torch.tensor([moments.n, moments.n_zero_weight], dtype=torch.int64),
-        f"{prefix}sums": torch.tensor(
-            [moments.sum_w, moments.sum_w2, moments.sum_log_w], dtype=torch.float64
-        ),
-        f"{prefix}shift": moments.shift.cpu().contiguous(),
-        f"{prefix}offset": moments.offset.cpu().contiguous(),
-        f"{prefix}cross": moments.cross.cpu().contiguous(),
+        f"{prefix}counts": np.array([moments.n, moments.n_zero_weight], dtype=np.int64),
+        f"{prefix}sums": np.array([moments.sum_w, moments.sum_w2, moments.sum_log_w], dtype=np.float64),
+        f"{prefix}shift": np.ascontiguousarray(moments.shift),
+        f"{prefix}offset": np.ascontiguousarray(moments.offset),
+        f"{prefix}cross": np.ascontiguousarray(moments.cross),
     }
 
 
 def _moments(
-    tensors: dict[str, torch.Tensor], prefix: str, features: tuple[str, ...], targets: tuple[str, ...]
+    tensors: dict[str, Array], prefix: str, features: tuple[str, ...], targets: tuple[str, ...]
 ) -> Moments:
     counts, sums = tensors[f"{prefix}counts"], tensors[f"{prefix}sums"]
-    if counts.dtype != torch.int64 or counts.shape != (2,):
+    if counts.dtype != np.int64 or counts.shape != (2,):
         raise ValueError(f"{prefix}counts is not two whole numbers")
-    if sums.dtype != torch.float64 or sums.shape != (3,):
+    if sums.dtype != np.float64 or sums.shape != (3,):
         raise ValueError(f"{prefix}sums is not three numbers of float64")
     n, n_zero_weight = counts.tolist()
     sum_w, sum_w2, sum_log_w = sums.tolist()

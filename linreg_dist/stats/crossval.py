@@ -138,8 +138,8 @@ def mean_squared_error(moments: Moments, coef_LKP: Array, intercept_LK: Array) -
     Its absolute error is about ε times the mean square of y; of a nearly perfect fit few digits are left.
     """
     p = moments.num_features
-    cross_ZZ = moments.cross.cpu().numpy() / moments.sum_w
-    mean_Z = moments.mean.cpu().numpy()
+    cross_ZZ = moments.cross / moments.sum_w
+    mean_Z = moments.mean
     bias_LK = mean_Z[p:] - intercept_LK - coef_LKP @ mean_Z[:p]
     # -2 β'Sxy + β'Sxxβ = Σ_j β_j (Sxxβ - 2 Sxy)_j
     half_LKP = coef_LKP @ cross_ZZ[:p, :p] - 2 * cross_ZZ[:p, p:].T

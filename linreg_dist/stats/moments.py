@@ -15,10 +15,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import torch
+import numpy as np
 
 from linreg_dist.errors import DataError
-from linreg_dist.stats.kernel import native_sums, pilot_shift, shifted_sums
+from linreg_dist.stats.kernel import Array, Floats, Spans, Sums, pilot_shift, shifted_sums
 from linreg_dist.wording.names import some_names
 
 _NUM_SCALARS = 5
@@ -28,7 +28,7 @@ _NUM_SCALARS = 5
 class Moments:
     """Sufficient statistics of a weighted least-squares problem, Z = p + k columns.
 
-    Tensors are float64 on one device.
+    Arrays are float64.
 
     Attributes:
         feature_names, target_names: the p features, then the k targets, in the order of z.
@@ -48,39 +48,34 @@ class Moments:
     sum_w: float
     sum_w2: float
     sum_log_w: float
-    shift: torch.Tensor
-    offset: torch.Tensor
-    cross: torch.Tensor
+    shift: Floats
+    offset: Floats
+    cross: Floats
 
     @classmethod
-    def empty(
-        cls, feature_names: Sequence[str], target_names: Sequence[str], device: torch.device | str = "cpu"
-    ) -> Moments:
+    def empty(cls, feature_names: Sequence[str], target_names: Sequence[str]) -> Moments:
         """Return the moments of no rows: the neutral element of `merge`."""
         size = len(feature_names) + len(target_names)
-        zeros_Z = torch.zeros(size, dtype=torch.float64, device=device)
-        cross_ZZ = torch.zeros((size, size), dtype=torch.float64, device=device)
-        return cls(
-            tuple(feature_names), tuple(target_names), 0, 0, 0.0, 0.0, 0.0, zeros_Z, zeros_Z.clone(), cross_ZZ
-        )
+        names = tuple(feature_names), tuple(target_names)
+        return cls(*names, 0, 0, 0.0, 0.0, 0.0, np.zeros(size), np.zeros(size), np.zeros((size, size)))
 
     @classmethod
     def from_block(
         cls,
-        x_ND: torch.Tensor,
-        y_NK: torch.Tensor,
-        w_N: torch.Tensor | None = None,
+        x_ND: Array,
+        y_NK: Array,
+        w_N: Array | None = None,
         *,
-        shift_Z: torch.Tensor | None = None,
+        shift_Z: Floats | None = None,
         feature_names: Sequence[str] | None = None,
         target_names: Sequence[str] | None = None,
-        native: bool = False,
+        sums: Sums = shifted_sums,
     ) -> Moments:
         """Return the moments of one block of rows.
 
         ``shift_Z`` defaults to a pilot mean of this block, which is the right choice unless bit-equal
-        moments for a given shift are wanted. Names default to x0, x1, … and y0, y1, …. ``native`` sums by
-        the native kernels, of rows on the CPU.
+        moments for a given shift are wanted. Names default to x0, x1, … and y0, y1, …. ``sums`` is who
+        adds up.
 
         Raises:
             DataError: shapes do not match, or a value or weight is NaN, infinite, negative (weights) or too
@@ -88,23 +83,21 @@ class Moments:
 
         """
         names = _block_names(x_ND, y_NK, w_N, feature_names, target_names)
-        if shift_Z is not None:
-            shift_Z = shift_Z.to(x_ND.device, torch.float64)
-        elif x_ND.shape[0]:
-            shift_Z = pilot_shift(x_ND, y_NK)
-        return cls._from_spans(x_ND, y_NK, w_N, [(0, x_ND.shape[0])], shift_Z, names, native)
+        if shift_Z is None and x_ND.shape[0]:
+            shift_Z = _pilot_shift(x_ND, y_NK)
+        return cls._from_spans(x_ND, y_NK, w_N, [(0, x_ND.shape[0])], shift_Z, names, sums)
 
     @classmethod
     def from_spans(
         cls,
-        x_ND: torch.Tensor,
-        y_NK: torch.Tensor,
-        w_N: torch.Tensor | None,
-        spans: Sequence[Sequence[tuple[int, int]]],
+        x_ND: Array,
+        y_NK: Array,
+        w_N: Array | None,
+        spans: Sequence[Spans],
         *,
         feature_names: Sequence[str] | None = None,
         target_names: Sequence[str] | None = None,
-        native: bool = False,
+        sums: Sums = shifted_sums,
     ) -> list[Moments]:
         """Return the moments of several parts of a block, each given by half-open ranges of rows.
 
@@ -112,39 +105,41 @@ class Moments:
         of it. Raises as `from_block` does.
         """
         names = _block_names(x_ND, y_NK, w_N, feature_names, target_names)
-        shift_Z = pilot_shift(x_ND, y_NK) if x_ND.shape[0] else None
-        return [cls._from_spans(x_ND, y_NK, w_N, part, shift_Z, names, native) for part in spans]
+        shift_Z = _pilot_shift(x_ND, y_NK) if x_ND.shape[0] else None
+        return [cls._from_spans(x_ND, y_NK, w_N, part, shift_Z, names, sums) for part in spans]
 
     @classmethod
     def _from_spans(
         cls,
-        x_ND: torch.Tensor,
-        y_NK: torch.Tensor,
-        w_N: torch.Tensor | None,
-        spans: Sequence[tuple[int, int]],
-        shift_Z: torch.Tensor | None,
+        x_ND: Array,
+        y_NK: Array,
+        w_N: Array | None,
+        spans: Spans,
+        shift_Z: Floats | None,
         names: tuple[tuple[str, ...], tuple[str, ...]],
-        native: bool,
+        sums: Sums,
     ) -> Moments:
         features, targets = names
         num_rows = sum(stop - start for start, stop in spans)
         if num_rows == 0 or shift_Z is None:
-            return cls.empty(features, targets, x_ND.device)
+            return cls.empty(features, targets)
         sum_w, sum_w2, sum_log_w, n_zero = float(num_rows), float(num_rows), 0.0, 0
         if w_N is not None:
             taken = (
-                w_N if len(spans) == 1 and num_rows == len(w_N) else torch.cat([w_N[a:b] for a, b in spans])
+                w_N
+                if len(spans) == 1 and num_rows == len(w_N)
+                else np.concatenate([w_N[a:b] for a, b in spans])
             )
             sum_w, sum_w2, sum_log_w, n_zero = _weight_sums(taken)
-        sums = native_sums if native and x_ND.device.type == "cpu" else shifted_sums
-        gram_ZZ, sum_Z = sums(x_ND, y_NK, shift_Z, w_N, spans)
-        offset_Z = sum_Z / sum_w if sum_w > 0 else sum_Z
-        # The shift is at most about a standard deviation from the mean: this subtraction cancels nothing.
-        _add_outer(gram_ZZ, offset_Z, -sum_w)
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below, by name
+            gram_ZZ, sum_Z = sums(x_ND, y_NK, shift_Z, w_N, spans)
+            offset_Z = sum_Z / sum_w if sum_w > 0 else sum_Z
+            # The shift is at most about a standard deviation from the mean: this cancels nothing.
+            _add_outer(gram_ZZ, offset_Z, -sum_w)
         _require_finite(gram_ZZ, (*features, *targets))
         return cls(features, targets, num_rows, n_zero, sum_w, sum_w2, sum_log_w, shift_Z, offset_Z, gram_ZZ)
 
-    def accumulate(self, x_ND: torch.Tensor, y_NK: torch.Tensor, w_N: torch.Tensor | None = None) -> None:
+    def accumulate(self, x_ND: Array, y_NK: Array, w_N: Array | None = None) -> None:
         """Add the rows of one block in place; raises as `from_block` does and is then unchanged."""
         self.merge(
             Moments.from_block(
@@ -160,16 +155,13 @@ class Moments:
 
         """
         self._require_same_columns(other, "merged")
-        shift_Z, offset_Z, cross_ZZ = (
-            t.to(self.cross.device) for t in (other.shift, other.offset, other.cross)
-        )
         total = self.sum_w + other.sum_w
         if self.sum_w == 0:
-            self.shift, self.offset, self.cross = shift_Z.clone(), offset_Z.clone(), cross_ZZ.clone()
+            self.shift, self.offset, self.cross = other.shift.copy(), other.offset.copy(), other.cross.copy()
         elif other.sum_w > 0:
             # Shifts are near each other, so their difference is exact and the offsets keep their digits.
-            delta_Z = offset_Z + (shift_Z - self.shift) - self.offset
-            self.cross += cross_ZZ
+            delta_Z = other.offset + (other.shift - self.shift) - self.offset
+            self.cross += other.cross
             _add_outer(self.cross, delta_Z, self.sum_w * (other.sum_w / total))
             self.offset = self.offset + delta_Z * (other.sum_w / total)
         self.n += other.n
@@ -203,14 +195,11 @@ class Moments:
                 f"{self.sum_w:g}): they cannot be part of them; subtract only what was merged before"
             )
         if rest_n == rest_zero:
-            empty = Moments.empty(self.feature_names, self.target_names, self.cross.device)
+            empty = Moments.empty(self.feature_names, self.target_names)
             return replace(empty, n=rest_n, n_zero_weight=rest_zero)
-        shift_Z, offset_Z, cross_ZZ = (
-            t.to(self.cross.device) for t in (other.shift, other.offset, other.cross)
-        )
         # δ = mean of `other` - mean of the whole; mean of the rest = mean of the whole - δ·w/rest.
-        delta_Z = offset_Z + (shift_Z - self.shift) - self.offset
-        cross_ZZ = self.cross - cross_ZZ
+        delta_Z = other.offset + (other.shift - self.shift) - self.offset
+        cross_ZZ = self.cross - other.cross
         _add_outer(cross_ZZ, delta_Z, -other.sum_w * (self.sum_w / rest_w))
         return replace(
             self,
@@ -219,7 +208,7 @@ class Moments:
             sum_w=rest_w,
             sum_w2=self.sum_w2 - other.sum_w2,
             sum_log_w=self.sum_log_w - other.sum_log_w,
-            shift=self.shift.clone(),
+            shift=self.shift.copy(),
             offset=self.offset - delta_Z * (other.sum_w / rest_w),
             cross=cross_ZZ,
         )
@@ -237,7 +226,7 @@ class Moments:
             *_positions(new_features, self.feature_names, "feature", 0),
             *_positions(new_targets, self.target_names, "target", len(self.feature_names)),
         ]
-        index_Z = torch.tensor(index, dtype=torch.long, device=self.cross.device)
+        index_Z = np.array(index, dtype=np.intp)
         return replace(
             self,
             feature_names=new_features,
@@ -248,7 +237,7 @@ class Moments:
         )
 
     @property
-    def mean(self) -> torch.Tensor:
+    def mean(self) -> Floats:
         """Weighted means of the columns, (Z,)."""
         return self.shift + self.offset
 
@@ -262,43 +251,31 @@ class Moments:
         """k, the number of targets."""
         return len(self.target_names)
 
-    def to(self, device: torch.device | str) -> Moments:
-        """Return the same moments with their tensors on ``device``."""
-        return replace(
-            self, shift=self.shift.to(device), offset=self.offset.to(device), cross=self.cross.to(device)
-        )
-
     def clone(self) -> Moments:
         """Return a copy that shares no memory."""
-        return replace(self, shift=self.shift.clone(), offset=self.offset.clone(), cross=self.cross.clone())
+        return replace(self, shift=self.shift.copy(), offset=self.offset.copy(), cross=self.cross.copy())
 
-    def pack(self) -> torch.Tensor:
+    def pack(self) -> Floats:
         """Return everything but the names as one float64 vector: what a worker sends in a gather.
 
         Five scalars, shift, offset, upper triangle: 5 + 2Z + Z(Z+1)/2 values. Counts are exact below 2**53.
         """
-        upper = torch.triu_indices(*self.cross.shape, device=self.cross.device)
-        scalars = torch.tensor(
-            [self.n, self.n_zero_weight, self.sum_w, self.sum_w2, self.sum_log_w],
-            dtype=torch.float64,
-            device=self.cross.device,
-        )
-        return torch.cat([scalars, self.shift, self.offset, self.cross[upper[0], upper[1]]])
+        scalars = [self.n, self.n_zero_weight, self.sum_w, self.sum_w2, self.sum_log_w]
+        upper = self.cross[np.triu_indices(len(self.cross))]
+        return np.concatenate([np.array(scalars, dtype=np.float64), self.shift, self.offset, upper])
 
     @classmethod
-    def unpack(
-        cls, packed: torch.Tensor, feature_names: Sequence[str], target_names: Sequence[str]
-    ) -> Moments:
+    def unpack(cls, packed: Floats, feature_names: Sequence[str], target_names: Sequence[str]) -> Moments:
         """Rebuild moments from `pack`; raises DataError when the length does not fit the names."""
         size = len(feature_names) + len(target_names)
         expected = _NUM_SCALARS + 2 * size + size * (size + 1) // 2
-        if packed.numel() != expected:
-            raise DataError(f"packed moments hold {packed.numel()} values; {size} columns need {expected}")
+        if packed.size != expected:
+            raise DataError(f"packed moments hold {packed.size} values; {size} columns need {expected}")
         n, n_zero, sum_w, sum_w2, sum_log_w = packed[:_NUM_SCALARS].tolist()
-        body = packed[_NUM_SCALARS:].clone()
+        body = packed[_NUM_SCALARS:].copy()
         shift_Z, offset_Z, upper = body[:size], body[size : 2 * size], body[2 * size :]
-        cross_ZZ = torch.zeros((size, size), dtype=torch.float64, device=packed.device)
-        rows, columns = torch.triu_indices(size, size, device=packed.device)
+        cross_ZZ = np.zeros((size, size))
+        rows, columns = np.triu_indices(size)
         cross_ZZ[rows, columns] = upper
         cross_ZZ[columns, rows] = upper
         names = tuple(feature_names), tuple(target_names)
@@ -330,16 +307,21 @@ def merged_moments(parts: Iterable[Moments]) -> Moments:
     return level[0].clone()
 
 
-def _add_outer(cross_ZZ: torch.Tensor, delta_Z: torch.Tensor, factor: float) -> None:
+def _pilot_shift(x_ND: Array, y_NK: Array) -> Floats:
+    with np.errstate(over="ignore", invalid="ignore"):  # what cannot be summed is refused by name
+        return pilot_shift(x_ND, y_NK)
+
+
+def _add_outer(cross_ZZ: Floats, delta_Z: Floats, factor: float) -> None:
     """Add ``factor · δδ'`` in place, symmetric to the last bit (α·δᵢ·δⱼ rounds differently from α·δⱼ·δᵢ)."""
     scaled_Z = delta_Z * math.sqrt(abs(factor))
-    cross_ZZ.addr_(scaled_Z, scaled_Z, alpha=1.0 if factor >= 0 else -1.0)
+    cross_ZZ += np.outer(scaled_Z if factor >= 0 else -scaled_Z, scaled_Z)
 
 
 def _block_names(
-    x_ND: torch.Tensor,
-    y_NK: torch.Tensor,
-    w_N: torch.Tensor | None,
+    x_ND: Array,
+    y_NK: Array,
+    w_N: Array | None,
     feature_names: Sequence[str] | None,
     target_names: Sequence[str] | None,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -361,25 +343,25 @@ def _block_names(
     return features, targets
 
 
-def _weight_sums(w_N: torch.Tensor) -> tuple[float, float, float, int]:
-    """Return Σw, Σw², Σ log w over positive w, and the number of zero weights, in one device transfer."""
-    w_N = w_N.double()
-    positive = w_N > 0
-    logs = torch.where(positive, w_N, torch.ones_like(w_N)).log()
-    sums = torch.stack([w_N.sum(), w_N.square().sum(), logs.sum(), (w_N == 0).sum().double(), w_N.min()])
-    sum_w, sum_w2, sum_log_w, num_zero, lowest = sums.tolist()
-    if not (lowest >= 0 and sum_w2 < float("inf")):
-        bad = int((~((w_N >= 0) & torch.isfinite(w_N))).sum())
+def _weight_sums(w_N: Array) -> tuple[float, float, float, int]:
+    """Return Σw, Σw², Σ log w over positive w, and the number of zero weights."""
+    w_N = w_N.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        logs = np.log(np.where(w_N > 0, w_N, 1.0))
+        sum_w, sum_w2, sum_log_w = float(w_N.sum()), float(np.square(w_N).sum()), float(logs.sum())
+    num_zero = int(np.count_nonzero(w_N == 0))
+    if not (w_N.min() >= 0 and sum_w2 < float("inf")):
+        bad = int((~((w_N >= 0) & np.isfinite(w_N))).sum())
         raise DataError(
-            f"{bad} of {w_N.numel()} row weights are negative, NaN or infinite (or their squares overflow); "
+            f"{bad} of {w_N.size} row weights are negative, NaN or infinite (or their squares overflow); "
             "weights must be finite and not negative"
         )
-    return sum_w, sum_w2, sum_log_w, int(num_zero)
+    return sum_w, sum_w2, sum_log_w, num_zero
 
 
-def _require_finite(gram_ZZ: torch.Tensor, names: Sequence[str]) -> None:
+def _require_finite(gram_ZZ: Floats, names: Sequence[str]) -> None:
     """Raise DataError naming the columns whose second moment is not finite."""
-    finite_Z = torch.isfinite(gram_ZZ.diagonal())
+    finite_Z = np.isfinite(gram_ZZ.diagonal())
     if not bool(finite_Z.all()):
         bad = [name for name, ok in zip(names, finite_Z.tolist(), strict=True) if not ok]
         more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from linreg_dist.errors import DataError, SpecError
@@ -40,7 +39,7 @@ from linreg_dist.stats.inference import (
     refusal,
     unscaled_root,
 )
-from linreg_dist.stats.kernel import slice_rows
+from linreg_dist.stats.kernel import Array, Floats, slice_rows
 from linreg_dist.stats.solve import Solution
 
 RobustType = Literal["HC0", "HC1", "HC2", "HC3", "cluster"]
@@ -54,13 +53,13 @@ _LEVERAGE_ATOL = 1e-10
 
 @dataclass(frozen=True)
 class _Coordinates:
-    """The map from a row to its orthonormal coordinates and its residual, on one device; R = A or A + 1."""
+    """The map from a row to its orthonormal coordinates and its residual; R = A or A + 1."""
 
-    mean_x: torch.Tensor
-    to_orthonormal: torch.Tensor
+    mean_x: Floats
+    to_orthonormal: Floats
     ones_value: float | None
-    mean_y: torch.Tensor
-    coef: torch.Tensor
+    mean_y: Floats
+    coef: Floats
 
 
 class RobustMeat:
@@ -82,7 +81,6 @@ class RobustMeat:
         kinds: Sequence[RobustType],
         *,
         weight_type: WeightType = "analytic",
-        device: torch.device | str = "cpu",
     ) -> None:
         refused = refusal(solution, weight_type)
         if refused is not None:
@@ -95,42 +93,31 @@ class RobustMeat:
             )
         self.kinds: tuple[str, ...] = tuple(dict.fromkeys("HC0" if kind == "HC1" else kind for kind in kinds))
         self.weight_type = weight_type
-        self._coordinates = _coordinates_of(solution, device)
+        self._coordinates = _coordinates_of(solution)
         num_targets = len(solution.columns.target_names)
         size = self._coordinates.to_orthonormal.shape[1] + int(solution.columns.fit_intercept)
         self.n = 0
         self.num_full_leverage = 0
-        self.residual_sum = torch.zeros(num_targets, dtype=torch.float64, device=device)
-        self.gradient = torch.zeros((num_targets, size), dtype=torch.float64, device=device)
-        self._meats: dict[str, torch.Tensor] = {
-            kind: torch.zeros((num_targets, size, size), dtype=torch.float64, device=device)
-            for kind in self.kinds
-            if kind != "cluster"
-        }
+        self.residual_sum = np.zeros(num_targets)
+        self.gradient = np.zeros((num_targets, size))
+        self._meats = {kind: np.zeros((num_targets, size, size)) for kind in self.kinds if kind != "cluster"}
         self._cluster_scores: dict[Any, NDArray[np.float64]] = {}
 
     def fresh(self) -> RobustMeat:
         """Return the sums of no rows for the same solution: cheaper than to start from the solution."""
         other = copy.copy(self)
         other.n = other.num_full_leverage = 0
-        other.residual_sum = torch.zeros_like(self.residual_sum)
-        other.gradient = torch.zeros_like(self.gradient)
-        other._meats = {kind: torch.zeros_like(meat) for kind, meat in self._meats.items()}
+        other.residual_sum = np.zeros_like(self.residual_sum)
+        other.gradient = np.zeros_like(self.gradient)
+        other._meats = {kind: np.zeros_like(meat) for kind, meat in self._meats.items()}
         other._cluster_scores = {}
-        return other
-
-    def to(self, device: torch.device | str) -> RobustMeat:
-        """Return the same sums with their tensors on ``device``; to be merged, not to be added to."""
-        other = copy.copy(self)
-        other.residual_sum, other.gradient = self.residual_sum.to(device), self.gradient.to(device)
-        other._meats = {kind: meat.to(device) for kind, meat in self._meats.items()}
         return other
 
     def accumulate(
         self,
-        x_ND: torch.Tensor,
-        y_NK: torch.Tensor,
-        w_N: torch.Tensor | None = None,
+        x_ND: Array,
+        y_NK: Array,
+        w_N: Array | None = None,
         cluster_N: NDArray[Any] | None = None,
     ) -> None:
         """Add the rows of one block; ``cluster_N`` holds an id per row (integers or strings, no nulls).
@@ -149,25 +136,27 @@ class RobustMeat:
                 "give one per row exactly when cluster-robust errors are accumulated"
             )
         keys: list[Any] = []
-        codes_N = torch.zeros(0, dtype=torch.long)
+        codes_N = np.zeros(0, dtype=np.intp)
         if cluster_N is not None:
-            unique, inverse = np.unique(cluster_N, return_inverse=True)
-            keys, codes_N = unique.tolist(), torch.from_numpy(inverse.astype(np.int64)).to(x_ND.device)
+            unique, codes_N = np.unique(cluster_N, return_inverse=True)
+            keys = unique.tolist()
         num_targets, size = self.gradient.shape
-        scores_GKR = torch.zeros((len(keys), num_targets, size), dtype=torch.float64, device=x_ND.device)
-        step = slice_rows(x_ND.shape[1] + size, x_ND.device)
+        scores_GKR = np.zeros((len(keys), num_targets, size))
+        step = slice_rows(x_ND.shape[1] + size)
         for start in range(0, num_rows, step):
             rows = slice(start, start + step)
-            weight_S = None if w_N is None else w_N[rows].double()
+            weight_S = None if w_N is None else w_N[rows].astype(np.float64)
             u_SR, error_SK = self._orthonormal_rows(x_ND[rows], y_NK[rows])
             weighted_SK = error_SK if weight_S is None else error_SK * weight_S[:, None]
-            self.residual_sum += (weighted_SK * error_SK).sum(dim=0)
+            self.residual_sum += (weighted_SK * error_SK).sum(axis=0)
             self.gradient += weighted_SK.T @ u_SR
             self._add_meats(u_SR, error_SK, weight_S)
             if keys:
                 for k in range(num_targets):
-                    scores_GKR[:, k].index_add_(0, codes_N[rows], u_SR * weighted_SK[:, k : k + 1])
-        self._add_cluster_scores(keys, scores_GKR.cpu().numpy())
+                    for r in range(size):
+                        of_rows_S = u_SR[:, r] * weighted_SK[:, k]
+                        scores_GKR[:, k, r] += np.bincount(codes_N[rows], of_rows_S, len(keys))
+        self._add_cluster_scores(keys, scores_GKR)
         self.n += num_rows
 
     def merge(self, other: RobustMeat) -> None:
@@ -183,10 +172,10 @@ class RobustMeat:
             raise DataError(f"robust sums of different problems cannot be merged: {mine} against {theirs}")
         self.n += other.n
         self.num_full_leverage += other.num_full_leverage
-        self.residual_sum += other.residual_sum.to(self.residual_sum.device)
-        self.gradient += other.gradient.to(self.gradient.device)
+        self.residual_sum += other.residual_sum
+        self.gradient += other.gradient
         for kind, meat in self._meats.items():
-            meat += other._meats[kind].to(meat.device)
+            meat += other._meats[kind]
         keys = list(other._cluster_scores)
         if keys:
             self._add_cluster_scores(keys, np.stack([other._cluster_scores[key] for key in keys]))
@@ -196,20 +185,18 @@ class RobustMeat:
         return {
             "n": self.n,
             "num_full_leverage": self.num_full_leverage,
-            "residual_sum": self.residual_sum.cpu().numpy(),
-            "gradient": self.gradient.cpu().numpy(),
-            "meats": {kind: meat.cpu().numpy() for kind, meat in self._meats.items()},
+            "residual_sum": self.residual_sum,
+            "gradient": self.gradient,
+            "meats": dict(self._meats),
             "cluster_keys": list(self._cluster_scores),
             "cluster_scores": np.array(list(self._cluster_scores.values())),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Replace the sums by those of `state` from an accumulator of the same solution and kinds."""
-        device = self.gradient.device
         self.n, self.num_full_leverage = state["n"], state["num_full_leverage"]
-        self.residual_sum = torch.from_numpy(state["residual_sum"].copy()).to(device)
-        self.gradient = torch.from_numpy(state["gradient"].copy()).to(device)
-        self._meats = {kind: torch.from_numpy(m.copy()).to(device) for kind, m in state["meats"].items()}
+        self.residual_sum, self.gradient = state["residual_sum"].copy(), state["gradient"].copy()
+        self._meats = {kind: meat.copy() for kind, meat in state["meats"].items()}
         self._cluster_scores = dict(zip(state["cluster_keys"], state["cluster_scores"], strict=True))
 
     @property
@@ -220,40 +207,39 @@ class RobustMeat:
     def meat(self, kind: str) -> NDArray[np.float64]:
         """Return the meat of one kind in orthonormal coordinates, (K, R, R), summed over all rows seen."""
         if kind != "cluster":
-            return np.asarray(self._meats["HC0" if kind == "HC1" else kind].cpu().numpy())
+            return self._meats["HC0" if kind == "HC1" else kind]
         # Sorted by id, so that the sum does not depend on the order in which clusters were met.
         scores_GKR = np.stack([self._cluster_scores[key] for key in sorted(self._cluster_scores)])
         return np.asarray(np.einsum("gkr,gks->krs", scores_GKR, scores_GKR, optimize=True))
 
-    def _orthonormal_rows(self, x_SP: torch.Tensor, y_SK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _orthonormal_rows(self, x_SP: Array, y_SK: Array) -> tuple[Floats, Floats]:
         c = self._coordinates
-        centred_SP = x_SP.double() - c.mean_x
-        error_SK = (y_SK.double() - c.mean_y) - centred_SP @ c.coef.T
+        centred_SP = x_SP.astype(np.float64) - c.mean_x
+        error_SK = (y_SK.astype(np.float64) - c.mean_y) - centred_SP @ c.coef.T
         u_SA = centred_SP @ c.to_orthonormal
         if c.ones_value is None:
             return u_SA, error_SK
-        ones_S1 = torch.full((len(u_SA), 1), c.ones_value, dtype=torch.float64, device=u_SA.device)
-        return torch.cat([ones_S1, u_SA], dim=1), error_SK
+        return np.concatenate([np.full((len(u_SA), 1), c.ones_value), u_SA], axis=1), error_SK
 
-    def _add_meats(self, u_SR: torch.Tensor, error_SK: torch.Tensor, weight_S: torch.Tensor | None) -> None:
+    def _add_meats(self, u_SR: Floats, error_SK: Floats, weight_S: Floats | None) -> None:
         if not self._meats:
             return
-        leverage_S = u_SR.square().sum(dim=1)
-        size_SK = error_SK.abs()
+        leverage_S = np.square(u_SR).sum(axis=1)
+        size_SK = np.abs(error_SK)
         if weight_S is not None:
             analytic = self.weight_type == "analytic"
             leverage_S = leverage_S * weight_S if analytic else leverage_S
-            leverage_S = torch.where(weight_S > 0, leverage_S, torch.zeros_like(leverage_S))
-            size_SK = size_SK * (weight_S if analytic else weight_S.sqrt())[:, None]
+            leverage_S = np.where(weight_S > 0, leverage_S, 0.0)
+            size_SK = size_SK * (weight_S if analytic else np.sqrt(weight_S))[:, None]
         rest_S = 1 - leverage_S
         full_S = rest_S < _LEVERAGE_ATOL
         self.num_full_leverage += int(full_S.sum())
-        rest_S = torch.where(full_S, torch.ones_like(rest_S), rest_S)
+        rest_S = np.where(full_S, 1.0, rest_S)
         for kind, meat_KRR in self._meats.items():
             scaled_SK = size_SK * rest_S[:, None] ** (-_LEVERAGE_POWER[kind] / 2)
             for k in range(scaled_SK.shape[1]):
                 row_SR = u_SR * scaled_SK[:, k : k + 1]
-                meat_KRR[k].addmm_(row_SR.T, row_SR)
+                meat_KRR[k] += row_SR.T @ row_SR
 
     def _add_cluster_scores(self, keys: Sequence[Any], scores_GKR: NDArray[np.float64]) -> None:
         for key, score_KR in zip(keys, scores_GKR, strict=True):
@@ -319,7 +305,7 @@ def robust_tests(
     )
 
 
-def _coordinates_of(solution: Solution, device: torch.device | str) -> _Coordinates:
+def _coordinates_of(solution: Solution) -> _Coordinates:
     """Split J of `unscaled_root` into what acts on centred features and the constant of the intercept."""
     columns, intercept = solution.columns, int(solution.columns.fit_intercept)
     root_PA = np.nan_to_num(unscaled_root(solution)[intercept:, intercept:])
@@ -327,9 +313,9 @@ def _coordinates_of(solution: Solution, device: torch.device | str) -> _Coordina
     mean_P = columns.mean_x if intercept else np.zeros_like(columns.mean_x)
     mean_K = columns.mean_y if intercept else np.zeros_like(columns.mean_y)
     return _Coordinates(
-        torch.from_numpy(mean_P).to(device),
-        torch.from_numpy(np.ascontiguousarray(root_PA)).to(device),
+        mean_P,
+        np.ascontiguousarray(root_PA),
         1 / math.sqrt(columns.sum_w) if intercept else None,
-        torch.from_numpy(mean_K).to(device),
-        torch.from_numpy(np.ascontiguousarray(solution.coef)).to(device),
+        mean_K,
+        np.ascontiguousarray(solution.coef),
     )

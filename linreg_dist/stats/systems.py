@@ -197,8 +197,8 @@ class TriangleSystem:
 def gram_system(moments: Moments, *, fit_intercept: bool) -> GramSystem:
     """Return the equilibrated normal equations; raises DataError when there are no rows or no weight."""
     p = moments.num_features
-    cross_ZZ = np.asarray(moments.cross.cpu().numpy(), dtype=np.float64)
-    mean_Z = moments.mean.cpu().numpy()
+    cross_ZZ = moments.cross
+    mean_Z = moments.mean
     columns = describe_columns(moments, mean_Z, np.diag(cross_ZZ), fit_intercept=fit_intercept)
     if not fit_intercept:
         cross_ZZ = cross_ZZ + np.outer(mean_Z, mean_Z) * moments.sum_w

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from linreg_dist.errors import DataError
+from linreg_dist.stats.kernel import Array, Floats
 from linreg_dist.stats.moments import Moments
 from linreg_dist.stats.systems import TriangleSystem, describe_columns
 
@@ -33,7 +33,7 @@ class RFactor:
 
     Its diagonal is not negative, which makes it unique and the same in every run.
 
-    The counts and sums are those of `Moments`. All tensors are float64 on the CPU.
+    The counts and sums are those of `Moments`. All arrays are float64.
     """
 
     feature_names: tuple[str, ...]
@@ -43,8 +43,8 @@ class RFactor:
     sum_w: float
     sum_w2: float
     sum_log_w: float
-    shift: torch.Tensor
-    r: torch.Tensor
+    shift: Floats
+    r: Floats
 
     @classmethod
     def empty(cls, like: Moments) -> RFactor:
@@ -53,10 +53,10 @@ class RFactor:
         The means of the first pass are the best shift there is, and the same one in every worker.
         """
         size = 1 + like.num_features + like.num_targets
-        r_QQ = torch.zeros((size, size), dtype=torch.float64)
-        return cls(like.feature_names, like.target_names, 0, 0, 0.0, 0.0, 0.0, like.mean.cpu().clone(), r_QQ)
+        r_QQ = np.zeros((size, size))
+        return cls(like.feature_names, like.target_names, 0, 0, 0.0, 0.0, 0.0, like.mean, r_QQ)
 
-    def accumulate(self, x_ND: torch.Tensor, y_NK: torch.Tensor, w_N: torch.Tensor | None = None) -> None:
+    def accumulate(self, x_ND: Array, y_NK: Array, w_N: Array | None = None) -> None:
         """Add the rows of one block in place.
 
         Raises:
@@ -72,19 +72,19 @@ class RFactor:
         size = self.r.shape[0]
         step = max(_MIN_SLICE_ROWS, _ROWS_PER_COLUMN * size)
         # (Q, S) row-major is column-major for LAPACK: no transposition on the way in.
-        scratch_QS = torch.empty((size, size + min(step, max(num_rows, 1))), dtype=torch.float64)
-        root_w_N = None if w_N is None else w_N.double().sqrt().cpu()
+        scratch_QS = np.empty((size, size + min(step, max(num_rows, 1))))
+        root_w_N = None if w_N is None else np.sqrt(w_N.astype(np.float64))
         for start in range(0, num_rows, step):
             stop = min(start + step, num_rows)
             stacked_QS = scratch_QS[:, : size + stop - start]
             stacked_QS[:, :size] = self.r.T
             rows_QS = stacked_QS[:, size:]
             rows_QS[0] = 1.0
-            rows_QS[1 : 1 + num_features].copy_(x_ND[start:stop].T)
-            rows_QS[1 + num_features :].copy_(y_NK[start:stop].T)
-            rows_QS[1:].sub_(self.shift[:, None])
+            rows_QS[1 : 1 + num_features] = x_ND[start:stop].T
+            rows_QS[1 + num_features :] = y_NK[start:stop].T
+            rows_QS[1:] -= self.shift[:, None]
             if root_w_N is not None:
-                rows_QS.mul_(root_w_N[start:stop])
+                rows_QS *= root_w_N[start:stop]
             self.r = _triangle(stacked_QS.T)
         self._add_sums(sums)
 
@@ -100,17 +100,17 @@ class RFactor:
                 f"{(*self.feature_names, *self.target_names)} against "
                 f"{(*other.feature_names, *other.target_names)}"
             )
-        moved = other.r.clone()
+        moved = other.r.copy()
         moved[0, 1:] += (other.shift - self.shift) * moved[0, 0]
-        self.r = _triangle(torch.cat([self.r, moved]))
+        self.r = _triangle(np.concatenate([self.r, moved]))
         self._add_sums(other)
 
     def select(self, features: Sequence[str] | None = None, targets: Sequence[str] | None = None) -> RFactor:
         """Return the factor of a subset of the columns, in this order; raises DataError for unknown names."""
         moments = self.to_moments().select(features, targets)
         place = {name: 1 + i for i, name in enumerate((*self.feature_names, *self.target_names))}
-        index_Z = torch.tensor([place[name] for name in (*moments.feature_names, *moments.target_names)])
-        columns_Q = torch.cat([torch.zeros(1, dtype=torch.long), index_Z])
+        index_Z = np.array([place[name] for name in (*moments.feature_names, *moments.target_names)])
+        columns_Q = np.concatenate([np.zeros(1, dtype=np.intp), index_Z])
         return replace(
             self,
             feature_names=moments.feature_names,
@@ -121,7 +121,7 @@ class RFactor:
 
     def to_moments(self) -> Moments:
         """Return the moments of the same rows: mean = shift + R[0, 1:]/R[0, 0], cross = R22'R22."""
-        offset_Z = self.r[0, 1:] / self.r[0, 0] if self.sum_w > 0 else torch.zeros_like(self.shift)
+        offset_Z = self.r[0, 1:] / self.r[0, 0] if self.sum_w > 0 else np.zeros_like(self.shift)
         inner_ZZ = self.r[1:, 1:]
         cross_ZZ = inner_ZZ.T @ inner_ZZ
         return Moments(
@@ -132,7 +132,7 @@ class RFactor:
             self.sum_w,
             self.sum_w2,
             self.sum_log_w,
-            self.shift.clone(),
+            self.shift.copy(),
             offset_Z,
             (cross_ZZ + cross_ZZ.T) / 2,
         )
@@ -152,7 +152,7 @@ def merged_factors(parts: Iterable[RFactor]) -> RFactor:
         DataError: there is no part, or the columns differ.
 
     """
-    level = [replace(part, r=part.r.clone()) for part in parts]
+    level = [replace(part, r=part.r.copy()) for part in parts]
     if not level:
         raise DataError("no QR factors to merge: at least one part is needed")
     while len(level) > 1:
@@ -165,15 +165,15 @@ def merged_factors(parts: Iterable[RFactor]) -> RFactor:
 def triangle_system(factor: RFactor, *, fit_intercept: bool) -> TriangleSystem:
     """Return the equilibrated triangular problem; raises DataError when there are no rows or no weight."""
     p = len(factor.feature_names)
-    r_QQ = factor.r.numpy()
+    r_QQ = factor.r
     inner_ZZ = r_QQ[1:, 1:]
-    moments_mean_Z = factor.to_moments().mean.numpy()
+    moments_mean_Z = factor.to_moments().mean
     centred_Z = np.einsum("ij,ij->j", inner_ZZ, inner_ZZ)
     columns = describe_columns(factor, moments_mean_Z, centred_Z, fit_intercept=fit_intercept)
     if not fit_intercept:
         # Back to z itself: add shift·1, whose only component is the first row, and triangularise again.
-        first_Z = r_QQ[0, 1:] + factor.shift.numpy() * r_QQ[0, 0]
-        inner_ZZ = _triangle(torch.from_numpy(np.vstack([first_Z, inner_ZZ]))).numpy()
+        first_Z = r_QQ[0, 1:] + factor.shift * r_QQ[0, 0]
+        inner_ZZ = _triangle(np.vstack([first_Z, inner_ZZ]))
     root_w = np.sqrt(columns.sum_w)
     varies_K = columns.total_sum > 0
     tail_KK = inner_ZZ[p:, p:] / root_w * varies_K
@@ -185,11 +185,11 @@ def triangle_system(factor: RFactor, *, fit_intercept: bool) -> TriangleSystem:
     )
 
 
-def _triangle(rows_NQ: torch.Tensor) -> torch.Tensor:
+def _triangle(rows_NQ: Floats) -> Floats:
     """Return the square R of ``rows_NQ``, zero rows added when it is wide, its diagonal not negative."""
     size = rows_NQ.shape[1]
-    r: torch.Tensor = torch.linalg.qr(rows_NQ, mode="r").R.triu()
-    r = r * torch.where(r.diagonal() < 0, -1.0, 1.0)[:, None].double()
+    r: Floats = np.asarray(np.linalg.qr(rows_NQ, mode="r"))
+    r = r * np.where(r.diagonal() < 0, -1.0, 1.0)[:, None]
     if r.shape[0] < size:
-        r = torch.cat([r, torch.zeros((size - r.shape[0], size), dtype=torch.float64)])
+        r = np.concatenate([r, np.zeros((size - r.shape[0], size))])
     return r

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -41,7 +43,7 @@ class Evaluator:
             return None
         return self._measure(coef_DK, intercept_K, ("validation",)).validation
 
-    def final(self, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> SplitMetrics:
+    def final(self, coef_DK: Any, intercept_K: Any) -> SplitMetrics:
         """Return the metrics of both splits. Every worker must call it."""
         self._training.log.enter("metrics")
         return self._measure(coef_DK, intercept_K, ("train", "validation"), "metrics")
@@ -53,14 +55,14 @@ class Evaluator:
 
     def _measure(
         self,
-        coef_DK: torch.Tensor,
-        intercept_K: torch.Tensor,
+        coef_DK: Any,
+        intercept_K: Any,
         splits: tuple[str, ...],
         phase: str | None = None,
     ) -> SplitMetrics:
         targets = self._training.job.columns.targets
         store, device = self._store, self._worker.device
-        coef_DK, intercept_K = coef_DK.to(device), intercept_K.to(device)
+        coef_DK, intercept_K = (torch.as_tensor(each, device=device) for each in (coef_DK, intercept_K))
 
         def measure_one(index: int) -> list[ErrorSums]:
             block = store.load(index)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from linreg_dist.data.block import Shift
 from linreg_dist.data.design.encoding import Encoding
@@ -81,10 +80,10 @@ class Fit:
     tune: Tune | None = None
     covariance: CoefficientCovariance | None = None
 
-    def in_blocks(self, shift: Shift) -> tuple[torch.Tensor, torch.Tensor]:
+    def in_blocks(self, shift: Shift) -> tuple[Vector, Vector]:
         """Return coefficients (D, K) and intercepts (K) for features and targets less their shift."""
         intercept = self.intercept_K - shift.y_K + self.coef_KD @ shift.x_D
-        return torch.from_numpy(np.ascontiguousarray(self.coef_KD.T)), torch.from_numpy(intercept)
+        return self.coef_KD.T, intercept
 
 
 def found_of(

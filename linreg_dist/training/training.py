@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from linreg_dist.data.summary import BlockSummary
+from linreg_dist.kernels.blas import one_blas_thread
 from linreg_dist.kernels.choice import is_yet_to_compile
 from linreg_dist.training.checkpoints.first_pass import SummaryFile
 from linreg_dist.training.checkpoints.lane_keeper import LaneKeeper
@@ -99,9 +100,10 @@ class Training:
             return self.data.store.map(part_of, order)
 
         compiles = self.data.store.native and is_yet_to_compile()
-        return collect_by_lane(
-            self.worker, self.job, results, empty, self.log, phase, keeper, compiles=compiles
-        )
+        with one_blas_thread():
+            return collect_by_lane(
+                self.worker, self.job, results, empty, self.log, phase, keeper, compiles=compiles
+            )
 
     def sum_over(self, function: Callable[[Rows], torch.Tensor], size: int) -> torch.Tensor:
         """Return the sum of a function's values, float64 vectors of ``size``, over all training rows.

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.errors import DataError
@@ -125,12 +124,10 @@ def _transformed(
     """Return the moments of A·x + b, targets as they are."""
     targets = len(moments.target_names)
     old, new = moments.num_features, len(names)
-    whole = torch.zeros(new + targets, old + targets, dtype=torch.float64)
-    whole[:new, :old] = torch.from_numpy(matrix)
-    whole[new:, old:] = torch.eye(targets, dtype=torch.float64)
-    add = torch.cat([torch.from_numpy(constant), torch.zeros(targets, dtype=torch.float64)])
-    device = moments.cross.device
-    whole, add = whole.to(device), add.to(device)
+    whole = np.zeros((new + targets, old + targets))
+    whole[:new, :old] = matrix
+    whole[new:, old:] = np.eye(targets)
+    add = np.concatenate([constant, np.zeros(targets)])
     return replace(
         moments,
         feature_names=names,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.stats.tsqr import RFactor
 
 
-def column_major(array: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(np.atleast_2d(array.T))).T
+def column_major(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.atleast_2d(array.T)).T
 
 
 def blocks_of(x, y, w=None, rows=None):
@@ -19,7 +18,7 @@ def blocks_of(x, y, w=None, rows=None):
     rows = rows or max(1, len(x) // 3)
     for i in range(0, len(x), rows):
         part = slice(i, i + rows)
-        weight = None if w is None else torch.from_numpy(np.asarray(w[part], dtype=float))
+        weight = None if w is None else np.asarray(w[part], dtype=float)
         yield column_major(x[part]), column_major(y[part]), weight
 
 

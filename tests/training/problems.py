@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from linreg_dist.data.block import Block
 from linreg_dist.training.rows.scaling import AffineScale
 from linreg_dist.training.rows.sweep import Rows
 
@@ -23,6 +24,12 @@ def random_rows(
     y = x @ rng.normal(size=(d, k)) + 0.5 + rng.standard_t(2, size=(n, k))
     w = torch.from_numpy(rng.uniform(0.0, 2.0, size=n)).to(dtype) if weighted else None
     return Rows(column_major(x, dtype), column_major(y, dtype), w)
+
+
+def block_of(rows: Rows) -> Block:
+    """Return rows as a block that shares their memory."""
+    w_N = None if rows.w_N is None else rows.w_N.numpy()
+    return Block(rows.x_ND.numpy(), rows.y_NK.numpy(), w_N, len(rows.x_ND), rows.native)
 
 
 def unit_scale(d: int, k: int) -> AffineScale:

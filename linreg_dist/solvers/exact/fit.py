@@ -7,7 +7,6 @@ import time
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from linreg_dist.data.block import Shift
 from linreg_dist.documents import EpochLine, SplitMetrics
@@ -19,6 +18,7 @@ from linreg_dist.solvers.exact.robust_pass import gather_meat
 from linreg_dist.solvers.exact.solution import fit_of, metrics_of, solve_sums
 from linreg_dist.solvers.exact.statistics import add_earlier, artefact_of, save_statistics, sums_of
 from linreg_dist.stats.inference import Refusal, refusal
+from linreg_dist.stats.kernel import Floats
 from linreg_dist.stats.moments import Moments
 from linreg_dist.stats.penalised import Penalty
 from linreg_dist.stats.robust import robust_tests
@@ -27,10 +27,7 @@ from linreg_dist.stats.tsqr import RFactor, merged_factors
 from linreg_dist.storage import final_patience
 from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.fit import Fit
-from linreg_dist.training.rows.device import rows_of
 from linreg_dist.training.training import Training
-
-_CPU = torch.device("cpu")
 
 
 def fit_exactly(training: Training) -> Fit:
@@ -134,8 +131,7 @@ def _gather_factor(training: Training, moments: Moments) -> RFactor:
     like = replace(moments, shift=moments.shift - shift)
 
     def factor_one(index: int) -> RFactor:
-        block = training.data.store.load(index)
-        rows = rows_of(block, slice(0, block.num_train), _CPU)  # LAPACK's QR is the CPU's
+        rows = training.data.store.load(index).train
         part = RFactor.empty(like)
         part.accumulate(rows.x_ND, rows.y_NK, rows.w_N)
         return part
@@ -145,5 +141,5 @@ def _gather_factor(training: Training, moments: Moments) -> RFactor:
     return factor
 
 
-def _in_one(shift: Shift) -> torch.Tensor:
-    return torch.from_numpy(np.concatenate([shift.x_D, shift.y_K]))
+def _in_one(shift: Shift) -> Floats:
+    return np.concatenate([shift.x_D, shift.y_K])

@@ -26,7 +26,7 @@ def moment_metrics(moments: Moments, coef_KD: Array, intercept_K: Array, mae_rea
     """
     if moments.sum_w <= 0.0:
         return None
-    variance = moments.cross.diagonal()[moments.num_features :].cpu().numpy() / moments.sum_w
+    variance = moments.cross.diagonal()[moments.num_features :] / moments.sum_w
     mse_K = mean_squared_error(moments, coef_KD[None], intercept_K[None])[0]
     each = [
         Metrics(

@@ -11,20 +11,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from linreg_dist.data.block import Block, Shift
 from linreg_dist.data.rows import RowSelection
 from linreg_dist.data.summary import RowCounts
 from linreg_dist.solvers.exact.folds import fold_of_rows, rows_per_run, spans_of_folds
 from linreg_dist.solvers.exact.partials import MomentFile, MomentPart
+from linreg_dist.stats.kernel import Sums, native_sums, shifted_sums
 from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.training.checkpoints.lane_keeper import LaneKeeper
 from linreg_dist.training.checkpoints.row_counts import total_counts
 from linreg_dist.training.fit import Totals
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.reading.checks import check_counts, check_weight
-from linreg_dist.training.rows.device import rows_of
 from linreg_dist.training.training import Training
 
 Vector = npt.NDArray[np.float64]
@@ -62,12 +61,12 @@ class ExactSums:
 
     def feature_mean(self) -> Vector:
         """Weighted means of the features over training rows, (D,)."""
-        return _numpy(self.train.mean[: self.train.num_features])
+        return self.train.mean[: self.train.num_features]
 
     def feature_std(self) -> Vector:
         """Weighted population standard deviations of the features over training rows, (D,)."""
         variance = self.train.cross.diagonal()[: self.train.num_features] / self.train.sum_w
-        return _numpy(variance.clamp_min(0.0).sqrt())
+        return np.sqrt(np.maximum(variance, 0.0))
 
     def totals(self) -> Totals:
         """Return the counts, and the means and spreads of the features."""
@@ -75,7 +74,7 @@ class ExactSums:
 
     def target_mean(self, shift: Shift) -> Vector:
         """Means of the targets over training rows in block units, (K,)."""
-        return _numpy(self.train.mean[self.train.num_features :]) - shift.y_K
+        return self.train.mean[self.train.num_features :] - shift.y_K
 
 
 def gather_moments(training: Training) -> ExactSums:
@@ -85,9 +84,10 @@ def gather_moments(training: Training) -> ExactSums:
         DataError: on every worker alike: see `check_counts`, and values too large to be squared.
 
     """
-    job, data, device = training.job, training.data, training.worker.device
+    job, data = training.job, training.data
     num_folds = job.spec.tune.folds if job.spec.tune else 0
     names = data.encoding.names, job.columns.targets
+    sums_up = _sums_of(training)
 
     parts = max(num_folds, 1)
     # What is taken away is summed beside it: its folds, and its validation rows as one more.
@@ -106,11 +106,11 @@ def gather_moments(training: Training) -> ExactSums:
         if selection.missing and job.spec.data.missing == "error":
             # The job will be refused once all is counted, and NaN has no moments.
             return replace(empty(), counts={index: counts})
-        validation = _moments(device, block, slice(block.num_train, None), names)
+        validation = _moments(block.validation, names, sums_up)
         if num_folds == 0:
-            folds = [_moments(device, block, slice(0, block.num_train), names)]
+            folds = [_moments(block.train, names, sums_up)]
         else:
-            folds = _moments_of_folds(device, job, index, block, selection, num_folds, names)
+            folds = _moments_of_folds(job, index, block, selection, num_folds, names, sums_up)
         if index in job.removed:
             return MomentPart({index: counts}, Moments.empty(*names), [*nothing(parts), *folds, validation])
         return MomentPart({index: counts}, validation, [*folds, *nothing(extra)])
@@ -118,7 +118,7 @@ def gather_moments(training: Training) -> ExactSums:
     keeper = LaneKeeper(job, data, MomentFile(names))
     lanes = training.pass_over(sum_one, empty, "solve", keeper)
     groups = {index: counts for lane in lanes for index, counts in lane.counts.items()}
-    shift = torch.from_numpy(np.concatenate([data.shift.x_D, data.shift.y_K]))
+    shift = np.concatenate([data.shift.x_D, data.shift.y_K])
 
     def merged(parts: list[Moments]) -> Moments:
         moments = merged_moments(parts)
@@ -156,13 +156,13 @@ def check_sums(job: TrainJob, sums: ExactSums) -> None:
 
 
 def _moments_of_folds(
-    device: torch.device,
     job: TrainJob,
     index: int,
     block: Block,
     selection: RowSelection,
     num_folds: int,
     names: Names,
+    sums: Sums,
 ) -> list[Moments]:
     """Return the moments of the training rows of each fold within a block."""
     group = job.manifest.row_groups[index]
@@ -171,8 +171,8 @@ def _moments_of_folds(
     if block.num_train != group.num_rows:
         rows = group.first_row + np.asarray(selection.train).astype(np.uint64)
     run = rows_per_run(file.num_rows)
-    if run >= _MIN_RUN and device.type == "cpu":
-        taken = rows_of(block, slice(0, block.num_train), device)
+    if run >= _MIN_RUN:
+        taken = block.train
         spans = spans_of_folds(file.key, rows, num_folds, run)
         return Moments.from_spans(
             taken.x_ND,
@@ -181,28 +181,25 @@ def _moments_of_folds(
             spans,
             feature_names=names[0],
             target_names=names[1],
-            native=block.native,
+            sums=sums,
         )
     fold_N = fold_of_rows(file.key, np.asarray(rows, dtype=np.uint64), num_folds, run)
     order_N = np.argsort(fold_N, kind="stable")
     ends = np.cumsum(np.bincount(fold_N, minlength=num_folds))
-    return [_moments(device, block, rows, names) for rows in np.split(order_N, ends[:-1])]
+    return [_moments(block.part(rows), names, sums) for rows in np.split(order_N, ends[:-1])]
 
 
-def _moments(
-    device: torch.device, block: Block, rows: slice | npt.NDArray[np.int64], names: Names
-) -> Moments:
-    taken = rows_of(block, rows, device)
-    moments = Moments.from_block(
-        taken.x_ND,
-        taken.y_NK,
-        taken.w_N,
-        feature_names=names[0],
-        target_names=names[1],
-        native=taken.native,
+def _moments(rows: Block, names: Names, sums: Sums) -> Moments:
+    features, targets = names
+    return Moments.from_block(
+        rows.x_ND, rows.y_NK, rows.w_N, feature_names=features, target_names=targets, sums=sums
     )
-    return moments.to("cpu")
 
 
-def _numpy(tensor: torch.Tensor) -> Vector:
-    return np.asarray(tensor.cpu().numpy(), dtype=np.float64)
+def _sums_of(training: Training) -> Sums:
+    """Return who adds up: the GPU of this worker, native kernels, or numpy."""
+    if training.worker.device.type != "cpu":
+        from linreg_dist.solvers.exact.on_gpu import sums_on
+
+        return sums_on(str(training.worker.device))
+    return native_sums if training.data.store.native else shifted_sums

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from linreg_dist.data.reader import RowGroupReader, category_codes
 from linreg_dist.data.source.manifest import RowGroup
@@ -15,7 +14,6 @@ from linreg_dist.stats.robust import RobustMeat, RobustType
 from linreg_dist.stats.solve import Solution
 from linreg_dist.training.job import TrainJob
 from linreg_dist.training.reading.lanes import merge_lanes
-from linreg_dist.training.rows.device import rows_of
 from linreg_dist.training.training import Training
 
 
@@ -27,30 +25,29 @@ def gather_meat(training: Training, solution: Solution, kind: RobustType) -> Rob
         DataError: on every worker alike: a row has no cluster.
 
     """
-    job, data, device = training.job, training.data, training.worker.device
-    like = RobustMeat(solution, [kind], weight_type=job.spec.data.weight_type, device=device)
+    job, data = training.job, training.data
+    like = RobustMeat(solution, [kind], weight_type=job.spec.data.weight_type)
     clusters = _Clusters(job) if kind == "cluster" else None
-    shift_x, shift_y = torch.from_numpy(data.shift.x_D), torch.from_numpy(data.shift.y_K)
-    is_shifted = bool(shift_x.any() or shift_y.any())
-    shift_x, shift_y = shift_x.to(device), shift_y.to(device)
+    shift = data.shift
+    is_shifted = bool(shift.x_D.any() or shift.y_K.any())
 
     def sum_one(index: int) -> RobustMeat:
         cluster_N = None
         if clusters is None:
-            rows = training.rows(index)
+            block = data.store.load(index)
         else:  # blocks that are kept do not know which rows of the file they hold, so these are decoded again
             block, selection = data.store.build(index)
-            rows = rows_of(block, slice(0, block.num_train), device)
             cluster_N = clusters.of(job.manifest.row_groups[index], np.asarray(selection.train))
+        rows = block.train
         x, y = rows.x_ND, rows.y_NK
         if is_shifted:  # the solution is in the units of the files
-            x, y = x.double() + shift_x, y.double() + shift_y
+            x, y = x + shift.x_D, y + shift.y_K
         part = like.fresh()
         part.accumulate(x, y, rows.w_N, cluster_N)
-        return part.to("cpu")
+        return part
 
     def empty() -> RobustMeat:
-        return like.fresh().to("cpu")
+        return like.fresh()
 
     return merge_lanes(training.pass_over(sum_one, empty, "robust"), empty())
 

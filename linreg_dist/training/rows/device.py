@@ -26,14 +26,13 @@ def rows_of(block: Block, rows: slice | Ints, device: torch.device) -> Rows:
         device: where to.
 
     """
+    part = block.part(rows)
 
     def take(array: npt.NDArray[Any]) -> torch.Tensor:
-        # Transposed, so that what is contiguous in a block (a column) stays so in a copy.
-        chosen = array.T[..., rows] if isinstance(rows, slice) else np.take(array.T, rows, axis=-1)
-        columns = torch.from_numpy(chosen)
+        columns = torch.from_numpy(array.T)
         if device.type != "cpu":
             columns = columns.contiguous().pin_memory().to(device, non_blocking=True)
         return columns.t()
 
-    w_N = None if block.w_N is None else take(block.w_N)
-    return Rows(take(block.x_ND), take(block.y_NK), w_N, block.native and device.type == "cpu")
+    w_N = None if part.w_N is None else take(part.w_N)
+    return Rows(take(part.x_ND), take(part.y_NK), w_N, block.native and device.type == "cpu")
