@@ -9,9 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from linreg_dist.documents import ResultDocument, RowsDocument, SplitMetrics, Timing
+from linreg_dist.documents import ResultDocument, RowsDocument, SplitMetrics
+from linreg_dist.wording.done import left_out_lines, loss_lines, penalty_lines, steps_lines, time_lines
 from linreg_dist.wording.numbers import align_decimals, format_count, format_number, format_rate
-from linreg_dist.wording.results import METRICS, metric_values, shown_document, solver_text, spans_of
+from linreg_dist.wording.results import METRICS, metric_values, shown_document, solver_text
 from linreg_dist.wording.text import safe_text
 
 _STATUS_STYLES = {"succeeded": "bold green", "failed": "bold red"}
@@ -31,10 +32,28 @@ def result_table(result: ResultDocument) -> RenderableType:
     if error:  # in as many lines as it has
         parts.append(Text(safe_text(error.message)))
     if result.metrics:
-        parts += [Text(""), _metrics_table(result.metrics, result.rows)]
+        for title, metrics in _by_target(result.metrics):
+            parts += [Text(""), *([Text(title, "bold")] if title else [])]
+            parts.append(_metrics_table(metrics, result.rows))
     if facts := list(_facts(result)):
         parts += [Text(""), _facts_table(facts)]
     return Group(*parts)
+
+
+def _by_target(metrics: SplitMetrics) -> Iterator[tuple[str, SplitMetrics]]:
+    """Yield the metrics of each target with its name: their mean would mix units, and says little."""
+    train, validation = metrics.train, metrics.validation
+    names = list((train.per_target if train else None) or ())
+    if not names:
+        yield "", metrics
+    for name in names:
+        splits = {"train": train, "validation": validation}
+        each = {
+            split: found.per_target[name]
+            for split, found in splits.items()
+            if found is not None and found.per_target and name in found.per_target
+        }
+        yield f"target {name}", SplitMetrics(**each)
 
 
 def _metrics_table(metrics: SplitMetrics, rows: RowsDocument | None) -> Table:
@@ -59,36 +78,34 @@ def _metrics_table(metrics: SplitMetrics, rows: RowsDocument | None) -> Table:
 
 def _facts(result: ResultDocument) -> Iterator[tuple[str, str]]:
     """Yield the label and text of each line below the metrics."""
+    train = result.metrics.train if result.metrics else None
     if result.solver:
         yield "solver", solver_text(result.solver)
+        if result.solver.fallback:
+            yield "instead of", result.solver.fallback
         if result.solver.stopped:
             yield "stopped", result.solver.stopped
-    if result.metrics and result.metrics.train and (reason := result.metrics.train.mae_reason):
-        yield "no MAE", reason
+    yield from loss_lines(result.loss, result.solver, list((train.per_target if train else None) or ()))
+    yield from penalty_lines(result.penalty, result.tune)
+    yield from steps_lines(result.solver)
+    if train and train.mae_reason:
+        yield "no MAE", train.mae_reason
     for table in result.data.tables if result.data else ():
         yield "table", f"{table.path}: {table.text}"
-    if result.rows and result.rows.dropped:
-        yield "dropped", _dropped_text(result.rows)
-    timing = result.timing or Timing()
-    spans = [f"{title} {seconds}" for title, seconds in spans_of(timing)]
-    if spans:
-        yield "time", ", ".join(spans)
-    if timing.rows_per_s is not None:
-        yield "speed", format_rate(timing.rows_per_s)
+    yield from left_out_lines(result.rows, result.data, result.skipped_columns)
+    yield from time_lines(result.timing)
+    if result.timing and result.timing.rows_per_s is not None:
+        yield "speed", format_rate(result.timing.rows_per_s)
     if result.model:
         yield "model", result.model
     if result.report:
         yield "report", result.report
+    elif result.report_reason:
+        yield "no report", result.report_reason
     for name, place in result.exports.items():
         yield name, place
     for name, reason in result.export_reasons.items():
         yield f"no {name}", reason
-
-
-def _dropped_text(rows: RowsDocument) -> str:
-    """Return ``9,430 rows (missing: 9,430)``."""
-    by_rule = ", ".join(f"{rule}: {format_count(count)}" for rule, count in rows.dropped.items() if count)
-    return f"{format_count(rows.num_dropped)} rows" + (f" ({by_rule})" if by_rule else "")
 
 
 def _facts_table(facts: Sequence[tuple[str, str]]) -> Table:

@@ -283,6 +283,7 @@ class ResultDocument(Document):
         report_reason: why there is no report.
         exports: the place of each format of ``outputs.export``.
         export_reasons: why one of them is not there.
+        loss, penalty: what was minimised; the penalty that was chosen, where cross-validation did.
         worker_groups: sizes of the groups of workers that were started.
         stuck: workers that were found stuck on the way.
 
@@ -297,6 +298,8 @@ class ResultDocument(Document):
     name: str | None = None
     started_at: str | None = None
     solver: SolverDocument | None = None
+    loss: str | None = None
+    penalty: PenaltyDocument | None = None
     model: str | None = None
     report: str | None = None
     report_reason: str | None = None

@@ -75,6 +75,7 @@ class ModelDescription(TargetDescription):
 
     name: str | None = None
     solver: SolverDocument | None = None
+    loss: str | None = None
     penalty: PenaltyDocument | None = None
     tune: Tune | None = None
     rows: RowsDocument | None = None

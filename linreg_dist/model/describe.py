@@ -36,6 +36,7 @@ def describe(model: LinearModel, *, with_covariance: bool = False) -> ModelDescr
         **{key: getattr(described[0], key) for key in described[0].model_fields_set},
         name=details.name,
         solver=details.solver,
+        loss=details.loss,
         penalty=details.penalty,
         tune=details.tune,
         rows=details.rows,

@@ -180,6 +180,8 @@ def finish_job(
         name=spec.name,
         started_at=datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         solver=found.solver,
+        loss=spec.model.loss,
+        penalty=model.details.penalty,
         model=str(folder.model),
         rows=found.rows,
         missing_values=dict(found.missing_values),

@@ -12,6 +12,7 @@ from linreg_dist.errors import SpecError
 from linreg_dist.export import FORMATS
 from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.run.outputs import refuse_in_run
+from linreg_dist.run.state import load_model
 from linreg_dist.storage import Location, ObjectPath, as_location, write_whole
 
 
@@ -46,7 +47,7 @@ def export(
         able = " or ".join(name for name, each in FORMATS.items() if each.has_dialects)
         raise SpecError(f"--dialect has no meaning for {to}; leave it out, or export --to {able}")
     one.require("--to")
-    loaded = model if isinstance(model, LinearModel) else LinearModel.load(model)
+    loaded = model if isinstance(model, LinearModel) else load_model(model)
     place = as_location(output)
     exists = os.path.lexists(place) if isinstance(place, Path) else place.exists()
     if exists:

@@ -33,6 +33,7 @@ from linreg_dist.documents import Evaluation, Prediction
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.run.outputs import place_below, refuse_in_run, refuse_other_files, refuse_over_input
+from linreg_dist.run.state import load_model
 from linreg_dist.run.unfinished import begun_with, digest_of, nulls_of_finished, unfinished, version_of
 from linreg_dist.storage import Location, ObjectPath, as_location, create_file, upload_file
 from linreg_dist.wording.names import some_names
@@ -327,7 +328,7 @@ def _parts(table: pa.Table) -> Iterator[pa.Table]:
 
 
 def _load(model: LinearModel | str | Path | ObjectPath) -> LinearModel:
-    return model if isinstance(model, LinearModel) else LinearModel.load(model)
+    return model if isinstance(model, LinearModel) else load_model(model)
 
 
 def _manifest(data: str | Sequence[str], model: LinearModel, needed: Sequence[str]) -> Manifest:

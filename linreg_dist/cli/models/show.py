@@ -13,7 +13,7 @@ from linreg_dist.cli.output import print_json
 from linreg_dist.wording.text import csv_cell, safe_name
 
 if TYPE_CHECKING:
-    from linreg_dist.documents import ModelDescription
+    from linreg_dist.documents import ModelDescription, Timing
     from linreg_dist.model.linear_model import LinearModel
 
 
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 )
 @json_option
 def show(model: str, with_covariance: bool, as_json: bool) -> None:
-    """Print the coefficients, the fit and the provenance of the model in the folder MODEL."""
-    from linreg_dist.model.describe import describe
-    from linreg_dist.model.linear_model import LinearModel
+    """Print the coefficients, the fit and the provenance of the model in the folder MODEL.
 
-    loaded = LinearModel.load(model)
+    MODEL is a run's folder too; of one without a model it says what became of it, and exits with 1.
+    """
+    from linreg_dist.model.describe import describe
+    from linreg_dist.run.state import load_model, timing_of
+
+    loaded = load_model(model)
     if with_covariance and not as_json:
         print_covariance(loaded)
         return
@@ -39,7 +42,7 @@ def show(model: str, with_covariance: bool, as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
-        print_description(document)
+        print_description(document, timing_of(model))
 
 
 def print_covariance(model: LinearModel) -> None:
@@ -56,12 +59,12 @@ def print_covariance(model: LinearModel) -> None:
             writer.writerow([*([csv_cell(safe_name(target))] if several else []), name, *row])
 
 
-def print_description(description: ModelDescription) -> None:
-    """Print what `describe` says of a model as tables."""
+def print_description(description: ModelDescription, timing: Timing | None = None) -> None:
+    """Print what `describe` says of a model as tables, with the seconds of its run if they are known."""
     from linreg_dist.console import coefficient_table, print_renderable, provenance_table
 
     for each in description.each_target:
         if description.targets is not None:
             click.echo(f"target {safe_name(each.target)}")
         print_renderable(coefficient_table(each), sys.stdout)
-    print_renderable(provenance_table(description), sys.stdout)
+    print_renderable(provenance_table(description, timing), sys.stdout)

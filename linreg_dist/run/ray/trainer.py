@@ -24,7 +24,7 @@ from linreg_dist.errors import (
 from linreg_dist.jobspec import JobSpec
 from linreg_dist.run.ray.loopback import is_on_loopback
 from linreg_dist.run.ray.session import environment_of_workers, first_line, quiet_ray, use_train_v2
-from linreg_dist.run.watch.capacity import free_and_all, watch_capacity
+from linreg_dist.run.watch.capacity import free_and_all, resources_text, watch_capacity
 from linreg_dist.run.watch.head import HeadWatch
 from linreg_dist.run.watch.interrupts import Interruption, interruptible
 from linreg_dist.run.watch.submitted_job import watch_supervisor
@@ -288,11 +288,9 @@ def _deadline(timeout_s: float | None, interruption: Interruption) -> Iterator[N
 def _never_started(spec: JobSpec) -> ClusterError:
     """Return what to say of workers that Ray could not start in time, in three lines."""
     scaling = spec.scaling
-    each = ", ".join(f"{amount:g} {name}" for name, amount in scaling.resources_per_worker.items())
-    if scaling.use_gpu and "GPU" not in scaling.resources_per_worker:
-        each += ", 1 GPU"
     return ClusterError(
-        f"the workers did not start in time: {scaling.min_workers} workers of {each} each\n"
+        f"the workers did not start in time: {scaling.min_workers} workers of {resources_text(scaling)} "
+        "each\n"
         f"The cluster has {free_and_all()}\n"
         "Lower scaling.num_workers or scaling.resources_per_worker, add nodes, or start again when others "
         "have finished"

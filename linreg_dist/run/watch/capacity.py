@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from linreg_dist.errors import ClusterError
-from linreg_dist.jobspec import JobSpec
+from linreg_dist.jobspec import JobSpec, ScalingSpec
 from linreg_dist.run.watch.interrupts import Interruption
 
 _LOOK_EVERY_S = 2.0
@@ -45,6 +45,14 @@ def free_and_all() -> str:
     names = [name for name in ("CPU", "GPU") if name in have]
     shown = [f"{have[name]:g} {name}, {free.get(name, 0.0):g} of them free" for name in names]
     return "; ".join(shown) or "no CPU"
+
+
+def resources_text(scaling: ScalingSpec) -> str:
+    """Return what each worker asks for: ``"1 CPU, 1 GPU"``."""
+    each = [f"{amount:g} {name}" for name, amount in scaling.resources_per_worker.items()]
+    if scaling.use_gpu and "GPU" not in scaling.resources_per_worker:
+        each.append("1 GPU")
+    return ", ".join(each)
 
 
 @contextmanager

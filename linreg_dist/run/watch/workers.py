@@ -14,6 +14,7 @@ from typing import Any
 
 from linreg_dist.jobspec import JobSpec
 from linreg_dist.liveness import process_start, process_state
+from linreg_dist.run.watch.capacity import free_and_all, resources_text
 from linreg_dist.storage import read_regular
 from linreg_dist.training.beats import BEAT_S, Beat, Board, describe_stuck, stuck_report
 from linreg_dist.wording.streams import get_logger
@@ -169,16 +170,14 @@ class GroupWatch:
         logger.warning("%s", describe_stuck(report, with_stack=True))
 
     def _tell_of_quiet(self) -> None:
-        import ray
-
         scaling = self._spec.scaling
         logger.warning(
-            "no worker has run for %g s. The job needs %s x %s; the cluster has %s. It waits: add nodes, or "
-            "stop it",
+            "no worker has run for %g s. The job needs %s workers of %s each; the cluster has %s. It waits: "
+            "add nodes, or stop it",
             _QUIET_S,
             scaling.min_workers,
-            dict(scaling.resources_per_worker),
-            {name: value for name, value in ray.cluster_resources().items() if ":" not in name},
+            resources_text(scaling),
+            free_and_all(),
         )
 
 
