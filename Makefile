@@ -1,6 +1,7 @@
 # make demo    train on the flights data in this repository and print the result
 # make test    run all gates and the whole test suite
 # make test-quick  run the tests that need no cluster
+# make test-integrations  run the tests that need a real Dagster or Airflow, in environments of their own
 # Both need only Python 3.11, pip, make and gcc: they make a virtual environment and install into it, once.
 
 PYTHON ?= python3
@@ -16,13 +17,14 @@ define stage
 echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help demo test test-quick lint docs soak fuzz bench bench-smoke
+.PHONY: help demo test test-quick test-integrations lint docs soak fuzz bench bench-smoke
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo         train on the flights data and print the result"
 	@echo "make test         all gates, then the whole test suite"
 	@echo "make test-quick   the tests that need no cluster, in minutes"
+	@echo "make test-integrations  real orchestrators against a real Ray, each in an environment of its own"
 	@echo "make lint         the gates alone: formatting, lint, types, layers"
 	@echo "make docs         renew the excerpts of the code in docs/"
 	@echo "make soak         kill real runs at random moments, ROUNDS=100 times from SEED=0"
@@ -69,6 +71,23 @@ test: lint
 
 test-quick: $(VENV)/.stamp-test
 	$(call stage,pytest without clusters,$(PYTEST) -q -m "not slow")
+
+# Each orchestrator has an environment of its own, .venv-NAME, because their requirements do not go together. A
+# requirements.txt that pins all of its environment says so by a line "# pins: all"; else constraints.txt holds too.
+ORCHESTRATORS = $(patsubst tests/integrations/%/requirements.txt,%,$(wildcard tests/integrations/*/requirements.txt))
+
+.venv-%/.stamp: tests/integrations/%/requirements.txt pyproject.toml constraints.txt
+	$(call stage,environment of $*,$(PYTHON) -m venv .venv-$*)
+	$(call stage,install $*,.venv-$*/bin/python -m pip install --quiet \
+		$(shell grep -q '^# pins: all' $< || echo -c constraints.txt) -r $< -e .)
+	@touch $@
+
+.PRECIOUS: .venv-%/.stamp
+
+test-integrations: $(ORCHESTRATORS:%=test-integrations-%)
+
+test-integrations-%: .venv-%/.stamp
+	$(call stage,pytest with $*,.venv-$*/bin/python -m pytest -q --timeout 900 $(wildcard tests/integrations/$* tests/integrations/test_$*.py))
 
 docs: $(VENV)/.stamp-venv
 	$(VENV)/bin/python docs/excerpts.py

@@ -14,6 +14,7 @@ from linreg_dist.errors import (
     RunFailedError,
     RunInUseError,
     from_record,
+    to_record,
 )
 
 RETRYABLE = frozenset({1, 4})
@@ -114,3 +115,8 @@ class JobEnd:
 def end_of(returncode: int, document: Mapping[str, Any] | None, last_text: str = "") -> JobEnd:
     """Return the end of a process by its return code as Python gives it: negative for a signal."""
     return JobEnd(128 - returncode if returncode < 0 else returncode, document, last_text)
+
+
+def end_with(error: LinregDistError) -> JobEnd:
+    """Return the end of a job that an error ended."""
+    return JobEnd(error.exit_code, {"status": "failed", "error": to_record(error)})

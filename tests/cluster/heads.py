@@ -47,8 +47,11 @@ class Head:
 
 
 @contextlib.contextmanager
-def running_head(folder: Path, **environ: str) -> Iterator[Head]:
-    """Start a head of two CPUs in a session of its own, and end that session afterwards."""
+def running_head(folder: Path, *, port: int | None = None, **environ: str) -> Iterator[Head]:
+    """Start a head of two CPUs in a session of its own, and end that session afterwards.
+
+    ``port`` is the job server's; by default a free one.
+    """
     clusters.starting("a head")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     kept |= {
@@ -60,6 +63,7 @@ def running_head(folder: Path, **environ: str) -> Iterator[Head]:
     # Sockets lie in the temporary folder, and their paths may have 107 characters only.
     with tempfile.TemporaryDirectory(prefix="lrd-", ignore_cleanup_errors=True) as temporary:
         dashboard, client = free_ports(2)
+        dashboard = port or dashboard
         ray = str(Path(sys.executable).with_name("ray"))
         command = [ray, "start", "--head", "--block", "--num-cpus=2", f"--temp-dir={temporary}"]
         command += ["--port=0", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
