@@ -20,9 +20,9 @@ from linreg_dist.wording.text import safe_json
 def report(error: BaseException, arguments: Sequence[str]) -> int:
     """Tell the user about `error`, which ended the command line `arguments`, and return its exit code.
 
-    The message goes to stderr. With ``--json``, a document goes to stdout too: ``status`` is ``"failed"`` and
-    ``error`` holds ``type``, ``message`` and ``exit_code``. A traceback is shown for an error that nobody
-    expected only, and only with ``-v``.
+    The message goes to stderr. With ``--json``, a document goes to stdout too: ``status`` is ``"failed"`` or
+    ``"interrupted"``, as in result.json, and ``error`` holds ``type``, ``message`` and ``exit_code``. A
+    traceback is shown for an error that nobody expected only, and only with ``-v``.
     """
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -37,7 +37,9 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
 def _print(error: BaseException, record: dict[str, object], arguments: Sequence[str]) -> None:
     if "--json" in arguments:
         with suppress(OSError):
-            click.echo(safe_json({"status": "failed", "error": record}))
+            interrupted = record["exit_code"] == InterruptedRunError.exit_code
+            status = "interrupted" if interrupted else "failed"
+            click.echo(safe_json({"status": status, "error": record}))
     if isinstance(error, click.ClickException):
         error.show()
     elif isinstance(error, SpecError):

@@ -188,7 +188,8 @@ class TestExitCodes:
     def test_ctrl_c_is_130(self, raising: Callable[..., tuple[int, str, str]]) -> None:
         code, out, err = raising(KeyboardInterrupt(), "--json")
         assert (code, err.strip()) == (130, "Error: interrupted")
-        assert json.loads(out)["error"]["type"] == "InterruptedRunError"
+        document = json.loads(out)
+        assert (document["status"], document["error"]["type"]) == ("interrupted", "InterruptedRunError")
 
     def test_an_unexpected_error_is_one_line_and_exit_1(
         self, raising: Callable[..., tuple[int, str, str]]

@@ -101,7 +101,7 @@ def test_a_job_on_two_nodes_is_submitted_watched_and_stopped(nodes: Nodes, folde
     command = head.command("logs", "sgd-sent", "-f")
     with subprocess.Popen(command, env=head.environ, stdout=subprocess.PIPE, text=True) as followed:
         try:
-            wait_for(lambda: _metrics(head) is not None, 120.0)
+            wait_for(lambda: _metrics(head) is not None, 240.0)
             assert head.cli("stop", "sgd-sent").stdout == "sgd-sent-1: STOPPED\n"
             output, _ = followed.communicate(timeout=60)
         finally:

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from linreg_dist import liveness
-from linreg_dist.errors import RunFailedError, StorageError
-from linreg_dist.run.watch.interrupts import interruptible
+from linreg_dist.errors import ClusterError, RunFailedError, StorageError
+from linreg_dist.run.watch.interrupts import interruptible, stop_notice_interrupts
 from linreg_dist.run.watch.this_process import watch_this_process
 from linreg_dist.storage import retried
 from tests.run.conftest import wait_for, write_parts
@@ -131,6 +131,27 @@ def test_a_store_that_is_tried_again_and_a_long_listing_are_not_stuck(monkeypatc
 def test_a_user_s_own_interrupt_stays_what_it_is() -> None:
     with pytest.raises(KeyboardInterrupt), interruptible():
         signal.raise_signal(signal.SIGINT)
+
+
+def test_what_is_gone_after_a_notice_to_stop_is_no_reason_of_its_own() -> None:
+    """A job server stops a job's shell too, and its supervisor ends, before the job has cleaned up."""
+
+    def stopped() -> None:
+        with interruptible() as interruption:
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                interruption.because(ClusterError("the head is gone"))
+
+    def left_alone() -> None:
+        with interruptible() as interruption:
+            interruption.because(ClusterError("the head is gone"))
+            time.sleep(60)
+
+    with stop_notice_interrupts(), pytest.raises(KeyboardInterrupt):
+        stopped()
+    with pytest.raises(ClusterError, match="gone"):
+        left_alone()
 
 
 _PAUSED = """

@@ -82,19 +82,14 @@ def test_nothing_that_a_run_on_workers_starts_can_be_reached_from_elsewhere(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     before = listeners(os.getpid())
     seen: set[tuple[str, int]] = set()
-    most = 0
 
     @contextmanager
     def watch(_: object) -> Iterator[None]:
-        nonlocal most
         over = threading.Event()
 
         def look() -> None:
-            nonlocal most
             while not over.wait(0.1):
-                now = listeners(os.getpid()) - before
-                most = max(most, len(now))
-                seen.update(now)
+                seen.update(listeners(os.getpid()) - before)
 
         thread = threading.Thread(target=look)
         thread.start()
@@ -116,7 +111,7 @@ def test_nothing_that_a_run_on_workers_starts_can_be_reached_from_elsewhere(
     }
     run = train(spec, watch=watch)
     assert run.result["num_workers"] == 2
-    assert most >= 12, "Ray's processes, the workers and where they meet listen"
+    assert len(seen) >= 8, "Ray's processes, the workers and where they meet listen"
     assert {address for address, _ in seen if not ip_address(address).is_loopback} == set()
 
 

@@ -19,7 +19,8 @@ BLOCK_BYTES = ROWS * (FEATURES + 1) * 4
 ALLOWED = 3 * BLOCK_BYTES + (128 << 20)
 
 CHILD = """
-import json, sys
+import json, os, sys
+os.environ["LINREG_DIST_KERNELS"] = "native"  # so that the small job loads the compiler too
 import linreg_dist as lr
 import linreg_dist.training.loop, ray.train.torch, torch._dynamo
 def peak():

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from linreg_dist.errors import LinregDistError
 from linreg_dist.wording.streams import get_logger
@@ -19,21 +20,30 @@ logger = get_logger(__name__)
 _INSIST_EVERY_S = 5.0
 _TELL_AFTER = 3  # interrupts
 
+_noticed = threading.Event()  # this process was told to stop; set in a signal handler
+
 
 @contextmanager
 def stop_notice_interrupts() -> Iterator[None]:
     """Let a scheduler's or Ray's notice to stop (SIGTERM) interrupt the ``with`` block as Ctrl-C does.
 
-    A run then ends with a result, to be continued, and a batch takes its jobs with it.
+    A run then ends with a result, to be continued, and a batch takes its jobs with it. Whatever is found gone
+    from then on is no news: the job server's supervisor ends with the job that it stops.
     """
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        _noticed.set()
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        _noticed.clear()
 
 
 def stop_when_closed(descriptor: int) -> None:
@@ -99,9 +109,9 @@ class Interruption:
         return self._reason
 
     def because(self, reason: LinregDistError) -> None:
-        """End the block with ``reason``, unless it is over or another has done so."""
+        """End the block with ``reason``, unless it is over, or another reason or a notice came first."""
         with self._lock:
-            if self._over.is_set() or self._reason is not None:
+            if self._over.is_set() or self._reason is not None or _noticed.is_set():
                 return
             self._reason = reason
         if not self._in_main_thread:  # Python interrupts no other

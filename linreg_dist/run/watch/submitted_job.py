@@ -21,6 +21,9 @@ logger = get_logger(__name__)
 
 OF_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the processes of submitted jobs only
 _LOOK_EVERY_S = 1.0
+# A supervisor that stops its job ends with it. The notice to stop reaches Python when its main thread comes
+# back from native code, which may be later than this thread sees the end.
+_GRACE_S = 10.0
 _END_AFTER_S = 60.0
 
 
@@ -70,6 +73,8 @@ def _watch(supervisor: Supervisor, interruption: Interruption, over: threading.E
     while not supervisor.is_gone:
         if over.wait(_LOOK_EVERY_S):
             return
+    if over.wait(_GRACE_S):
+        return
     reason = ClusterError(
         "the Ray head that this job was submitted to is gone, and nobody follows the job any more. When it "
         "is back, submit the same job again to continue from its last checkpoint"
