@@ -17,6 +17,7 @@ from linreg_dist.data.design.columns import Columns
 from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.numeric import not_finite, refuse_overflow, take_numbers
 from linreg_dist.data.gather import RowRuns
+from linreg_dist.data.in_place import ColumnsInPlace, ColumnTaker
 from linreg_dist.data.reader import RowGroupReader, numeric_values
 from linreg_dist.data.rows import RowSelection, RowSelector, decode_columns, without_value
 from linreg_dist.data.source.manifest import Manifest, RowGroup
@@ -114,6 +115,9 @@ class BlockBuilder:
         self._shift = shift
         self._dtype = np.dtype(dtype)
         self._expect_complete = not self._selector.needs_values
+        self._taker: ColumnTaker | None = None
+        if native and not shuffle and ColumnTaker.serves(columns.kinds, columns.cluster):
+            self._taker = ColumnTaker(columns, shift.x_D, shift.y_K, self._dtype)
 
     @property
     def num_targets(self) -> int:
@@ -140,7 +144,7 @@ class BlockBuilder:
             built = self._build_complete(group)
             if built is not None:
                 return built
-            self._expect_complete = False  # gaps seldom come alone
+            self.expect_gaps()  # they seldom come alone
         table = self._reader.read(group)
         decoded = decode_columns(table, self._columns)
         selection = self._selector.select(table, decoded, group)
@@ -150,6 +154,28 @@ class BlockBuilder:
         for name, values in decoded.numbers.items():
             self._write_numbers(name, values, draft)
         return draft.block(), selection
+
+    def in_place(self, group: RowGroup) -> ColumnsInPlace | None:
+        """Decode and select one row group and leave its columns where they are; None where that cannot be.
+
+        The rows that count, and their order, are those of `build`.
+
+        Raises:
+            DataError: as `build`.
+
+        """
+        if self._taker is None or self._selector.ruled_out(group) is not None:
+            return None
+        table, where = self._reader.read(group), self._manifest.where(group)
+        if self._expect_complete and not self._taker.has_gaps(table):
+            selection = self._selector.select_complete(group, native=True)
+            return self._taker.take(table, selection, where, is_checked=False)
+        selection = self._selector.select(table, decode_columns(table, self._columns), group)
+        return self._taker.take(table, selection, where, is_checked=True)
+
+    def expect_gaps(self) -> None:
+        """Look at the rows before any is used from now on."""
+        self._expect_complete = False
 
     def _build_complete(self, group: RowGroup) -> tuple[Block, RowSelection] | None:
         """Return the block of a row group without missing values, or None if it has any.

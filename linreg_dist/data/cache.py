@@ -80,6 +80,11 @@ class BlockCache:
         if self._disk_bytes:
             self._write(index, block)
 
+    @property
+    def keeps_any(self) -> bool:
+        """Whether there is a budget for blocks, or some are kept already."""
+        return bool(self._memory_left or self._disk_bytes or self._held or self._files)
+
     def holds(self, index: int) -> bool:
         """Return whether a block is kept, in memory or on disk."""
         return index in self._held or index in self._files

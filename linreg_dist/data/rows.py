@@ -24,6 +24,7 @@ from linreg_dist.data.reader import numeric_values
 from linreg_dist.data.source.manifest import Manifest, RowGroup
 from linreg_dist.errors import DataError
 from linreg_dist.jobspec import DataSpec
+from linreg_dist.kernels.calls import split_rows
 from linreg_dist.wording.text import safe_name
 
 Array = npt.NDArray[Any]
@@ -155,13 +156,19 @@ class RowSelector:
         """Return whether a filter or a split column decides, so that no row can be chosen unseen."""
         return bool(self._data.filter) or self._columns.split is not None
 
-    def select_complete(self, group: RowGroup) -> RowSelection:
+    def select_complete(self, group: RowGroup, *, native: bool = False) -> RowSelection:
         """Return what `select` would if no value of ``group`` is missing, without looking at any.
 
-        Only where not `needs_values`.
+        Only where not `needs_values`. ``native`` splits by the compiled kernel, for rows in file order.
         """
-        train, validation = self._split(group, None, None)
-        return RowSelection(train, validation, filtered=0, missing_rows=0, missing={})
+        rule = self._data.validation
+        if native and rule.method == "hash" and self._manifest.role(group) != "validation":
+            file = self._manifest.files[group.file]
+            salt, limit = _split_salt(file.key, rule.seed), _split_limit(rule.fraction)
+            train, validation = split_rows(salt, group.first_row, limit, group.num_rows)
+            return RowSelection(train, validation, filtered=0, missing_rows=0, missing={})
+        every, none = self._split(group, None, None)
+        return RowSelection(every, none, filtered=0, missing_rows=0, missing={})
 
     def _split(
         self, group: RowGroup, usable: npt.NDArray[np.bool_] | None, marks: Array | None
@@ -222,13 +229,21 @@ def hash_split(
     A row validates when splitmix64(hash(file key, seed) + row number) falls in the lowest ``fraction`` of 2⁶⁴
     (Steele, Lea & Flood 2014, the finaliser with Stafford's variant 13 constants).
     """
-    limit = np.uint64(min(int(fraction * 2**64), 2**64 - 1))
+    limit = np.uint64(_split_limit(fraction))
     validates = np.empty(num_rows, dtype=bool)
     for start in range(0, num_rows, _HASHED_AT_ONCE):
         stop = min(start + _HASHED_AT_ONCE, num_rows)
         rows = np.arange(first_row + start, first_row + stop, dtype=np.uint64)
         np.less(row_hash(f"{seed}:{file_key}", rows), limit, out=validates[start:stop])
     return validates
+
+
+def _split_limit(fraction: float) -> int:
+    return min(int(fraction * 2**64), 2**64 - 1)
+
+
+def _split_salt(file_key: str, seed: int) -> int:
+    return _stable_hash(f"{seed}:{file_key}")
 
 
 def row_hash(salt: str, row_numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

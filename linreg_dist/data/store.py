@@ -18,6 +18,7 @@ import pyarrow as pa
 from linreg_dist.data import memory
 from linreg_dist.data.block import Block, BlockBuilder
 from linreg_dist.data.cache import BlockCache
+from linreg_dist.data.in_place import ColumnsInPlace
 from linreg_dist.data.rows import RowSelection
 from linreg_dist.data.source.manifest import Manifest
 from linreg_dist.errors import LinregDistError
@@ -81,6 +82,25 @@ class BlockStore:
             memory.release()
             pa.default_memory_pool().release_unused()
         return block, selection
+
+    def in_place(self, index: int) -> ColumnsInPlace | None:
+        """Decode a row group and leave its columns where they are; None where only a block will do.
+
+        A pass whose blocks are kept for later ones builds them.
+        """
+        if self._cache.keeps_any:
+            return None
+        if self._tight:
+            pa.default_memory_pool().release_unused()
+        try:
+            return self._builder.in_place(self._manifest.row_groups[index])
+        except LinregDistError as error:
+            error.alone = True  # the other workers read other row groups
+            raise
+
+    def expect_gaps(self) -> None:
+        """Look at rows before they are used from now on; see `in_place`."""
+        self._builder.expect_gaps()
 
     def load(self, index: int) -> Block:
         """Return a block, kept or decoded now."""

@@ -40,6 +40,6 @@ def use_native(elements: int, steps: int = 0) -> bool:
 
 def is_yet_to_compile() -> bool:
     """Return whether no native kernel has been compiled on this machine, which then takes some seconds."""
-    from linreg_dist.kernels.compile import has_compiled
+    from linreg_dist.kernels.folder import has_compiled
 
     return not has_compiled()

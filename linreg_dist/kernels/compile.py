@@ -1,26 +1,17 @@
 """Compilation of kernels to machine code by numba, kept on disk between processes.
 
-The compiled code is kept under the user's cache folder, in a folder that belongs to the user and that nobody
-else can write to: numba loads what it finds there. ``NUMBA_CACHE_DIR`` moves it. The folder's name has a
-digest of all kernels, because numba itself does not notice that a function a kernel calls has changed. Where
-no such folder can be made, each process compiles again.
+The compiled code is kept in a folder whose name has a digest of all kernels, because numba itself does not
+notice that a function a kernel calls has changed. Where there is no such folder, each process compiles again.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 
-from linreg_dist.storage.local_files import private_folder
-from linreg_dist.wording.streams import get_logger
-
-logger = get_logger(__name__)
+from linreg_dist.kernels.folder import kernel_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,7 +31,7 @@ def strict_kernel(function: F) -> F:
 
 
 def _compiled(function: F, *, fastmath: Any) -> F:
-    folder = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder()
+    folder = kernel_folder()
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = folder or before
     try:
@@ -53,27 +44,17 @@ def _compiled(function: F, *, fastmath: Any) -> F:
         numba.config.CACHE_DIR = before
 
 
-def has_compiled() -> bool:
-    """Return whether a process on this machine has kept kernels that it compiled."""
-    folder = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder()
-    return folder is not None and any(Path(folder).rglob("*.nbi"))
+def plain_kernel(function: F) -> F:
+    """Compile as `kernel` does, for functions that `linreg_dist.kernels.objects` keeps in its own way."""
+    return _not_kept(function, fastmath=_SUMS)
 
 
-@lru_cache(maxsize=1)
-def _cache_folder() -> str | None:
-    """Return the private folder of the compiled kernels, None where there cannot be one."""
-    digest = hashlib.sha256(numba.__version__.encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    try:
-        ours = Path(base).expanduser() / "linreg_dist"
-        ours.parent.mkdir(parents=True, exist_ok=True)
-        private_folder(ours)
-        folder = ours / f"kernels-{digest.hexdigest()[:16]}"
-        if not folder.exists():
-            logger.warning("compiling native kernels, once on this machine: this takes some ten seconds")
-        private_folder(folder)
-    except (OSError, RuntimeError):  # no home, a read-only one, a full disk, or somebody else's folder
-        return None
-    return str(folder) if os.access(folder, os.W_OK) else None
+def plain_strict_kernel(function: F) -> F:
+    """Compile as `strict_kernel` does, likewise."""
+    return _not_kept(function, fastmath=False)
+
+
+def _not_kept(function: F, *, fastmath: Any) -> F:
+    decorate = numba.njit(nogil=True, boundscheck=False, error_model="numpy", fastmath=fastmath)
+    compiled: F = decorate(function)
+    return compiled

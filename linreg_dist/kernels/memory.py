@@ -25,6 +25,22 @@ def pointer(typingctx: Any, address: Any, like: Any) -> Any:
     return types.CPointer(like.dtype)(types.int64, like), generate
 
 
+def _pointer_to(kind: Any) -> Any:
+    @intrinsic  # type: ignore[untyped-decorator]  # numba has no types
+    def at(typingctx: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(kind)(types.int64), generate
+
+    return at
+
+
+# Pointers to numbers at an address in bytes.
+float32_at, float64_at = _pointer_to(types.float32), _pointer_to(types.float64)
+int64_at = _pointer_to(types.int64)
+
+
 @intrinsic  # type: ignore[untyped-decorator]  # numba has no types
 def fetch_add(typingctx: Any, address: Any, amount: Any) -> Any:
     """Add to the int64 at an address and return what it was before, as one step for all threads."""

@@ -1,30 +1,31 @@
-"""Shifted sums and products of columns in float64, one pass over ranges of rows, natively.
+"""Shifted sums and products of columns in float64, one pass over some rows, natively.
 
 A tile of rows is converted to float64, shifted and multiplied while it is in the core's cache: a register
-block of 4 x 4 columns at a time, of the symmetric half alone. Nothing but the tile is held.
+block of 4 x 4 columns at a time, of the symmetric half alone. Nothing but the tile is held, and the caller
+gives the memory for it, so that the machine code needs nothing but itself.
 
-Shape suffixes: D features, K targets, Z = D + K columns, P > Z padded to a multiple of 4, T rows of a tile.
+Shape suffixes: Z columns, features and targets, P > Z padded to a multiple of 4, T rows of a tile, M rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from linreg_dist.kernels.compile import kernel, strict_kernel
-from linreg_dist.kernels.memory import pointer
-from linreg_dist.kernels.units import X_STRIDE, Y_STRIDE, W, X, Y
-
-_TILE_BYTES = 1 << 17
-_MOST_ROWS = 512
+from linreg_dist.kernels.compile import plain_kernel, plain_strict_kernel
+from linreg_dist.kernels.memory import float32_at, float64_at, int64_at
 
 
-@kernel
-def _block(tile_PT: Any, rows: int, gram_PP: Any, i: int, j: int) -> None:
+@plain_kernel
+def _block(tile: int, most: int, rows: int, gram: int, padded: int, i: int, j: int) -> None:
     """Add the products of columns i … i + 3 with columns j … j + 3."""
-    a0, a1, a2, a3 = tile_PT[i], tile_PT[i + 1], tile_PT[i + 2], tile_PT[i + 3]
-    b0, b1, b2, b3 = tile_PT[j], tile_PT[j + 1], tile_PT[j + 2], tile_PT[j + 3]
+    wide = most * 8
+    a0, a1 = float64_at(tile + i * wide), float64_at(tile + (i + 1) * wide)
+    a2, a3 = float64_at(tile + (i + 2) * wide), float64_at(tile + (i + 3) * wide)
+    b0, b1 = float64_at(tile + j * wide), float64_at(tile + (j + 1) * wide)
+    b2, b3 = float64_at(tile + (j + 2) * wide), float64_at(tile + (j + 3) * wide)
     s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = 0.0
     s20 = s21 = s22 = s23 = s30 = s31 = s32 = s33 = 0.0
     for t in range(rows):
@@ -46,92 +47,96 @@ def _block(tile_PT: Any, rows: int, gram_PP: Any, i: int, j: int) -> None:
         s31 += x3 * y1
         s32 += x3 * y2
         s33 += x3 * y3
-    gram_PP[i, j] += s00
-    gram_PP[i, j + 1] += s01
-    gram_PP[i, j + 2] += s02
-    gram_PP[i, j + 3] += s03
-    gram_PP[i + 1, j] += s10
-    gram_PP[i + 1, j + 1] += s11
-    gram_PP[i + 1, j + 2] += s12
-    gram_PP[i + 1, j + 3] += s13
-    gram_PP[i + 2, j] += s20
-    gram_PP[i + 2, j + 1] += s21
-    gram_PP[i + 2, j + 2] += s22
-    gram_PP[i + 2, j + 3] += s23
-    gram_PP[i + 3, j] += s30
-    gram_PP[i + 3, j + 1] += s31
-    gram_PP[i + 3, j + 2] += s32
-    gram_PP[i + 3, j + 3] += s33
+    g0, g1 = float64_at(gram + 8 * (i * padded + j)), float64_at(gram + 8 * ((i + 1) * padded + j))
+    g2, g3 = float64_at(gram + 8 * ((i + 2) * padded + j)), float64_at(gram + 8 * ((i + 3) * padded + j))
+    g0[0] += s00
+    g0[1] += s01
+    g0[2] += s02
+    g0[3] += s03
+    g1[0] += s10
+    g1[1] += s11
+    g1[2] += s12
+    g1[3] += s13
+    g2[0] += s20
+    g2[1] += s21
+    g2[2] += s22
+    g2[3] += s23
+    g3[0] += s30
+    g3[1] += s31
+    g3[2] += s32
+    g3[3] += s33
 
 
-@kernel
-def _take(
-    column: int, rows: int, shift: float, root_T: Any, is_weighted: bool, like: Any, into_T: Any
-) -> None:
-    values = pointer(column, like)
-    if is_weighted:
+@plain_kernel
+def _finish(into: int, rows: int, shift: float, root: int) -> None:
+    """Shift the numbers of a tile's column and, where ``root`` is an address, multiply them by it."""
+    values, roots = float64_at(into), float64_at(root)
+    if root != 0:
         for t in range(rows):
-            into_T[t] = (values[t] - shift) * root_T[t]
-    else:
+            values[t] = (values[t] - shift) * roots[t]
+    elif shift != 0.0:
         for t in range(rows):
-            into_T[t] = values[t] - shift
+            values[t] = values[t] - shift
 
 
-@strict_kernel
-def fold_columns(piece: Any, spans: Any, shift_Z: Any, num_features: int, like: Any, gram_PP: Any) -> None:
-    """Add Σ w (z - shift)(z - shift)' and, in column Z, Σ w (z - shift), to the upper half of ``gram_PP``.
+def _fold_for(values_at: Any, itemsize: int) -> Callable[..., None]:
+    @plain_kernel
+    def take(column: int, rows: int, into: int) -> None:
+        values, wide = values_at(column), float64_at(into)
+        for t in range(rows):
+            wide[t] = np.float64(values[t])
 
-    Args:
-        piece: (6,) int64, see `linreg_dist.kernels.sweep`: the block.
-        spans: (S, 2) int64, half-open ranges of its rows.
-        shift_Z: float64.
-        num_features: D.
-        like: an array of the type of the rows.
-        gram_PP: float64, what lies below the diagonal blocks is left as it is.
+    @plain_kernel
+    def take_listed(column: int, listed: int, rows: int, into: int) -> None:
+        values, chosen, wide = values_at(column), int64_at(listed), float64_at(into)
+        for t in range(rows):
+            wide[t] = np.float64(values[chosen[t]])
 
-    """
-    size = shift_Z.shape[0]
-    padded = gram_PP.shape[0]
-    most = max(64, min(_MOST_ROWS, _TILE_BYTES // (8 * padded) // 64 * 64))
-    tile_PT = np.zeros((padded, most), np.float64)
-    root_T = np.ones(most, np.float64)
-    tile_PT[size, :] = 1.0
-    is_weighted = piece[W] != 0
-    itemsize = like.itemsize
-    weights = pointer(piece[W], like)
-    # Ranges share a tile, so that many short ones cost no more than a long one.
-    span = 0
-    at = spans[0, 0] if spans.shape[0] > 0 else 0
-    while span < spans.shape[0]:
-        filled = 0
-        while filled < most and span < spans.shape[0]:
-            rows = min(spans[span, 1] - at, most - filled)
-            if is_weighted:
+    def fold(
+        columns: int,
+        size: int,
+        w: int,
+        first: int,
+        end: int,
+        listed: int,
+        shift: int,
+        tile: int,
+        most: int,
+        gram: int,
+        padded: int,
+    ) -> None:
+        """Add Σ w (z - shift)(z - shift)' and, in column Z, Σ w (z - shift), to the upper half of a matrix.
+
+        All arguments are int64; see `linreg_dist.kernels.calls.fold_rows`, which makes them.
+        """
+        addresses, shifts = int64_at(columns), float64_at(shift)
+        ones = tile + size * most * 8
+        root = 0
+        if w != 0:
+            root = tile + padded * most * 8
+        roots, counts = float64_at(root), float64_at(ones)
+        for at in range(first, end, most):
+            rows = min(most, end - at)
+            if w != 0:
+                if listed != 0:
+                    take_listed(w, listed + at * 8, rows, root)
+                else:
+                    take(w + at * itemsize, rows, root)
                 for t in range(rows):
-                    root_T[filled + t] = np.sqrt(np.float64(weights[at + t]))
-                    tile_PT[size, filled + t] = root_T[filled + t]
-            skip = at * itemsize
+                    roots[t] = np.sqrt(roots[t])
+                    counts[t] = roots[t]
             for z in range(size):
-                column = (
-                    piece[X] + z * piece[X_STRIDE]
-                    if z < num_features
-                    else piece[Y] + (z - num_features) * piece[Y_STRIDE]
-                )
-                _take(
-                    column + skip,
-                    rows,
-                    shift_Z[z],
-                    root_T[filled:],
-                    is_weighted,
-                    like,
-                    tile_PT[z, filled:],
-                )
-            filled += rows
-            at += rows
-            if at >= spans[span, 1]:
-                span += 1
-                if span < spans.shape[0]:
-                    at = spans[span, 0]
-        for i in range(0, padded, 4):
-            for j in range(i, padded, 4):
-                _block(tile_PT, filled, gram_PP, i, j)
+                into = tile + z * most * 8
+                if listed != 0:
+                    take_listed(addresses[z], listed + at * 8, rows, into)
+                else:
+                    take(addresses[z] + at * itemsize, rows, into)
+                _finish(into, rows, shifts[z], root)
+            for i in range(0, padded, 4):
+                for j in range(i, padded, 4):
+                    _block(tile, most, rows, gram, padded, i, j)
+
+    return plain_strict_kernel(fold)
+
+
+fold_float32, fold_float64 = _fold_for(float32_at, 4), _fold_for(float64_at, 8)

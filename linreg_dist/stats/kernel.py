@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from linreg_dist.kernels.calls import fold_rows
+
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Spans = Sequence[tuple[int, int]]
@@ -34,7 +36,7 @@ Sums = Callable[[Array, Array, Floats, Array | None, Spans | None], tuple[Floats
 SLICE_BYTES = 2 << 20
 
 _MIN_SLICE_ROWS = 256
-_PILOT_ROWS = 256
+PILOT_ROWS = 256
 
 
 def slice_rows(num_columns: int, budget: int = SLICE_BYTES) -> int:
@@ -50,7 +52,7 @@ def pilot_shift(x_ND: Array, y_NK: Array) -> Floats:
     exactly zero. Where no column's mean is larger than its standard deviation there is but one bit to lose,
     and the shift is zero, which costs nothing to subtract.
     """
-    step = max(1, -(-x_ND.shape[0] // _PILOT_ROWS))
+    step = max(1, -(-x_ND.shape[0] // PILOT_ROWS))
     sample_SZ = np.concatenate([x_ND[::step], y_NK[::step]], axis=1, dtype=np.float64)
     first_Z = sample_SZ[0]
     centred_SZ = sample_SZ - first_Z
@@ -111,18 +113,12 @@ def native_sums(
     arrays = [x_ND, y_NK, *([] if w_N is None else [w_N])]
     if not _is_plain(arrays):
         return shifted_sums(x_ND, y_NK, shift_Z, w_N, spans)
-    from linreg_dist.kernels.moments import fold_columns
-
-    size, num_rows = len(shift_Z), x_ND.shape[0]
-    w = 0 if w_N is None else w_N.ctypes.data
-    addresses = (x_ND.ctypes.data, x_ND.strides[1], y_NK.ctypes.data, y_NK.strides[1], w, num_rows)
-    piece = np.array(addresses, dtype=np.int64)
-    ranges = np.array([(0, num_rows)] if spans is None else spans, dtype=np.int64).reshape(-1, 2)
-    padded = (size + 4) // 4 * 4
-    gram_PP = np.zeros((padded, padded))
-    fold_columns(piece, ranges, shift_Z, x_ND.shape[1], np.empty(0, x_ND.dtype), gram_PP)
-    gram_ZZ = np.triu(gram_PP[:size, :size])
-    return gram_ZZ + np.triu(gram_ZZ, 1).T, gram_PP[:size, size].copy()
+    first, end = (0, x_ND.shape[0]) if spans is None or len(spans) != 1 else spans[0]
+    rows_M = np.empty(0, dtype=np.int64)
+    if spans is not None and len(spans) != 1:
+        rows_M = np.concatenate([np.arange(start, stop) for start, stop in spans])
+        end = len(rows_M)
+    return fold_rows([*x_ND.T, *y_NK.T], w_N, rows_M, first, end, shift_Z)
 
 
 def _is_plain(arrays: Sequence[Array]) -> bool:

@@ -119,25 +119,49 @@ class Moments:
         names: tuple[tuple[str, ...], tuple[str, ...]],
         sums: Sums,
     ) -> Moments:
-        features, targets = names
         num_rows = sum(stop - start for start, stop in spans)
         if num_rows == 0 or shift_Z is None:
-            return cls.empty(features, targets)
-        sum_w, sum_w2, sum_log_w, n_zero = float(num_rows), float(num_rows), 0.0, 0
-        if w_N is not None:
-            taken = (
-                w_N
-                if len(spans) == 1 and num_rows == len(w_N)
-                else np.concatenate([w_N[a:b] for a, b in spans])
-            )
-            sum_w, sum_w2, sum_log_w, n_zero = _weight_sums(taken)
+            return cls.empty(*names)
+        taken_N = w_N
+        if w_N is not None and (len(spans) > 1 or num_rows < len(w_N)):
+            taken_N = np.concatenate([w_N[a:b] for a, b in spans])
         with np.errstate(over="ignore", invalid="ignore"):  # refused below, by name
             gram_ZZ, sum_Z = sums(x_ND, y_NK, shift_Z, w_N, spans)
+        return cls.from_sums(names, num_rows, taken_N, shift_Z, gram_ZZ, sum_Z)
+
+    @classmethod
+    def from_sums(
+        cls,
+        names: tuple[tuple[str, ...], tuple[str, ...]],
+        num_rows: int,
+        w_N: Array | None,
+        shift_Z: Floats,
+        gram_ZZ: Floats,
+        sum_Z: Floats,
+    ) -> Moments:
+        """Return the moments of rows that were summed around ``shift_Z``.
+
+        Args:
+            names: of the features and the targets.
+            num_rows: how many.
+            w_N: their weights, None where all are 1.
+            shift_Z: near their mean.
+            gram_ZZ: Σ w (z - shift)(z - shift)', taken over: it is changed in place.
+            sum_Z: Σ w (z - shift).
+
+        Raises:
+            DataError: as `from_block`.
+
+        """
+        sum_w, sum_w2, sum_log_w, n_zero = float(num_rows), float(num_rows), 0.0, 0
+        if w_N is not None:
+            sum_w, sum_w2, sum_log_w, n_zero = _weight_sums(w_N)
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below, by name
             offset_Z = sum_Z / sum_w if sum_w > 0 else sum_Z
             # The shift is at most about a standard deviation from the mean: this cancels nothing.
             _add_outer(gram_ZZ, offset_Z, -sum_w)
-        _require_finite(gram_ZZ, (*features, *targets))
-        return cls(features, targets, num_rows, n_zero, sum_w, sum_w2, sum_log_w, shift_Z, offset_Z, gram_ZZ)
+        _require_finite(gram_ZZ, (*names[0], *names[1]))
+        return cls(*names, num_rows, n_zero, sum_w, sum_w2, sum_log_w, shift_Z, offset_Z, gram_ZZ)
 
     def accumulate(self, x_ND: Array, y_NK: Array, w_N: Array | None = None) -> None:
         """Add the rows of one block in place; raises as `from_block` does and is then unchanged."""

@@ -4,33 +4,61 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linreg_dist.kernels.moments import fold_columns
-from tests.kernels.pieces import Problem, problems
+from linreg_dist.kernels.calls import fold_rows
+from tests.kernels.pieces import Problem, at_offset, problems
+
+NONE = np.empty(0, dtype=np.int64)
 
 
-def folded(problem: Problem, spans: np.ndarray, shift_Z: np.ndarray) -> np.ndarray:
-    padded = (len(shift_Z) + 4) // 4 * 4
-    gram = np.zeros((padded, padded))
-    piece = np.array(problem.piece(0, problem.x_DN.shape[1]))
-    fold_columns(piece, spans, shift_Z, len(problem.x_DN), np.empty(0, problem.dtype), gram)
-    return gram
+def columns_of(problem: Problem, skip: int = 0) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """The columns and weights, each in memory of its own."""
+    w_N = None if problem.w_N is None else at_offset(problem.w_N, skip)
+    return [at_offset(column, skip) for column in (*problem.x_DN, *problem.y_KN)], w_N
 
 
-@given(problem=problems(), shifted=st.booleans(), skip=st.integers(1, 15))
+@given(problem=problems(), shifted=st.booleans(), skip=st.integers(1, 15), seed=st.integers(0, 9))
 @settings(max_examples=60, deadline=None)
-def test_the_fold_is_numpys_product_and_does_not_depend_on_alignment(problem, shifted, skip):
-    edges = [0, *problem.cuts, problem.x_DN.shape[1]]
-    spans = np.array([edges[i : i + 2] for i in range(0, len(edges) - 1, 2)], dtype=np.int64)
+def test_the_fold_is_numpys_product_and_does_not_depend_on_where_the_columns_are(
+    problem, shifted, skip, seed
+):
     z = np.concatenate([problem.x_DN, problem.y_KN]).astype(np.float64)
-    size = len(z)
-    shift_Z = z[:, :7].mean(1) if shifted and z.shape[1] else np.zeros(size)
-    chosen = np.concatenate([np.arange(a, b) for a, b in spans]).astype(int)
-    centred, w = z[:, chosen] - shift_Z[:, None], problem.weights_N()[chosen]
-    want = np.zeros((size, size + 1))
-    want[:, :size], want[:, size] = (centred * w) @ centred.T, centred @ w
-    gram = folded(problem, spans, shift_Z)
-    upper = np.triu_indices(size)
-    bound = np.abs(centred * w) @ np.abs(centred).T
-    assert (np.abs(gram[:size, :size] - want[:, :size])[upper] <= 1e-13 * bound[upper] + 1e-300).all()
-    np.testing.assert_allclose(gram[:size, size], want[:, size], rtol=1e-12, atol=1e-12 * (1 + w.sum()))
-    assert folded(problem.moved(skip), spans, shift_Z).tobytes() == gram.tobytes()
+    size, num_rows = z.shape
+    shift_Z = z[:, :7].mean(1) if shifted and num_rows else np.zeros(size)
+    rows = np.random.default_rng(seed).permutation(num_rows)
+    first, end = sorted(rows[:2] if num_rows > 1 else [0, num_rows])
+    columns, w_N = columns_of(problem)
+    moved, moved_w_N = columns_of(problem, skip)
+    for listed in (NONE, rows):
+        gram, sums = fold_rows(columns, w_N, listed, first, end, shift_Z)
+        chosen = (rows if len(listed) else np.arange(num_rows))[first:end]
+        centred, w = z[:, chosen] - shift_Z[:, None], problem.weights_N()[chosen]
+        bound = np.abs(centred * w) @ np.abs(centred).T
+        assert (np.abs(gram - (centred * w) @ centred.T) <= 1e-13 * bound + 1e-300).all()
+        np.testing.assert_allclose(sums, centred @ w, rtol=1e-12, atol=1e-12 * (1 + w.sum()))
+        again = fold_rows(moved, moved_w_N, listed, first, end, shift_Z)
+        assert (again[0].tobytes(), again[1].tobytes()) == (gram.tobytes(), sums.tobytes())
+
+
+@given(problem=problems(), seed=st.integers(0, 9))
+@settings(max_examples=30, deadline=None)
+def test_rows_that_are_listed_give_the_bits_of_the_same_rows_side_by_side(problem, seed):
+    num_rows = problem.x_DN.shape[1]
+    rows = np.random.default_rng(seed).permutation(num_rows)[: max(1, num_rows // 2)] if num_rows else NONE
+    columns, w_N = columns_of(problem)
+    shift_Z = np.linspace(-1, 1, len(columns))
+    listed = fold_rows(columns, w_N, rows, 0, len(rows), shift_Z)
+    gathered = [np.ascontiguousarray(column[rows]) for column in columns]
+    weights = None if w_N is None else np.ascontiguousarray(w_N[rows])
+    together = fold_rows(gathered, weights, NONE, 0, len(rows), shift_Z)
+    assert [part.tobytes() for part in listed] == [part.tobytes() for part in together]
+
+
+def test_a_value_that_is_missing_shows_in_its_own_column():
+    x = np.ones((3, 700), dtype=np.float32)
+    x[1, 600] = np.nan
+    gram, _ = fold_rows(list(x), None, NONE, 0, 700, np.zeros(3))
+    assert np.isfinite(gram.diagonal()).tolist() == [True, False, True]
+    rows = np.flatnonzero(np.arange(700) != 600)
+    gram, sums = fold_rows(list(x), None, rows, 0, 699, np.zeros(3))
+    assert (gram == 699).all()
+    assert (sums == 699).all()

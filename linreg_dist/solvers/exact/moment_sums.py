@@ -7,16 +7,19 @@ bits for any number of workers, and for a pass that was interrupted and continue
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from linreg_dist.data.block import Block, Shift
+from linreg_dist.data.in_place import ColumnsInPlace
 from linreg_dist.data.rows import RowSelection
 from linreg_dist.data.summary import RowCounts
 from linreg_dist.solvers.exact.folds import fold_of_rows, rows_per_run, spans_of_folds
 from linreg_dist.solvers.exact.partials import MomentFile, MomentPart
+from linreg_dist.stats.column_moments import moments_of_columns
 from linreg_dist.stats.kernel import Sums, native_sums, shifted_sums
 from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.training.checkpoints.lane_keeper import LaneKeeper
@@ -99,21 +102,36 @@ def gather_moments(training: Training) -> ExactSums:
     def empty() -> MomentPart:
         return MomentPart({}, Moments.empty(*names), nothing(parts + extra))
 
-    def sum_one(index: int) -> MomentPart:
-        block, selection = data.store.build(index)
+    def part_of(
+        index: int, selection: RowSelection, sums: Callable[[], tuple[Moments, list[Moments]]]
+    ) -> MomentPart:
         counts = RowCounts()
         counts.add(selection, index, job.manifest.row_groups[index].num_rows)
         if selection.missing and job.spec.data.missing == "error":
             # The job will be refused once all is counted, and NaN has no moments.
             return replace(empty(), counts={index: counts})
-        validation = _moments(block.validation, names, sums_up)
-        if num_folds == 0:
-            folds = [_moments(block.train, names, sums_up)]
-        else:
-            folds = _moments_of_folds(job, index, block, selection, num_folds, names, sums_up)
+        validation, folds = sums()
         if index in job.removed:
             return MomentPart({index: counts}, Moments.empty(*names), [*nothing(parts), *folds, validation])
         return MomentPart({index: counts}, validation, [*folds, *nothing(extra)])
+
+    def sum_one(index: int) -> MomentPart:
+        if num_folds == 0 and sums_up is native_sums:
+            columns = data.store.in_place(index)
+            found = None if columns is None else _moments_in_place(columns, job, names)
+            if columns is not None and found is not None:
+                return part_of(index, columns.selection, lambda: found)
+            if columns is not None:
+                data.store.expect_gaps()
+        block, selection = data.store.build(index)
+
+        def sums() -> tuple[Moments, list[Moments]]:
+            validation = _moments(block.validation, names, sums_up)
+            if num_folds == 0:
+                return validation, [_moments(block.train, names, sums_up)]
+            return validation, _moments_of_folds(job, index, block, selection, num_folds, names, sums_up)
+
+        return part_of(index, selection, sums)
 
     keeper = LaneKeeper(job, data, MomentFile(names))
     lanes = training.pass_over(sum_one, empty, "solve", keeper)
@@ -153,6 +171,23 @@ def check_sums(job: TrainJob, sums: ExactSums) -> None:
     """
     check_counts(job, sums.counts)
     check_weight(job, sums.counts, sums.train.sum_w)
+
+
+def _moments_in_place(
+    columns: ColumnsInPlace, job: TrainJob, names: Names
+) -> tuple[Moments, list[Moments]] | None:
+    """Return the moments of the validation and of the training rows; None where a block has to tell why not.
+
+    Rows that lack a value where none may be lacking are only counted.
+    """
+    if columns.selection.missing and job.spec.data.missing == "error":
+        return Moments.empty(*names), [Moments.empty(*names)]
+    both = (*columns.x_D, *columns.y_K)
+    train = moments_of_columns(both, columns.w_N, columns.rows_M, 0, columns.num_train, names)
+    validation = moments_of_columns(
+        both, columns.w_N, columns.rows_M, columns.num_train, columns.num_rows, names
+    )
+    return None if train is None or validation is None else (validation, [train])
 
 
 def _moments_of_folds(
