@@ -18,7 +18,7 @@ from linreg_dist.errors import ClusterError, SpecError
 from linreg_dist.integrations.airflow.connection import details_of
 from linreg_dist.integrations.airflow.provider import get_provider_info
 from linreg_dist.integrations.airflow.reports import dashboard_address, report_address, report_of
-from linreg_dist.integrations.airflow.templates import typed
+from linreg_dist.integrations.airflow.templates import as_run_name, typed
 from linreg_dist.integrations.airflow.watch import JobWatch
 
 TICK = {"progress": 0.42, "phase": "train", "eta_s": 30.0}
@@ -123,6 +123,13 @@ class TestTemplates:
             "solver": {"epochs": 10, "learning_rate": 0.001},
             "tracking": {"tensorboard": True},
         }
+
+    def test_what_airflow_calls_a_run_becomes_a_name_for_ours(self) -> None:
+        assert (
+            as_run_name("flights-manual__2026-11-27T21:28:11+00:00")
+            == "flights-manual__2026-11-27T21-28-11-00-00"
+        )
+        assert as_run_name("../a..b/") == "a-b"
 
     def test_text_that_is_no_yaml_stays_text(self) -> None:
         assert typed("{{ x }}", "a: b: c") == "a: b: c"

@@ -95,6 +95,15 @@ class LinregOperator(BaseOperator):
     def command(self, context: Any) -> AbstractContextManager[list[str]]:
         """Return the command for this machine, and keep what it reads until it has ended."""
 
+    def tries_before(self, context: Any) -> int:
+        """Return how many tries there were before the task was last cleared."""
+        return int(context["ti"].max_tries) - int(self.retries)
+
+    def request(self, context: Any) -> str:
+        """Return what names the task's job, the same for all tries since it was last cleared."""
+        ti = context["ti"]
+        return f"airflow {ti.dag_id} {ti.task_id} {ti.run_id} {ti.map_index} {self.tries_before(context)}"
+
     def starts_over(self, context: Any) -> bool:
         """Return whether an earlier job of this name does not count."""
         return False

@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 
 from linreg_dist.cluster import Shipment, pack, pack_verb
 from linreg_dist.integrations.airflow.base import LinregOperator
-from linreg_dist.integrations.airflow.templates import typed
+from linreg_dist.integrations.airflow.templates import as_run_name, typed
 from linreg_dist.integrations.command import linreg_dist_command, train_command
 from linreg_dist.jobspec import JobSpec, load_spec, resolved_yaml
+from linreg_dist.verbs.changed import IfChanged
 
 
 class LinregTrainOperator(LinregOperator):
@@ -26,13 +27,16 @@ class LinregTrainOperator(LinregOperator):
             typed as YAML, so ``"{{ params.epochs }}"`` becomes a number.
         overrides: ``{"model.l2": 0.1}`` or ``["model.l2=0.1"]``, over the spec.
         run_name: the run's name instead of the spec's; runs of different data need different names:
-            ``"flights-{{ ds }}"``.
+            ``"flights-{{ ds }}"``. What a name cannot have, as ``{{ run_id }}`` has it, becomes a hyphen.
         fresh: start over where a run of this name exists. A retry continues nevertheless.
+        if_changed: where the run of this name has another spec or other data: refuse it, ``update`` it (read
+            only what is new if that is possible) or start ``fresh``. For a job that runs every night.
+        add: read the parts of the data with these keys alone, ``["day={{ ds }}"]``, and add them to the run.
         kwargs: as of `LinregOperator`.
 
     """
 
-    template_fields: Sequence[str] = (*LinregOperator.template_fields, "spec", "overrides", "run_name")
+    template_fields: Sequence[str] = (*LinregOperator.template_fields, "spec", "overrides", "run_name", "add")
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **LinregOperator.template_fields_renderers,
         "spec": "yaml",
@@ -46,6 +50,8 @@ class LinregTrainOperator(LinregOperator):
         overrides: Mapping[str, Any] | Sequence[str] | None = None,
         run_name: str | None = None,
         fresh: bool = False,
+        if_changed: IfChanged = "refuse",
+        add: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -53,6 +59,8 @@ class LinregTrainOperator(LinregOperator):
         self.overrides = overrides
         self.run_name = run_name
         self.fresh = fresh
+        self.if_changed = if_changed
+        self.add = add
 
     def render_template(
         self, content: Any, context: Any, jinja_env: Any = None, seen_oids: set[int] | None = None
@@ -66,13 +74,16 @@ class LinregTrainOperator(LinregOperator):
     def starts_over(self, context: Any) -> bool:
         """Return whether this try is the first since the task was last cleared, and is to start over."""
         ti = context["ti"]
-        return self.fresh and bool(ti.try_number == ti.max_tries - self.retries + 1)
+        return self.fresh and bool(ti.try_number == self.tries_before(context) + 1)
 
     def shipment(self, context: Any) -> Shipment:
         """Return the job for the cluster."""
         return pack(
             self._loaded(),
             fresh=self.starts_over(context),
+            if_changed=self.if_changed,
+            add=list(self.add),
+            request=self.request(context),
             ship_package=self.ship_package,
             environ=self._environ(),
         )
@@ -83,11 +94,16 @@ class LinregTrainOperator(LinregOperator):
         with tempfile.TemporaryDirectory(prefix="linreg-dist-airflow-") as folder:
             file = Path(folder, "job.yaml")
             file.write_text(resolved_yaml(self._loaded()))
-            yield train_command(str(file), fresh=self.starts_over(context))
+            options = [
+                "--if-changed",
+                self.if_changed,
+                *(text for key in self.add for text in ("--add", key)),
+            ]
+            yield train_command(str(file), fresh=self.starts_over(context), options=options)
 
     def _loaded(self) -> JobSpec:
         spec = load_spec(self.spec, self.overrides or (), environ=self._environ())
-        return load_spec(spec, {"name": self.run_name}) if self.run_name else spec
+        return load_spec(spec, {"name": as_run_name(self.run_name)}) if self.run_name else spec
 
     def _environ(self) -> dict[str, str]:
         return {**os.environ, **{str(key): str(value) for key, value in (self.env or {}).items()}}
@@ -111,9 +127,7 @@ class _ModelOperator(LinregOperator):
 
     def shipment(self, context: Any) -> Shipment:
         """Return the job for the cluster, by a name that all tries since the last clearing share."""
-        ti = context["ti"]
-        tries_before = ti.max_tries - self.retries
-        place = [ti.dag_id, ti.task_id, ti.run_id, ti.map_index, tries_before, self.arguments()]
+        place = [self.request(context), self.arguments()]
         digest = hashlib.sha256(json.dumps(place).encode()).hexdigest()[:12]
         return pack_verb(
             f"{self.verb}-{digest}",

@@ -6,6 +6,7 @@ has a number.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,14 @@ def typed(written: Any, rendered: Any) -> Any:
             return [typed(one, other) for one, other in zip(written, rendered, strict=True)]
         return list(rendered)
     return rendered
+
+
+def as_run_name(text: str) -> str:
+    """Return a text as a run's name, with a hyphen for what a name cannot have.
+
+    Airflow's own names have such characters: ``manual__2026-11-27T21:28:11+00:00``.
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+|\.\.+", "-", text).strip("-._")
 
 
 def _from_yaml(text: str) -> Any:

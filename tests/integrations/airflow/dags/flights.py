@@ -19,7 +19,7 @@ RUNS = os.environ["FLIGHTS_RUNS"]
 CONN_ID = "linreg_ray"
 
 FLIGHTS: dict[str, Any] = {
-    "name": "flights-{{ run_id }}",
+    "name": "flights",
     "data": {
         "path": DATA,
         "target": "{{ params.target }}",
@@ -80,19 +80,29 @@ with DAG("months", schedule=None, params=PARAMS) as months:
     train >> [evaluate, predict]
 
 with DAG("one", schedule=None, params=PARAMS) as one:
-    LinregTrainOperator(task_id="train", conn_id=CONN_ID, spec=LONG, **RETRY)
+    LinregTrainOperator(
+        task_id="train", conn_id=CONN_ID, spec=LONG, run_name="{{ dag.dag_id }}-{{ run_id }}", **RETRY
+    )
 
 with DAG("here", schedule=None, params=PARAMS) as here:
-    LinregTrainOperator(task_id="train", spec=LONG, **RETRY)
+    LinregTrainOperator(task_id="train", spec=LONG, run_name="{{ dag.dag_id }}-{{ run_id }}", **RETRY)
 
 with DAG("waits", schedule=None, params=PARAMS) as waits:
-    LinregTrainOperator(task_id="train", conn_id=CONN_ID, spec=LONG, deferrable=False, **RETRY)
+    LinregTrainOperator(
+        task_id="train",
+        conn_id=CONN_ID,
+        spec=LONG,
+        run_name="{{ dag.dag_id }}-{{ run_id }}",
+        deferrable=False,
+        **RETRY,
+    )
 
 with DAG("limited", schedule=None, params=PARAMS) as limited:
     LinregTrainOperator(
         task_id="train",
         conn_id=CONN_ID,
         spec=LONG,
+        run_name="{{ dag.dag_id }}-{{ run_id }}",
         **{**RETRY, "retries": 0},
         execution_timeout=timedelta(seconds=20),
     )

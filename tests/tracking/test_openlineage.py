@@ -1,0 +1,181 @@
+"""The events as a real server receives them, and what happens where there is none."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from linreg_dist.errors import RunFailedError, to_record
+from linreg_dist.jobspec import load_spec
+from linreg_dist.tracking.lineage import lineage_of
+from linreg_dist.tracking.openlineage import LineageError, is_configured, run_event, send
+from tests.tracking.test_lineage import COLUMNS, result, spec
+
+IDENTITY = str(uuid.uuid4())
+
+
+class Server:
+    """A lineage server: it keeps what is posted, and answers with `status`."""
+
+    def __init__(self) -> None:
+        self.received: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.status = 201
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                assert self.path == "/api/v1/lineage"
+                outer.received.append(json.loads(body))
+                outer.headers.append(dict(self.headers))
+                self.send_response(outer.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Keep quiet."""
+
+        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    for name in ("OPENLINEAGE_URL", "OPENLINEAGE_API_KEY", "OPENLINEAGE_CONFIG", "OPENLINEAGE_NAMESPACE"):
+        monkeypatch.delenv(name, raising=False)
+    started = Server()
+    yield started
+    started.close()
+
+
+def check_facets(facets: dict[str, Any]) -> None:
+    """Check what the OpenLineage schema asks of every facet."""
+    for name, facet in facets.items():
+        if name == "tags":  # the library's own, with its version
+            continue
+        assert facet["_producer"].startswith("urn:linreg-dist:"), name
+        assert facet["_schemaURL"].startswith(("https://openlineage.io/spec/facets/", "urn:linreg-dist:")), (
+            name
+        )
+
+
+def test_a_finished_run_arrives_with_its_data_its_model_and_its_columns(server: Server) -> None:
+    job = spec(filter=[["month", "==", 1]])
+    document = result(missing_values={"distance": 3}, metrics={"train": {"mse": 1.5, "rmse": 1.2}})
+    send(run_event(lineage_of(job, IDENTITY, document, COLUMNS)), server.url)
+    (event,) = server.received
+    assert event["eventType"] == "COMPLETE"
+    assert event["schemaURL"].endswith("/OpenLineage.json#/$defs/RunEvent")
+    assert event["run"]["runId"] == IDENTITY
+    assert (event["job"]["namespace"], event["job"]["name"]) == ("linreg_dist", "flights")
+    (read,) = event["inputs"]
+    assert (read["namespace"], read["name"]) == ("file", "/data/flights")
+    assert read["facets"]["version"]["datasetVersion"] == "abc"
+    fields = {field["name"]: field.get("type") for field in read["facets"]["schema"]["fields"]}
+    assert fields == {
+        "distance": "numeric",
+        "carrier": "categorical",
+        "constant": "categorical",
+        "delay": None,
+        "month": None,
+    }
+    quality = read["inputFacets"]["dataQualityMetrics"]
+    assert (quality["rowCount"], quality["bytes"], quality["fileCount"]) == (103, 1000, 2)
+    assert quality["columnMetrics"]["distance"]["nullCount"] == 3
+    (model,) = event["outputs"]
+    assert (model["namespace"], model["name"]) == ("file", "/runs/flights/model")
+    lineage = model["facets"]["columnLineage"]
+    sources = {
+        name: [(each["name"], each["field"]) for each in field["inputFields"]]
+        for name, field in lineage["fields"].items()
+    }
+    assert sources["carrier=AA"] == [("/data/flights", "carrier"), ("/data/flights", "delay")]
+    assert set(sources) == {"distance", "carrier=AA", "carrier=UA", "(intercept)"}
+    (filtered,) = lineage["dataset"]
+    assert (filtered["field"], filtered["transformations"][0]["subtype"]) == ("month", "FILTER")
+    assert event["run"]["facets"]["linregDist"]["result"]["metrics"]["train"]["mse"] == 1.5
+    for facets in (
+        event["run"]["facets"],
+        event["job"]["facets"],
+        read["facets"],
+        read["inputFacets"],
+        model["facets"],
+        model["outputFacets"],
+    ):
+        check_facets(facets)
+
+
+def test_a_failed_run_says_why_and_has_no_model(server: Server) -> None:
+    failed = result(status="failed", error=to_record(RunFailedError("worker 1: out of memory")))
+    send(run_event(lineage_of(spec(), IDENTITY, failed)), server.url)
+    (event,) = server.received
+    assert (event["eventType"], event["outputs"]) == ("FAIL", [])
+    assert event["run"]["facets"]["errorMessage"]["message"] == "worker 1: out of memory"
+
+
+def test_a_run_that_starts_names_what_it_will_read_and_who_started_it(server: Server) -> None:
+    parent = str(uuid.uuid4())
+    start = lineage_of(spec(features=["distance"]), IDENTITY)
+    send(run_event(start, parent=f"airflow/nightly/train/{parent}"), server.url)
+    (event,) = server.received
+    assert (event["eventType"], event["outputs"]) == ("START", [])
+    facet = event["run"]["facets"]["parent"]
+    assert facet["run"]["runId"] == parent
+    assert (facet["job"]["namespace"], facet["job"]["name"]) == ("airflow", "nightly/train")
+    assert "parent" not in json.dumps(run_event(start, parent="nonsense").run.facets, default=str)
+
+
+def test_a_model_too_wide_to_list_has_no_columns_but_a_version(server: Server) -> None:
+    from linreg_dist.tracking.lineage import SourceColumn
+
+    wide = [SourceColumn(f"x{i}", "numeric", (f"x{i}",)) for i in range(2500)]
+    send(run_event(lineage_of(spec(), IDENTITY, result(), wide)), server.url)
+    (model,) = server.received[0]["outputs"]
+    assert set(model["facets"]) == {"version"}
+    assert model["outputFacets"]["outputStatistics"]["rowCount"] == 2501
+
+
+def test_the_variables_of_the_library_say_where_to_and_with_which_key(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not is_configured(None, {})
+    assert is_configured("http://x", {})
+    assert not is_configured("http://x", {"OPENLINEAGE_DISABLED": "true"})
+    assert is_configured(None, {"OPENLINEAGE__TRANSPORT__TYPE": "console"})
+    monkeypatch.setenv("OPENLINEAGE_URL", server.url)
+    monkeypatch.setenv("OPENLINEAGE_API_KEY", "hunter2")
+    monkeypatch.setenv("OPENLINEAGE_NAMESPACE", "nightly")
+    event = run_event(lineage_of(spec(), IDENTITY, result(), COLUMNS))
+    send(event, None)
+    send(event, server.url)
+    assert [each["Authorization"] for each in server.headers] == ["Bearer hunter2"] * 2
+    assert server.received[0]["job"]["namespace"] == "nightly"
+
+
+def test_a_server_that_is_down_or_refuses_is_an_error_of_ours(server: Server) -> None:
+    event = run_event(lineage_of(spec(), IDENTITY, result(), COLUMNS))
+    server.status = 400
+    with pytest.raises(LineageError, match="400"):
+        send(event, server.url)
+    server.close()
+    with pytest.raises(LineageError, match="Connect"):
+        send(event, server.url)
+
+
+def test_no_value_of_the_environment_is_sent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_TOKEN", "hunter2hunter2")
+    job = load_spec({"name": "a", "data": {"path": "/data/${DATA_TOKEN}", "target": "y"}})
+    send(run_event(lineage_of(job, IDENTITY)), server.url)
+    assert "hunter2" not in json.dumps(server.received)
