@@ -43,7 +43,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("linreg_dist.cli.models.predict:predict", "Score Parquet into Parquet, row for row."),
     "export": (
         "linreg_dist.cli.models.export:export",
-        "Write a model as ONNX or SQL, for other programs.",
+        "Write a model as ONNX, scikit-learn, SQL or MLflow.",
     ),
     "show": ("linreg_dist.cli.models.show:show", "Print a model's coefficients, fit and provenance."),
     "validate": (

@@ -269,7 +269,7 @@ class OutputsSpec(Section):
     )
     export: tuple[Annotated[str, OneOf(_export_formats)], ...] = Field(
         default=(),
-        description="Further forms to save the model in, below export/: onnx, sql. Each "
+        description="Further forms to save the model in, below export/: onnx, sklearn, sql, mlflow. Each "
         "needs its extra of linreg-dist.",
     )
 

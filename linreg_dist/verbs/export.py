@@ -27,7 +27,7 @@ def export(
 
     Args:
         model: the model, its folder or its run's folder.
-        to: the name of a format: onnx, sql.
+        to: the name of a format: onnx, sklearn, sql, mlflow.
         output: the file to write, or the folder of a format that is one; a path or a URI. It must not exist.
         dialect: of SQL, as sqlglot names it; the format's usual one unless given.
 

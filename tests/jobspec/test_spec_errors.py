@@ -160,7 +160,8 @@ def test_all_errors_come_at_once_in_the_order_of_the_file(write: Write, errors_o
         ),
         (
             {"outputs": {"export": ["onxx"]}},
-            'found "onxx", expected one of onnx, sql; did you mean "onnx"? @ outputs.export[0]',
+            'found "onxx", expected one of mlflow, onnx, sklearn, sql; did you mean "onnx"? '
+            "@ outputs.export[0]",
         ),
         (
             {"tracking": {"mlfow": {}}},

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from linreg_dist.cli.main import run
 from linreg_dist.jobspec import load_spec
 
 ROOT = Path(__file__).parents[2]
@@ -35,10 +34,4 @@ def test_a_page_works_from_top_to_bottom(page: str, tmp_path: Path, monkeypatch:
                 if line.startswith("$ "):
                     program, *arguments = shlex.split(line[2:], comments=True)
                     assert program == "linreg-dist"
-                    done = subprocess.run(
-                        [sys.executable, "-m", "linreg_dist", *arguments],
-                        capture_output=True,
-                        text=True,
-                        check=False,
-                    )
-                    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+                    assert run(arguments) == 0, line

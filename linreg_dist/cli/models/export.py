@@ -19,7 +19,7 @@ from linreg_dist.wording.text import safe_text
     required=True,
     metavar="PATH",
     type=click.Path(),
-    help="The file to write, a path or a URI. It must not exist.",
+    help="The file to write, for mlflow the folder; a path or a URI. It must not exist.",
 )
 @click.option(
     "--dialect", metavar="NAME", help="For sql: a dialect of sqlglot, such as postgres; default: duckdb."
