@@ -17,7 +17,7 @@ define stage
 echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help demo test test-quick test-integrations lint docs soak fuzz bench bench-smoke
+.PHONY: help demo test test-quick test-integrations lint docs pictures soak fuzz bench bench-smoke
 .DEFAULT_GOAL := help
 
 help:
@@ -26,7 +26,8 @@ help:
 	@echo "make test-quick   the tests that need no cluster, in minutes"
 	@echo "make test-integrations  real orchestrators against a real Ray, each in an environment of its own"
 	@echo "make lint         the gates alone: formatting, lint, types, layers"
-	@echo "make docs         renew the excerpts of the code in docs/"
+	@echo "make docs         renew the excerpts of the code in docs/, and build the site and the man page"
+	@echo "make pictures     draw the pictures of docs/ again; needs chromium"
 	@echo "make soak         kill real runs at random moments, ROUNDS=100 times from SEED=0"
 	@echo "make fuzz         damage files and specs, ROUNDS=100 times each from SEED=0"
 	@echo "make bench        the full benchmark grid"
@@ -46,6 +47,10 @@ $(VENV)/.stamp-run: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 
 $(VENV)/.stamp-test: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 	$(call stage,install with the test group,$(PIP_INSTALL) -e . --group test)
+	@touch $@ $(VENV)/.stamp-run
+
+$(VENV)/.stamp-docs: $(VENV)/.stamp-venv pyproject.toml constraints.txt
+	$(call stage,install with the docs group,$(PIP_INSTALL) -e '.[sklearn]' --group docs)
 	@touch $@ $(VENV)/.stamp-run
 
 $(VENV)/.stamp-bench: $(VENV)/.stamp-venv pyproject.toml constraints.txt
@@ -89,8 +94,14 @@ test-integrations: $(ORCHESTRATORS:%=test-integrations-%)
 test-integrations-%: .venv-%/.stamp
 	$(call stage,pytest with $*,.venv-$*/bin/python -m pytest -q --timeout 900 $(wildcard tests/integrations/$* tests/integrations/test_$*.py))
 
-docs: $(VENV)/.stamp-venv
+docs: $(VENV)/.stamp-docs
 	$(VENV)/bin/python docs/excerpts.py
+	$(call stage,site,$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html)
+	$(call stage,man page,$(VENV)/bin/python -m sphinx -W --keep-going -q -b man docs docs/_build/man)
+	@echo "The site is in docs/_build/html/index.html, the man page in docs/_build/man/linreg-dist.1"
+
+pictures: $(VENV)/.stamp-docs
+	$(VENV)/bin/python docs/pictures.py
 
 ROUNDS ?= 100
 SEED ?= 0
