@@ -126,6 +126,7 @@ def test_every_dependency_is_pinned() -> None:
         re.match(r"[A-Za-z0-9._-]+", each)[0].lower().replace("_", "-")  # type: ignore[index]  # all begin so
         for group in groups
         for each in group
+        if isinstance(each, str)  # else it includes another group
     }
     assert named <= pins, named - pins
 
