@@ -7,6 +7,20 @@ Everyone reads them by attribute; their keys are spelt here and nowhere else.
 from __future__ import annotations
 
 from linreg_dist.documents.base import Document
+from linreg_dist.documents.diagnostics import (
+    Cause,
+    ColumnResiduals,
+    Correlation,
+    Diagnostics,
+    DiagnosticsCost,
+    FeatureRange,
+    FeatureResiduals,
+    Grid,
+    Histogram,
+    LevelResiduals,
+    RowResidual,
+    TargetDiagnostics,
+)
 from linreg_dist.documents.metrics import EpochLine, Event, Metrics, SplitMetrics, Tick
 from linreg_dist.documents.result import (
     CoefficientInference,
@@ -55,12 +69,17 @@ from linreg_dist.documents.shown import (
 
 __all__ = [
     "BatchDocument",
+    "Cause",
     "Coefficient",
     "CoefficientInference",
     "ColumnLayout",
+    "ColumnResiduals",
+    "Correlation",
     "CovarianceMatrix",
     "DataCheck",
     "DataDocument",
+    "Diagnostics",
+    "DiagnosticsCost",
     "Document",
     "DraftedSpec",
     "EpochLine",
@@ -68,12 +87,17 @@ __all__ = [
     "Evaluation",
     "Event",
     "Exported",
+    "FeatureRange",
+    "FeatureResiduals",
     "Fit",
     "Found",
+    "Grid",
+    "Histogram",
     "Inference",
     "Inspection",
     "JobDocument",
     "JobStatus",
+    "LevelResiduals",
     "Metrics",
     "ModelDescription",
     "ModelDetails",
@@ -83,6 +107,7 @@ __all__ = [
     "ResultDocument",
     "Rewritten",
     "RowGroupSizes",
+    "RowResidual",
     "RowsDocument",
     "ScalingDocument",
     "SkippedFile",
@@ -93,6 +118,7 @@ __all__ = [
     "SubmittedJob",
     "TableDocument",
     "TargetDescription",
+    "TargetDiagnostics",
     "TargetInference",
     "Tick",
     "Timing",

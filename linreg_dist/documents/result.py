@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, ConfigDict, Field
 
 from linreg_dist.documents.base import Document
+from linreg_dist.documents.diagnostics import DiagnosticsCost
 from linreg_dist.documents.metrics import SplitMetrics
 
 
@@ -86,6 +87,7 @@ class Timing(Document):
     teardown_s: float | None = None
     total_s: float | None = None
     rows_per_s: float | None = None
+    diagnostics_s: float | None = None
     report_s: float | None = None
 
 
@@ -284,6 +286,8 @@ class ResultDocument(Document):
         exports: the place of each format of ``outputs.export``.
         export_reasons: why one of them is not there.
         loss, penalty: what was minimised; the penalty that was chosen, where cross-validation did.
+        diagnostics: what the pass behind diagnostics.json took; None where there was none.
+        diagnostics_reason: why there is none.
         worker_groups: sizes of the groups of workers that were started.
         stuck: workers that were found stuck on the way.
 
@@ -305,6 +309,8 @@ class ResultDocument(Document):
     report_reason: str | None = None
     exports: dict[str, str] = Field(default_factory=dict)
     export_reasons: dict[str, str] = Field(default_factory=dict)
+    diagnostics: DiagnosticsCost | None = None
+    diagnostics_reason: str | None = None
     rows: RowsDocument | None = None
     missing_values: dict[str, int] | None = None
     skipped_columns: dict[str, str] = Field(default_factory=dict)

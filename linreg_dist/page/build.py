@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from linreg_dist.page.coefficients import coefficient_sections
+from linreg_dist.page.errors import error_sections
+from linreg_dist.page.features import feature_section
 from linreg_dist.page.fitting import training_section, tuning_section
 from linreg_dist.page.provenance import job_section, origin_section, time_section
 from linreg_dist.page.quality import quality_section, rows_section
+from linreg_dist.page.residuals import residual_sections
 from linreg_dist.page.source import Source, shorten, some, without_options
-from linreg_dist.page.view import Items, Page, Section, section
-from linreg_dist.wording.numbers import format_count, format_duration
+from linreg_dist.page.view import Items, Page, Section, Tile, section
+from linreg_dist.wording.numbers import format_count, format_duration, format_number, format_rate
 from linreg_dist.wording.results import solver_text
 
 _MANY_DROPPED = 0.1  # of the rows read, above which it is worth a note at the top
@@ -21,10 +24,13 @@ def build_page(source: Source) -> Page:
     sections = (
         _notes(source),
         quality_section(source),
-        rows_section(source),
         *coefficient_sections(source),
+        *residual_sections(source),
+        *error_sections(source),
+        feature_section(source),
         tuning_section(source),
         training_section(source),
+        rows_section(source),
         time_section(source),
         origin_section(source),
         job_section(source),
@@ -33,7 +39,49 @@ def build_page(source: Source) -> Page:
         title=shorten(str(source.result.name)),
         lead=tuple(_lead(source)),
         sections=tuple(found for found in sections if found is not None),
+        tiles=tuple(_tiles(source)),
     )
+
+
+def _tiles(source: Source) -> Iterator[Tile]:
+    """Yield the numbers to see first."""
+    found = source.metrics.validation or source.metrics.train
+    where = "of rows held out" if source.metrics.validation else "of training rows"
+    several = len(source.targets) > 1
+    if found is not None:
+        if found.r2 is not None:
+            yield Tile("R²", format_number(found.r2, 4), f"{where}{', mean of targets' * several}")
+        if not several:
+            yield Tile("RMSE", format_number(found.rmse, 4), _against_baseline(source))
+            if found.mae is not None:
+                yield Tile(
+                    "MAE",
+                    format_number(found.mae, 4),
+                    f"{where}, in units of {shorten(source.targets[0], 20)}",
+                )
+    yield Tile(
+        "Training rows",
+        format_count(source.rows.train),
+        f"and {format_count(source.rows.validation)} held out",
+    )
+    used = source.model.encoding.num_encoded
+    yield Tile(
+        "Coefficients",
+        format_count(used * len(source.targets)),
+        f"of {len(source.model.encoding.columns):,} features",
+    )
+    yield Tile("Time", format_duration(source.timing.total_s or 0.0), _rate(source))
+
+
+def _against_baseline(source: Source) -> str:
+    if source.diagnostics is None or not source.diagnostics.targets:
+        return ""
+    target = source.diagnostics.targets[0]
+    return f"predicting the mean: {format_number(target.baseline_rmse, 4)}"
+
+
+def _rate(source: Source) -> str:
+    return format_rate(source.timing.rows_per_s) if source.timing.rows_per_s else ""
 
 
 def _lead(source: Source) -> Iterator[str]:

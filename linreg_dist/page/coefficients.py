@@ -43,8 +43,8 @@ def coefficient_sections(source: Source) -> Iterator[Section | None]:
         blocks = [
             *(Paragraph(note) for note in _reading(source, document)),
             forest,
-            *_table(source, document, most),
             _fit_table(document),
+            *_table(source, document, most),
         ]
         yield section(f"Coefficients for {shorten(document.target)}", blocks)
     if len(documents) > _MOST_TARGETS:
@@ -194,6 +194,16 @@ def _fit_table(document: TargetDescription) -> Table | None:
     return Table(
         "Fit statistics",
         ("statistic", "value", "what it says"),
-        tuple(zip(names, align_decimals(texts), (meanings[name] for name in names), strict=True)),
+        tuple(zip(names, _aligned(texts), (meanings[name] for name in names), strict=True)),
         frozenset({2}),
     )
+
+
+def _aligned(texts: Sequence[str]) -> list[str]:
+    """Return numbers with their decimal points below each other; counts, which have none, end at the right
+    of all.
+    """
+    decimals = iter(align_decimals([text for text in texts if "." in text]))
+    cells = [next(decimals) if "." in text else text for text in texts]
+    width = max(map(len, cells))
+    return [cell.rjust(width) for cell in cells]

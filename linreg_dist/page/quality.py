@@ -26,6 +26,7 @@ def quality_section(source: Source) -> Section | None:
     blocks: list[Block | None] = [_summary(source)]
     if len(source.targets) == 1:
         blocks.append(_side_by_side(source, splits))
+        blocks.append(_baseline(source))
     else:
         blocks += [_by_target(found, _SPLITS[split]) for split, found in splits.items()]
         if len(source.targets) > _MOST_TARGETS:
@@ -62,14 +63,37 @@ def _summary(source: Source) -> Paragraph | None:
 def _side_by_side(source: Source, metrics: Mapping[str, Metrics]) -> Table:
     """Return a column per split, a row per metric."""
     numbers = {"train": source.rows.train, "validation": source.rows.validation}
-    columns = [
-        align_decimals([format_count(numbers[split]), *map(format_number, metric_values(found))])
-        for split, found in metrics.items()
-    ]
+    columns = []
+    for split, found in metrics.items():
+        cells = align_decimals(list(map(format_number, metric_values(found))))
+        # A count has no decimals to stand above: it ends where the longest of them does.
+        columns.append([format_count(numbers[split]).rjust(len(cells[0])), *cells])
     return Table(
         f"Quality of the fit for {shorten(source.targets[0])}",
         ("", *(_SPLITS[split] for split in metrics)),
         tuple(zip(("rows", *METRICS.values()), *columns, strict=True)),
+    )
+
+
+def _baseline(source: Source) -> Table | None:
+    """Return how much better the model is than the simplest one, on the rows whose residuals are shown."""
+    found = source.diagnostics
+    if found is None or not found.targets:
+        return None
+    target = found.targets[0]
+    pairs = {"RMSE": (target.rmse, target.baseline_rmse), "MAE": (target.mae, target.baseline_mae)}
+    columns = [
+        align_decimals([format_number(own, 4) for own, _ in pairs.values()]),
+        align_decimals([format_number(simple, 4) for _, simple in pairs.values()]),
+        align_decimals(
+            [f"{100 * (1 - own / simple):.1f} %" if simple else NO_VALUE for own, simple in pairs.values()]
+        ),
+    ]
+    return Table(
+        f"Against predicting the training mean for every row, on {format_count(target.rows)} "
+        f"{_SPLITS[found.split]}",
+        ("", "this model", "the mean", "less by"),
+        tuple(zip(pairs, *columns, strict=True)),
     )
 
 

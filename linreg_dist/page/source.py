@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from linreg_dist.documents import (
+    Diagnostics,
     EpochLine,
     ModelDescription,
     ResultDocument,
@@ -35,6 +36,7 @@ class Source:
         epochs: the epoch lines of metrics.jsonl; may be empty for the exact solver.
         folder: where the run lies.
         spec_yaml: the job as it ran.
+        diagnostics: what a pass over its rows says of the fit; None where there was none.
 
     """
 
@@ -44,6 +46,7 @@ class Source:
     epochs: Sequence[EpochLine]
     folder: str
     spec_yaml: str
+    diagnostics: Diagnostics | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:

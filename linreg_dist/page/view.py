@@ -48,7 +48,7 @@ class Table:
     @property
     def is_wide(self) -> bool:
         """Whether it takes the whole width."""
-        return len(self.headings) > _FEW_COLUMNS or bool(self.text_columns)
+        return len(self.headings) > (_FEW_COLUMNS - bool(self.text_columns))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ refuses them.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from linreg_dist.data.source.manifest import Manifest
 from linreg_dist.documents import (
     DataDocument,
+    Diagnostics,
     Document,
     Outcome,
     ResultDocument,
@@ -28,6 +30,7 @@ from linreg_dist.jobspec import JobSpec
 from linreg_dist.model.card import model_card
 from linreg_dist.model.details import model_of
 from linreg_dist.model.linear_model import LinearModel
+from linreg_dist.run.diagnostics import make_diagnostics
 from linreg_dist.run.exports import RunExports, make_exports
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.ours import discard, mark, require_usable
@@ -35,6 +38,7 @@ from linreg_dist.run.page import RunPage, make_page
 from linreg_dist.run.versions import versions_of
 from linreg_dist.storage import final_patience, no_patience, write_whole
 from linreg_dist.storage.free_space import describe_room
+from linreg_dist.training.diagnostics import Subject
 from linreg_dist.training.job import TrainJob
 
 
@@ -49,6 +53,7 @@ class Finished:
         card: its README.md.
         found: the document of result.json without what it says of the page.
         metrics: the lines of metrics.jsonl, if the worker could not write them.
+        diagnostics: what a pass over the rows says of the fit; None where there was none.
 
     """
 
@@ -58,11 +63,12 @@ class Finished:
     card: str
     found: ResultDocument
     metrics: str | None
+    diagnostics: Diagnostics | None = None
 
     @cached_property
     def page(self) -> RunPage:
         """The page; made when it is first asked for."""
-        return make_page(self.spec, self.model, self.found, self.folder, self.metrics)
+        return make_page(self.spec, self.model, self.found, self.folder, self.metrics, self.diagnostics)
 
     @cached_property
     def exports(self) -> RunExports:
@@ -93,8 +99,12 @@ class Finished:
         write_whole(folder.model / "README.md", self.card)
         if self.metrics is not None:
             write_whole(folder.metrics_jsonl, self.metrics)
+        if self.diagnostics is None:
+            folder.diagnostics.unlink(missing_ok=True)  # of an earlier model
+        else:
+            write_whole(folder.diagnostics, json.dumps(self.diagnostics.to_json()) + "\n")
         if self.page.html is None:
-            folder.report.unlink(missing_ok=True)  # of an earlier model
+            folder.report.unlink(missing_ok=True)
         else:
             write_whole(folder.report, self.page.html)
         discard(folder.path, folder.exports.name)  # of an earlier model
@@ -226,4 +236,6 @@ def finish_job(
         )
     card = model_card(model)
     result = result.model_copy(update=extra)
-    return Finished(spec, folder, model, card, result, found.unwritten_metrics)
+    subject = Subject(manifest, job.columns, spec.data, model, result)
+    diagnostics, result = make_diagnostics(spec, subject, result, time.time() - began)
+    return Finished(spec, folder, model, card, result, found.unwritten_metrics, diagnostics)

@@ -63,6 +63,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def diagnostics(self) -> Location:
+        """What the page says of the residuals, for it to be drawn again."""
+        return self.path / "diagnostics.json"
+
+    @property
     def statistics(self) -> Location:
         """The exact solver's sufficient statistics."""
         return self.path / "statistics.safetensors"
@@ -193,7 +198,7 @@ class RunFolder:
                 return  # kept already, by an update that did not succeed
         kept = history / f"{(numbers[-1] if numbers else 0) + 1:04d}"
         kept.mkdir()
-        for file in (self.result_json, self.metrics_jsonl, self.job_yaml, self.report):
+        for file in (self.result_json, self.metrics_jsonl, self.job_yaml, self.report, self.diagnostics):
             if file.exists():
                 copy_file(file, kept / file.name)
 

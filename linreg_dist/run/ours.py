@@ -32,7 +32,7 @@ _RAY = ".ray"
 _SHOWN = 5
 _MARKER_BYTES, _IDENTITY_BYTES, _RESULT_BYTES = 1 << 16, 1 << 16, 64 << 20
 
-_SUMMARY = r"job\.yaml|result\.json|metrics\.jsonl|report\.html"
+_SUMMARY = r"job\.yaml|result\.json|metrics\.jsonl|report\.html|diagnostics\.json"
 _WRITTEN = re.compile(
     "|".join(
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from linreg_dist.documents import ResultDocument
+from linreg_dist.documents import Diagnostics, ResultDocument
 from linreg_dist.errors import LinregDistError
 from linreg_dist.jobspec import JobSpec, resolved_yaml
 from linreg_dist.model.describe import describe
@@ -43,6 +43,7 @@ def make_page(
     result: ResultDocument,
     folder: RunFolder,
     unwritten_metrics: str | None,
+    diagnostics: Diagnostics | None = None,
 ) -> RunPage:
     """Return the page of a run; a fault in it costs the page and not the run.
 
@@ -50,6 +51,7 @@ def make_page(
         spec, model, result: what ran, and what it found.
         folder: the run's.
         unwritten_metrics: the lines of metrics.jsonl, if they are not there.
+        diagnostics: of the fit; None where there are none.
 
     """
     if not spec.outputs.report:
@@ -73,6 +75,7 @@ def make_page(
             epochs=epoch_lines(lines),
             folder=str(folder.path),
             spec_yaml=resolved_yaml(spec, leave_out=("cluster",)),
+            diagnostics=diagnostics,
         )
         html = render_page(build_page(source))
     except Exception as error:

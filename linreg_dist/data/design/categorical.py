@@ -176,14 +176,9 @@ class CategoricalColumn(ColumnKind):
             DataError: a level that is not among the column's levels, where ``unseen`` is "error".
 
         """
-        codes, levels = values
-        codes_N = gather(codes, rows)
-        position = {level: index for index, level in enumerate(self.levels)}
-        # One slot more than levels: code -1 (missing) indexes the last one.
-        mapped = np.array([position.get(level, _UNSEEN) for level in levels] + [_MISSING], dtype=np.int64)
-        places = mapped[codes_N]
+        codes_N, places = self._places(values, rows)
         if self.unseen == "error" and places.size and (places == _UNSEEN).any():
-            self._refuse_unseen(codes_N[places == _UNSEEN], levels, where)
+            self._refuse_unseen(codes_N[places == _UNSEEN], values[1], where)
         for offset in range(len(self.levels) - 1):
             np.equal(places, offset + 1, out=out_LN[offset], casting="unsafe")
         if self.fill is not None:
@@ -192,6 +187,28 @@ class CategoricalColumn(ColumnKind):
                 out_LN[:, missing] = np.asarray(self.fill)[:, None]
         if shift_L is not None and shift_L.any():
             out_LN -= shift_L[:, None]
+
+    def _places(self, values: Codes, rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the codes of the chosen rows, and the places of their levels, or _UNSEEN or _MISSING."""
+        codes, levels = values
+        codes_N = gather(codes, rows)
+        position = {level: index for index, level in enumerate(self.levels)}
+        # One slot more than levels: code -1 (missing) indexes the last one.
+        mapped = np.array([position.get(level, _UNSEEN) for level in levels] + [_MISSING], dtype=np.int64)
+        return codes_N, mapped[codes_N]
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """The levels, and names for values that are none of them and for missing ones."""
+        return (*map(str, self.levels), "(any other)", "(missing)")
+
+    def groups(self, values: Codes, rows: Rows) -> npt.NDArray[np.intp]:
+        """Return the place of each chosen row's level; see `ColumnKind.groups`."""
+        places = self._places(values, rows)[1].astype(np.intp)
+        count = len(self.levels)
+        places[places == _UNSEEN] = count
+        places[places == _MISSING] = count + 1
+        return places
 
     def _refuse_unseen(self, codes: npt.NDArray[np.int64], levels: list[Any], where: str) -> None:
         strange = [levels[code] for code in np.unique(codes)]

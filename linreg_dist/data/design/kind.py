@@ -188,6 +188,19 @@ class ColumnKind(ABC):
         """
         return None
 
+    # Rows that belong together, for what is said of each group.
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """The names of the groups that rows fall into by this column; none where it does not group them."""
+        return ()
+
+    def groups(self, values: Any, rows: Rows) -> npt.NDArray[np.intp]:
+        """Return the number of each chosen row's group, (N,), in `group_names`."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has names of groups and does not say whose they are"
+        )
+
     # Two parts of the data that were encoded apart.
 
     def united(self, other: ColumnKind) -> Self:

@@ -70,10 +70,11 @@ def draw_matrix(plot: Matrix) -> Svg:
     labels = [cut(name, 110) for name in plot.names]
     left = 6 + max(text_width(label) for label in labels[1:])
     size = min(34.0, (WIDTH - left - 30) / max(count - 1, 1))
-    bottom = 4 + size * (count - 1)
+    top = 18.0
+    bottom = top + size * (count - 1)
     canvas = Canvas(WIDTH, bottom + 26)
     for i in range(1, count):
-        y = 4 + size * (i - 1)
+        y = top + size * (i - 1)
         if size >= 11 or i % 2 == 1:
             canvas.text(left - 6, y + size / 2 + FONT * 0.35, labels[i], anchor="end", tip=plot.names[i])
         for j in range(i):
@@ -88,8 +89,8 @@ def draw_matrix(plot: Matrix) -> Svg:
                 )
         # On the diagonal, where a matrix is one, the name of the column below.
         label = cut(plot.names[i - 1], WIDTH - left - size * (i - 1) - 4)
-        if i - 1 > 0 and size >= 12:
-            canvas.text(left + size * (i - 1) + 4, y + size / 2 + FONT * 0.35 - size, label, "m")
+        if size >= 12:
+            canvas.text(left + size * (i - 1) + 2, y - min(size / 2 - FONT * 0.35, 5), label, "m")
     _draw_shades(canvas, left, bottom)
     return canvas.svg()
 
