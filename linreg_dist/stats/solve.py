@@ -49,7 +49,7 @@ class Solution:
         columns: names, row counts, means and scales of the problem that was solved.
         coef (K, P), intercept (K,): on the original scale; a constant feature has coefficient 0.
         l1, l2, standardize: the penalty that was applied.
-        method: "gram", "tsqr", or for the elastic net "coordinate_descent".
+        method: "gram", "tsqr", "double_double" (see `refinement`), or "coordinate_descent" with an l1 part.
         rank: independent usable columns, not counting the intercept.
         condition_number: largest over smallest singular value of the equilibrated (and penalised) design;
             inf when singular.

@@ -10,6 +10,7 @@ import numpy as np
 
 from linreg_dist.data.block import Shift
 from linreg_dist.documents import EpochLine, SplitMetrics
+from linreg_dist.solvers.exact.digits import is_worth_refining, refine
 from linreg_dist.solvers.exact.inference import NO_ROWS, RobustTests
 from linreg_dist.solvers.exact.moment_metrics import NOT_KEPT, NOT_READ
 from linreg_dist.solvers.exact.moment_sums import ExactSums, check_sums, gather_moments
@@ -85,6 +86,9 @@ def _solve(training: Training, sums: ExactSums, read_s: float) -> Fit:
     if reason is not None and may_read:
         solution = _solve_smooth(training, sums.train, choice.penalty)
         passes += 1
+    if may_read and is_worth_refining(solution):
+        solution, more = refine(training, solution)
+        passes += more
     tests: RobustTests | None = None
     kind = spec.model.covariance
     if kind != "nonrobust" and refusal(solution, spec.data.weight_type) is None:

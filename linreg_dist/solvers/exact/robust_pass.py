@@ -10,6 +10,7 @@ import numpy.typing as npt
 from linreg_dist.data.reader import RowGroupReader, category_codes
 from linreg_dist.data.source.manifest import RowGroup
 from linreg_dist.errors import DataError
+from linreg_dist.solvers.exact.shifts import in_files_units
 from linreg_dist.stats.robust import RobustMeat, RobustType
 from linreg_dist.stats.solve import Solution
 from linreg_dist.training.job import TrainJob
@@ -28,8 +29,6 @@ def gather_meat(training: Training, solution: Solution, kind: RobustType) -> Rob
     job, data = training.job, training.data
     like = RobustMeat(solution, [kind], weight_type=job.spec.data.weight_type)
     clusters = _Clusters(job) if kind == "cluster" else None
-    shift = data.shift
-    is_shifted = bool(shift.x_D.any() or shift.y_K.any())
 
     def sum_one(index: int) -> RobustMeat:
         cluster_N = None
@@ -39,9 +38,7 @@ def gather_meat(training: Training, solution: Solution, kind: RobustType) -> Rob
             block, selection = data.store.build(index)
             cluster_N = clusters.of(job.manifest.row_groups[index], np.asarray(selection.train))
         rows = block.train
-        x, y = rows.x_ND, rows.y_NK
-        if is_shifted:  # the solution is in the units of the files
-            x, y = x + shift.x_D, y + shift.y_K
+        x, y = in_files_units(rows.x_ND, rows.y_NK, data.shift)  # which are the solution's
         part = like.fresh()
         part.accumulate(x, y, rows.w_N, cluster_N)
         return part

@@ -53,7 +53,7 @@ def fit_of(
         solution.coef,
         solution.intercept,
         epochs=passes,
-        stopped="solved exactly" if qr_reason is None else f"solved exactly by QR: {qr_reason}",
+        stopped=_how_it_ended(solution, qr_reason),
         choices={
             "method": solution.method,
             "standardize": solution.standardize,
@@ -73,6 +73,15 @@ def fit_of(
         tune=choice.curve,
         covariance=covariance_of(found, solution.residual_sum),
     )
+
+
+def _how_it_ended(solution: Solution, qr_reason: str | None) -> str:
+    if solution.method == "double_double":
+        return (
+            "solved exactly in double-double arithmetic: a condition number of "
+            f"{solution.condition_number:.3g} costs float64 digits"
+        )
+    return "solved exactly" if qr_reason is None else f"solved exactly by QR: {qr_reason}"
 
 
 def metrics_of(sums: ExactSums, fit: Fit, mae_reason: str) -> SplitMetrics:
