@@ -34,7 +34,7 @@ def work(rank: int, job_bytes: bytes, world_size: int, folder: str, environ: dic
     pa.set_cpu_count(1)
     ray.train.torch.prepare_model = _in_ddp
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world_size)
-    worker = Worker(rank, world_size, torch.device("cpu"), num_threads=1, group=None)
+    worker = Worker(rank, world_size, "cpu", num_threads=1, group=None)
     loop.join_group = lambda *_: worker
     try:
         with warnings.catch_warnings(action="ignore"):  # torch's of how DDP is called, as in Ray's workers

@@ -62,6 +62,13 @@ class Block:
         """N."""
         return int(self.x_ND.shape[0])
 
+    @property
+    def addresses(self) -> npt.NDArray[np.int64]:
+        """What native kernels need to know of all rows, (6,), see `linreg_dist.kernels.units`."""
+        x, y, w = self.x_ND, self.y_NK, self.w_N
+        weights = 0 if w is None else w.ctypes.data
+        return np.array([x.ctypes.data, x.strides[1], y.ctypes.data, y.strides[1], weights, len(x)], np.int64)
+
     def part(self, rows: slice | npt.NDArray[np.int64]) -> Block:
         """Return some of the rows, which all train: views of a range, copies of single rows."""
 

@@ -9,29 +9,32 @@ import logging
 import os
 import random
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-# Set for Ray, which reads them when it is imported and when it starts.
-_VARIABLES = ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_COLOR_PREFIX", "RAY_TRAIN_V2_ENABLED")
+# Set for Ray, which reads them when it is imported and when it starts; the last by threadpoolctl for itself.
+_VARIABLES = (
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
+    "RAY_COLOR_PREFIX",
+    "RAY_TRAIN_V2_ENABLED",
+    "KMP_DUPLICATE_LIB_OK",
+)
 _RAY_WIDGETS = "ray.widgets.util"  # in a notebook it asks for packages that nothing here needs
 _RAY_LOGGERS = ("ray", "ray.train", "ray.tune", "ray.data", _RAY_WIDGETS)
 
 
 @contextmanager
 def settings_kept() -> Iterator[None]:
-    """Leave threads, random states, log levels, warning filters and signal handlers as they were found.
-
-    torch is loaded here; whoever trains loads it anyway.
-    """
-    import torch
-
-    torch_threads, torch_state = torch.get_num_threads(), torch.get_rng_state()
+    """Leave threads, random states, log levels, warning filters and signal handlers as they were found."""
+    torch = sys.modules.get("torch")
+    of_torch = None if torch is None else (torch.get_num_threads(), torch.get_rng_state())
     arrow_threads, arrow_io_threads = pa.cpu_count(), pa.io_thread_count()
     python_state, numpy_state = random.getstate(), np.random.get_state()
     levels = {name: logging.getLogger(name).level for name in _RAY_LOGGERS}
@@ -43,8 +46,7 @@ def settings_kept() -> Iterator[None]:
         with warnings.catch_warnings():
             yield
     finally:
-        torch.set_num_threads(torch_threads)
-        torch.set_rng_state(torch_state)
+        _restore_torch(of_torch)
         pa.set_cpu_count(arrow_threads)
         pa.set_io_thread_count(arrow_io_threads)
         random.setstate(python_state)
@@ -60,3 +62,19 @@ def settings_kept() -> Iterator[None]:
             for number, handler in handlers.items():
                 if handler is not None:
                     signal.signal(number, handler)
+
+
+def _restore_torch(before: tuple[int, Any] | None) -> None:
+    """Put torch back to what it was; where the run has loaded it, to what it is when it is fresh."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    from linreg_dist.training import worker
+
+    threads, state = before or (worker.torch_threads_found, None)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if state is None:
+        torch.default_generator.manual_seed(torch.initial_seed())
+    else:
+        torch.set_rng_state(state)

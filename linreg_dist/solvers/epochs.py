@@ -198,7 +198,7 @@ class _Epochs:
             rows_per_s=end.rows / seconds,
             seconds=seconds,
             train_mse=end.train_mse,
-            validation=self._evaluator.validation(*method.in_blocks()),
+            validation=self._evaluator.validation(*(each.cpu().numpy() for each in method.in_blocks())),
         )
         at.history.append(line)
         training.log.line(line)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from linreg_dist.data.block import Block
 from linreg_dist.documents import Metrics, SplitMetrics
-from linreg_dist.training.rows.device import rows_of
+from linreg_dist.kernels.blas import one_blas_thread
 from linreg_dist.training.rows.metrics import ErrorSums
 from linreg_dist.training.training import Training
+
+Floats = npt.NDArray[np.float64]
 
 
 class Evaluator:
@@ -24,11 +26,11 @@ class Evaluator:
 
     """
 
-    def __init__(self, training: Training, num_validation: int, center_K: npt.NDArray[np.float64]) -> None:
+    def __init__(self, training: Training, num_validation: int, center_K: Floats) -> None:
         self._training = training
         self._worker, self._store = training.worker, training.data.store
         self._num_validation = num_validation
-        self._center_K = torch.from_numpy(center_K).to(self._worker.device)
+        self._center_K = center_K
         self._order = training.my_row_groups
 
     @classmethod
@@ -37,13 +39,13 @@ class Evaluator:
         summary = training.summary
         return cls(training, summary.counts.validation, summary.y.mean)
 
-    def validation(self, coef_DK: torch.Tensor, intercept_K: torch.Tensor) -> Metrics | None:
+    def validation(self, coef_DK: Floats, intercept_K: Floats) -> Metrics | None:
         """Return the metrics of the validation rows, None if there are none. Every worker must call it."""
         if self._num_validation == 0:
             return None
         return self._measure(coef_DK, intercept_K, ("validation",)).validation
 
-    def final(self, coef_DK: Any, intercept_K: Any) -> SplitMetrics:
+    def final(self, coef_DK: Floats, intercept_K: Floats) -> SplitMetrics:
         """Return the metrics of both splits. Every worker must call it."""
         self._training.log.enter("metrics")
         return self._measure(coef_DK, intercept_K, ("train", "validation"), "metrics")
@@ -55,33 +57,42 @@ class Evaluator:
 
     def _measure(
         self,
-        coef_DK: Any,
-        intercept_K: Any,
+        coef_DK: Floats,
+        intercept_K: Floats,
         splits: tuple[str, ...],
         phase: str | None = None,
     ) -> SplitMetrics:
         targets = self._training.job.columns.targets
-        store, device = self._store, self._worker.device
-        coef_DK, intercept_K = (torch.as_tensor(each, device=device) for each in (coef_DK, intercept_K))
+        sums_of = self._sums_of(coef_DK, intercept_K)
 
         def measure_one(index: int) -> list[ErrorSums]:
-            block = store.load(index)
-            ranges = {"train": slice(0, block.num_train), "validation": slice(block.num_train, None)}
-            return [
-                ErrorSums.of(rows_of(block, ranges[split], device), coef_DK, intercept_K, self._center_K)
-                for split in splits
-            ]
+            block = self._store.load(index)
+            parts = {"train": block.train, "validation": block.validation}
+            return [sums_of(parts[split]) for split in splits]
 
         sums = [ErrorSums.zeros(len(targets)) for _ in splits]
         log = self._training.log
-        for number, parts in enumerate(store.map(measure_one, self._order), 1):
-            for total, part in zip(sums, parts, strict=True):
-                total.merge(part)
-            if phase is not None and log.tick_due():
-                log.tick(phase, number / len(self._order))
+        with one_blas_thread():
+            for number, parts in enumerate(self._store.map(measure_one, self._order), 1):
+                for total, part in zip(sums, parts, strict=True):
+                    total.merge(part)
+                if phase is not None and log.tick_due():
+                    log.tick(phase, number / len(self._order))
         return SplitMetrics.from_json(
             {
                 split: ErrorSums(self._worker.sum(total.values)).metrics(targets)
                 for split, total in zip(splits, sums, strict=True)
             }
         )
+
+    def _sums_of(self, coef_DK: Floats, intercept_K: Floats) -> Callable[[Block], ErrorSums]:
+        """Return what sums the errors over a block, on this worker's device."""
+        device, model = self._worker.device, (coef_DK, intercept_K, self._center_K)
+        if device == "cpu":
+            return lambda rows: ErrorSums.of(rows, *model)
+        import torch
+
+        from linreg_dist.training.rows.device import error_sums, rows_of
+
+        there = [torch.as_tensor(each, device=device) for each in model]
+        return lambda rows: ErrorSums(error_sums(rows_of(rows, slice(None), device), *there))

@@ -24,7 +24,7 @@ from linreg_dist.training.prepare import open_data
 from linreg_dist.training.progress import JobProgress
 from linreg_dist.training.retryable import is_infrastructure
 from linreg_dist.training.training import Training
-from linreg_dist.training.worker import Worker, join_group
+from linreg_dist.training.worker import Worker, alone, join_group, keep_torch_to_one_thread
 
 _PATIENCE_S = 24 * 3600.0
 _UNWATCHED_PATIENCE_S = 1800.0
@@ -46,8 +46,11 @@ def train_loop_per_worker(config: dict[str, Any]) -> Outcome:
     job.solver.load(job)
     entered = time.time()
     stuck_after_s = job.spec.run.stuck_after_s
-    # Where nobody watches, only the exchange itself can notice that a worker does not come: Ray's default.
-    worker = join_group(_UNWATCHED_PATIENCE_S if stuck_after_s is None else _PATIENCE_S)
+    if job.spec.scaling.max_workers == 0:
+        worker = alone(use_gpu=job.spec.scaling.use_gpu)
+    else:
+        # Where nobody watches, only the exchange itself notices that a worker does not come: Ray's default.
+        worker = join_group(_UNWATCHED_PATIENCE_S if stuck_after_s is None else _PATIENCE_S)
     with watched(config.get("board"), stuck_after_s, worker.rank, worker.world_size) as watch:
         earlier = watch.fatal() if watch else None
         found, error = (None, earlier) if earlier else _train_or_fail(worker, config, watch)
@@ -91,7 +94,11 @@ def _train(worker: Worker, job: TrainJob, progress: JobProgress | None) -> Found
     with contextlib.closing(log):
         started = time.perf_counter()
         data = open_data(worker, job, log)
-        training = Training(worker, job.settled(data.encoding.num_encoded), data, log, started)
+        settled = job.settled(data.encoding.num_encoded)
+        if settled.solver is not job.solver:
+            settled.solver.load(settled)
+            keep_torch_to_one_thread()
+        training = Training(worker, settled, data, log, started)
         with data.store:
             found = _found(training, training.job.solver.fit(training))
     # No worker still reads a block when its neighbour removes the files.

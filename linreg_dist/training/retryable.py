@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-import torch.distributed as dist
+import sys
 
 from linreg_dist.errors import StorageError
 
@@ -27,13 +26,20 @@ def is_infrastructure(error: BaseException | None) -> bool:
     Storage that does not answer, a full disk or memory, and a peer that is gone do; a value that does not fit
     and an error of the program do not: they would only be repeated ``run.max_failures`` times.
     """
-    import ray.exceptions
-
-    if isinstance(error, OSError | StorageError | MemoryError | torch.OutOfMemoryError | dist.DistError):
-        return True
-    if isinstance(error, ray.exceptions.RayError):
+    if isinstance(error, (OSError, StorageError, MemoryError, *_of_libraries())):
         return True
     if isinstance(error, RuntimeError):
         message = str(error).lower()
         return any(words in message for words in _OF_THE_NETWORK)
     return False
+
+
+def _of_libraries() -> list[type[BaseException]]:
+    """Return such errors of torch and Ray; who has not loaded them cannot have met one."""
+    found: list[type[BaseException]] = []
+    torch, exceptions = sys.modules.get("torch"), sys.modules.get("ray.exceptions")
+    if torch is not None:
+        found += [torch.OutOfMemoryError, torch.distributed.DistError]
+    if exceptions is not None:
+        found.append(exceptions.RayError)
+    return found

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
+import numpy as np
 
 from linreg_dist.data.summary import BlockSummary
 from linreg_dist.kernels.blas import one_blas_thread
@@ -21,9 +21,12 @@ from linreg_dist.training.metrics_log import MetricsLog
 from linreg_dist.training.prepare import OpenData
 from linreg_dist.training.reading.checks import check_counts, check_weight
 from linreg_dist.training.reading.lanes import Mergeable, collect_by_lane, merge_lanes
-from linreg_dist.training.rows.device import rows_of
-from linreg_dist.training.rows.sweep import Rows
 from linreg_dist.training.worker import Worker
+
+if TYPE_CHECKING:
+    import torch
+
+    from linreg_dist.training.rows.sweep import Rows
 
 M = TypeVar("M", bound=Mergeable)
 
@@ -70,7 +73,9 @@ class Training:
         return [index for _, groups in self.my_lanes for index in groups]
 
     def rows(self, index: int) -> Rows:
-        """Return the training rows of a row group of this worker's, on its device."""
+        """Return the training rows of a row group of this worker's, as tensors on its device."""
+        from linreg_dist.training.rows.device import rows_of
+
         block = self.data.store.load(index)
         return rows_of(block, slice(0, block.num_train), self.worker.device)
 
@@ -111,20 +116,22 @@ class Training:
         Each lane is summed by itself, in order, and the lanes are added in order: the same bits for any
         number of workers. Every worker must call it.
         """
+        import torch
+
         order = [(lane, index) for lane, groups in self.my_lanes for index in groups]
 
         def one(index: int) -> torch.Tensor:
             return function(self.rows(index)).cpu()
 
         # A lane of another worker is zero here, and adding zero changes nothing.
-        by_lane = torch.zeros((self.job.num_lanes, size), dtype=torch.float64)
+        by_lane = np.zeros((self.job.num_lanes, size))
         parts = self.data.store.map(one, [index for _, index in order])
         for (lane, _), part in zip(order, parts, strict=True):
-            by_lane[lane] += part
-        total = torch.zeros(size, dtype=torch.float64)
+            by_lane[lane] += part.numpy()
+        total = np.zeros(size)
         for lane_sum in self.worker.sum(by_lane):
             total += lane_sum
-        return total
+        return torch.from_numpy(total)
 
     @property
     def summary(self) -> BlockSummary:

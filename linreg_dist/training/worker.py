@@ -1,19 +1,21 @@
 """One worker among its peers: rank, device, threads, and the few things workers say to each other.
 
-The same code runs in the calling process (``num_workers: 0``) and in Ray Train's workers.
+The same code runs in the calling process (``num_workers: 0``) and in Ray Train's workers. torch is loaded
+where workers talk to each other, and by the solvers that need it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import torch
-import torch.distributed as dist
 
 from linreg_dist import limits, liveness
 from linreg_dist.errors import LinregDistError, from_record, to_record
@@ -28,7 +30,7 @@ class Worker:
     Attributes:
         rank: 0 … world_size-1; rank 0 writes the files.
         world_size: number of workers.
-        device: where the arithmetic runs.
+        device: where the arithmetic runs, as torch names it: cpu, cuda, cuda:1.
         num_threads: threads for decoding and arithmetic, this worker's share of its node's cores.
         group: what the workers talk over; None is torch's default group.
 
@@ -36,9 +38,9 @@ class Worker:
 
     rank: int
     world_size: int
-    device: torch.device
+    device: str
     num_threads: int
-    group: dist.ProcessGroup | None = None
+    group: Any = None
 
     def waiting(self) -> AbstractContextManager[None]:
         """Say for the time of a ``with`` block that this worker waits for the others."""
@@ -48,6 +50,8 @@ class Worker:
         """Return every worker's ``item``, by rank. Every worker must call it."""
         if self.world_size == 1:
             return [item]
+        import torch.distributed as dist
+
         gathered: list[Any] = [None] * self.world_size
         with self.waiting():
             dist.all_gather_object(gathered, item, group=self.group)
@@ -75,17 +79,42 @@ class Worker:
                 raise from_record(record)
         return [item for item, _ in gathered]
 
-    def sum(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the element-wise sum of ``values`` (float64) over all workers."""
-        if self.world_size > 1:
-            on_device = values.to(self.device)
-            with self.waiting():
-                dist.all_reduce(on_device, group=self.group)
-                return on_device.cpu()
-        return values
+    def sum(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the element-wise sum of ``values`` over all workers. Every worker must call it."""
+        if self.world_size == 1:
+            return values
+        import torch
+        import torch.distributed as dist
+
+        on_device = torch.from_numpy(values.copy()).to(self.device)
+        with self.waiting():
+            dist.all_reduce(on_device, group=self.group)
+            total: npt.NDArray[np.float64] = on_device.cpu().numpy()
+            return total
 
 
-def join_group(patience_s: float, num_local_threads: int | None = None) -> Worker:
+def alone(*, use_gpu: bool) -> Worker:
+    """Return this process as the one worker of a job, with all cores that it may use."""
+    threads = limits.available_cpus()
+    keep_torch_to_one_thread()
+    pa.set_cpu_count(threads)
+    return Worker(rank=0, world_size=1, device="cuda" if use_gpu else "cpu", num_threads=threads)
+
+
+torch_threads_found: int | None = None
+"""How many threads torch had in this process before `keep_torch_to_one_thread`, where it was loaded."""
+
+
+def keep_torch_to_one_thread() -> None:
+    """Keep each operation of torch's on the thread that makes it, where torch is loaded."""
+    global torch_threads_found
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() > 1:
+        torch_threads_found = torch.get_num_threads()
+        torch.set_num_threads(1)
+
+
+def join_group(patience_s: float) -> Worker:
     """Describe this process as Ray Train sees it and give its libraries their share of the cores.
 
     Ray sets ``OMP_NUM_THREADS`` from the CPU share, which pyarrow also obeys; we run our own threads over row
@@ -94,23 +123,21 @@ def join_group(patience_s: float, num_local_threads: int | None = None) -> Worke
     Args:
         patience_s: how long one worker waits for the others in an exchange. Passes over much data end at
             different times, so it is long, and stuck workers are found by `watch`.
-        num_local_threads: threads in local mode, default all cores this process may use.
 
     """
     import ray.train
     import ray.train.torch
+    import torch.distributed as dist
 
     context = ray.train.get_context()
     world_size = context.get_world_size() or 1
     threads = limits.available_cpus()
-    if world_size == 1 and num_local_threads is not None:
-        threads = num_local_threads
-    torch.set_num_threads(1)
+    keep_torch_to_one_thread()
     pa.set_cpu_count(threads)
     return Worker(
         rank=context.get_world_rank() or 0,
         world_size=world_size,
-        device=ray.train.torch.get_device(),
+        device=str(ray.train.torch.get_device()),
         num_threads=threads,
         group=dist.new_group(timeout=timedelta(seconds=patience_s)) if world_size > 1 else None,
     )

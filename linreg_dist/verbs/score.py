@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from linreg_dist import limits
+from linreg_dist.data.block import Block
 from linreg_dist.data.capacity import at_once, decoded_nbytes, require_room
 from linreg_dist.data.design.columns import check_columns, check_numbers, check_types
 from linreg_dist.data.design.kind import Mask
@@ -31,11 +32,13 @@ from linreg_dist.data.source.manifest import Manifest, RowGroup, read_manifest
 from linreg_dist.data.store import bounded_map
 from linreg_dist.documents import Evaluation, Prediction
 from linreg_dist.errors import DataError, SpecError
+from linreg_dist.kernels.blas import one_blas_thread
 from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.run.outputs import place_below, refuse_in_run, refuse_other_files, refuse_over_input
 from linreg_dist.run.state import load_model
 from linreg_dist.run.unfinished import begun_with, digest_of, nulls_of_finished, unfinished, version_of
 from linreg_dist.storage import Location, ObjectPath, as_location, create_file, upload_file
+from linreg_dist.training.rows.metrics import ErrorSums
 from linreg_dist.wording.names import some_names
 from linreg_dist.wording.streams import get_logger
 
@@ -64,38 +67,30 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
         DataError: the data does not fit the model, or no row can be measured.
 
     """
-    import torch
-
-    from linreg_dist.training.rows.metrics import ErrorSums
-    from linreg_dist.training.rows.sweep import Rows
-
     fitted = _load(model)
     started = time.perf_counter()
     manifest = _manifest(data, fitted, fitted.targets)
     check_numbers([(name, "target") for name in fitted.targets], manifest)
     columns = [*_there(manifest, fitted), *fitted.targets]
-    coef, intercept = (
-        torch.from_numpy(np.ascontiguousarray(fitted.coef_KD.T)),
-        torch.from_numpy(fitted.intercept_K),
-    )
+    coef, intercept = fitted.coef_KD.T, fitted.intercept_K
     # The training mean of y, near which sums of squares keep their digits; without it the intercept must do.
     scaling = fitted.details.scaling
     x_mean = [0.0] * coef.shape[0] if scaling is None else scaling.x_mean
-    center = intercept + torch.tensor(x_mean, dtype=coef.dtype) @ coef
+    center = intercept + np.asarray(x_mean) @ coef
 
     def measure(group: RowGroup, table: pa.Table) -> tuple[ErrorSums, int]:
-        torch.get_num_threads()  # lets torch's number of threads hold here, see data.store.arithmetic_threads
         y_NK = np.stack([numeric_values(table.column(name)).astype(np.float64) for name in fitted.targets], 1)
         usable: Mask = np.asarray(np.isfinite(y_NK).all(axis=1))
         x_ND = fitted.design_matrix(table, manifest.where(group), usable)
         usable &= np.isfinite(x_ND).all(axis=1)
-        rows = Rows(torch.from_numpy(x_ND[usable]), torch.from_numpy(y_NK[usable]), None)
-        return ErrorSums.of(rows, coef, intercept, center), int(usable.sum())
+        rows = Block(x_ND[usable], y_NK[usable], None, int(usable.sum()))
+        return ErrorSums.of(rows, coef, intercept, center), rows.num_rows
 
     total, used = ErrorSums.zeros(len(fitted.targets)), 0
-    for _, (sums, count) in _scan(manifest, fitted, columns, measure):
-        total.merge(sums)
-        used += count
+    with one_blas_thread():
+        for _, (sums, count) in _scan(manifest, fitted, columns, measure):
+            total.merge(sums)
+            used += count
     metrics = total.metrics(fitted.targets)
     if metrics is None:
         raise DataError(

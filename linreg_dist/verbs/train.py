@@ -313,7 +313,6 @@ def _run_workers(
     progress.enter("load")
     from linreg_dist.run.guest import settings_kept
     from linreg_dist.run.ray.session import ray_session
-    from linreg_dist.run.ray.trainer import fit
 
     workers = job.spec.scaling.max_workers
     if workers > 0 or job.spec.cluster.address is not None:
@@ -327,7 +326,14 @@ def _run_workers(
             watch(folder.metrics_jsonl) if watch else nullcontext(),
         ):
             try:
-                outcome = fit(job, verbose=verbose, head=head, progress=progress.job)
+                if workers == 0:
+                    from linreg_dist.run.here import fit_here
+
+                    outcome = fit_here(job, head=head, progress=progress.job)
+                else:
+                    from linreg_dist.run.ray.trainer import fit
+
+                    outcome = fit(job, verbose=verbose, head=head, progress=progress.job)
             finally:
                 # Ray's own bookkeeping would resume a finished run; ours lies in checkpoints/.
                 with no_patience():

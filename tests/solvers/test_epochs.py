@@ -81,7 +81,7 @@ def training(tmp_path: Path) -> Iterator[Any]:
     log = MetricsLog(tmp_path / "metrics.jsonl")
     y = SimpleNamespace(mean=np.zeros(1))
     yield SimpleNamespace(
-        worker=Worker(rank=0, world_size=1, device=torch.device("cpu"), num_threads=1),
+        worker=Worker(rank=0, world_size=1, device="cpu", num_threads=1),
         job=SimpleNamespace(
             run_dir=tmp_path, fingerprint="mine", spec=SimpleNamespace(solver=solver, run=run)
         ),

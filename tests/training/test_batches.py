@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from linreg_dist.data.block import BlockBuilder, Shift
 from linreg_dist.data.cache import BlockCache
@@ -20,7 +19,7 @@ from linreg_dist.training.rows.device import rows_of
 from tests.data.reading import Opened, open_data_set
 from tests.parquet import write_parquet
 
-CPU = torch.device("cpu")
+CPU = "cpu"
 
 
 def numbered(num_rows: int, start: int) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import torch
 from linreg_dist.data.block import Block
 from linreg_dist.training.rows.device import rows_of
 
-CPU = torch.device("cpu")
+CPU = "cpu"
 
 
 @pytest.fixture
@@ -37,6 +37,6 @@ def test_single_rows_are_gathered_column_by_column(block: Block) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("taken", [slice(2, 5), np.array([6, 0, 3])])
 def test_a_gpu_gets_the_same_rows(block: Block, taken: slice | npt.NDArray[np.int64]) -> None:
-    here, there = rows_of(block, taken, CPU), rows_of(block, taken, torch.device("cuda"))
+    here, there = rows_of(block, taken, CPU), rows_of(block, taken, "cuda")
     torch.testing.assert_close(there.x_ND.cpu(), here.x_ND)
     assert there.x_ND.t().is_contiguous()

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
@@ -19,17 +21,17 @@ class Peers(Worker):
     """A worker whose peers' contributions are given, so that an exchange needs no processes."""
 
     gathered: Callable[[Any], list[Any]] = lambda item: [item]
-    summed: Callable[[torch.Tensor], torch.Tensor] = lambda values: values
+    summed: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]] = lambda values: values
 
     def gather(self, item: Any) -> list[Any]:
         return self.gathered(item)
 
-    def sum(self, values: torch.Tensor) -> torch.Tensor:
+    def sum(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return self.summed(values)
 
 
 def worker(rank: int, world_size: int) -> Peers:
-    return Peers(rank, world_size, torch.device("cpu"), 1)
+    return Peers(rank, world_size, "cpu", 1)
 
 
 def part(rank: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -72,7 +74,7 @@ def test_weights_are_averaged_by_rows_and_the_wish_of_rank_0_reaches_all() -> No
     linear = nn.Linear(2, 1).double()
     nn.init.constant_(linear.weight, 3.0)
     nn.init.constant_(linear.bias, 6.0)
-    other = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0], dtype=torch.float64)  # weights 0, share 1, and a wish
+    other = np.array([0.0, 0.0, 0.0, 1.0, 1.0])  # weights 0, share 1, and a wish
     here = replace(worker(1, 2), summed=lambda values: values + other)
     mean, wished = average_weights(here, linear, 2.0, wish=False)
     assert wished

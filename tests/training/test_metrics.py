@@ -5,14 +5,15 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
+from linreg_dist.training.rows.device import error_sums
 from linreg_dist.training.rows.metrics import ErrorSums
 from linreg_dist.training.rows.sweep import Rows
-from tests.training.problems import column_major, random_rows
+from tests.training.problems import block_of, column_major, random_rows
 
 
 def sums_of(rows: Rows, coef_DK, intercept_K, center_K=None) -> ErrorSums:
-    center = rows.y_NK.double().mean(0) if center_K is None else torch.as_tensor(center_K)
-    return ErrorSums.of(rows, torch.as_tensor(coef_DK), torch.as_tensor(intercept_K), center)
+    center = rows.y_NK.double().mean(0).numpy() if center_K is None else np.asarray(center_K)
+    return ErrorSums.of(block_of(rows), coef_DK, intercept_K, center)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -44,6 +45,14 @@ def test_metrics_equal_scikit_learns(n, k, weighted, dtype):
             np.testing.assert_allclose(each, values, rtol=rtol, atol=rtol / 10, err_msg=key)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_tensors_as_on_a_gpu_have_the_same_sums(weighted):
+    rows = random_rows(3000, 3, 2, weighted=weighted)
+    coef, intercept, center = np.ones((3, 2)), np.array([0.25, 0.0]), np.array([0.5, -0.5])
+    there = error_sums(rows, *(torch.from_numpy(each) for each in (coef, intercept, center)))
+    np.testing.assert_allclose(there, sums_of(rows, coef, intercept, center).values, rtol=1e-11, atol=1e-9)
+
+
 def test_parts_add_up_to_the_whole():
     rows = random_rows(1000, 3, 2, weighted=True)
     coef, intercept, center = np.ones((3, 2)), np.zeros(2), np.array([0.5, -0.5])
@@ -52,7 +61,7 @@ def test_parts_add_up_to_the_whole():
     for a, b in ((0, 0), (0, 10), (10, 700), (700, 1000)):
         part = Rows(rows.x_ND[a:b], rows.y_NK[a:b], rows.w_N[a:b])
         total.merge(sums_of(part, coef, intercept, center))
-    torch.testing.assert_close(total.values, whole.values, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(total.values, whole.values, rtol=1e-12, atol=1e-12)
 
 
 def test_r2_does_not_depend_on_the_centre():

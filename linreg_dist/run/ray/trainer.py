@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -24,11 +22,9 @@ from linreg_dist.errors import (
 from linreg_dist.jobspec import JobSpec
 from linreg_dist.run.ray.loopback import is_on_loopback
 from linreg_dist.run.ray.session import environment_of_workers, first_line, quiet_ray, use_train_v2
-from linreg_dist.run.watch.capacity import free_and_all, resources_text, watch_capacity
+from linreg_dist.run.watch.capacity import free_and_all, resources_text
 from linreg_dist.run.watch.head import HeadWatch
-from linreg_dist.run.watch.interrupts import Interruption, interruptible
-from linreg_dist.run.watch.submitted_job import watch_supervisor
-from linreg_dist.run.watch.this_process import watch_this_process
+from linreg_dist.run.watch.in_time import stopped_in_time
 from linreg_dist.run.watch.workers import GroupWatch, watch_group
 from linreg_dist.storage import ObjectPath
 from linreg_dist.training.beats import describe_stuck
@@ -38,16 +34,6 @@ from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
 
-# What torchrun, Kubeflow and sbatch templates set for processes that form a group.
-_OF_PEERS = (
-    "RANK",
-    "LOCAL_RANK",
-    "WORLD_SIZE",
-    "LOCAL_WORLD_SIZE",
-    "GROUP_RANK",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-)
 _MEETING_TIMEOUT_S = 120  # for new workers to find each other; Ray's default is 30 minutes
 _ABORT_TIMEOUT_S = 30.0
 
@@ -103,7 +89,7 @@ def fit(
             ),
         )
         try:
-            with _stopped_in_time(spec, head):
+            with stopped_in_time(spec, head):
                 result = trainer.fit()
         except ray.train.TrainingFailedError as error:
             raise _failure(error, spec, watch) from error
@@ -160,11 +146,7 @@ def _scaling_config(spec: JobSpec) -> Any:
 
 @contextmanager
 def _ray_train_settings(spec: JobSpec) -> Iterator[None]:
-    """Set what Ray Train takes from environment variables, where the user has not, for one fit.
-
-    Local mode is one process: what torchrun and its like say of peers is hidden from Ray Train, which would
-    wait for them.
-    """
+    """Set what Ray Train takes from environment variables, where the user has not, for one fit."""
     import ray
 
     # Ray looks every 2 s whether the workers have finished; a short job would wait longer for that than it
@@ -179,18 +161,12 @@ def _ray_train_settings(spec: JobSpec) -> Iterator[None]:
         # places on it before it plans again.
         ours["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = "10"
     added = {name: value for name, value in ours.items() if name not in os.environ}
-    hidden = {}
-    if spec.scaling.max_workers == 0:
-        hidden = {name: os.environ.pop(name) for name in _OF_PEERS if name in os.environ}
-        if "WORLD_SIZE" in hidden:
-            logger.info("WORLD_SIZE=%s is ignored: scaling.num_workers is 0", hidden["WORLD_SIZE"])
     os.environ.update(added)
     try:
         yield
     finally:
         for name in added:
             os.environ.pop(name, None)
-        os.environ.update(hidden)
 
 
 # Each starts a process: for Ray Data, which we do not use, and see `_our_trainer`.
@@ -235,54 +211,13 @@ def _ray_storage(job: TrainJob) -> dict[str, Any]:
     """Return where Ray Train keeps its own bookkeeping, as arguments of its RunConfig.
 
     On an object store Ray gets the file system too: its own would have no time-outs, and not know the
-    options that our URIs take. Local mode keeps no books.
+    options that our URIs take.
     """
     place = job.run_dir / ".ray"
     if not isinstance(place, ObjectPath):
         return {"storage_path": str(place)}
-    if job.spec.scaling.max_workers == 0:
-        return {"storage_path": tempfile.gettempdir()}
     filesystem, path = place.filesystem
     return {"storage_path": path, "storage_filesystem": filesystem}
-
-
-@contextmanager
-def _stopped_in_time(spec: JobSpec, head: HeadWatch | None) -> Iterator[None]:
-    """Interrupt the ``with`` block when its time is over, the head or nodes are missing for too long, or, in
-    local mode, it makes no progress.
-
-    Raises:
-        RunFailedError, ClusterError: which of these it was.
-
-    """
-    local = spec.scaling.max_workers == 0
-    with (
-        interruptible() as interruption,
-        _deadline(spec.run.timeout_s, interruption),
-        nullcontext() if head is None else head.interrupts(interruption),
-        watch_capacity(spec, interruption),
-        watch_supervisor(interruption),
-        watch_this_process(spec.run.stuck_after_s if local else None, interruption),
-    ):
-        yield
-
-
-@contextmanager
-def _deadline(timeout_s: float | None, interruption: Interruption) -> Iterator[None]:
-    if timeout_s is None:
-        yield
-        return
-    over = RunFailedError(
-        f"run.timeout_s of {timeout_s:g} s is over; the run continues from its last checkpoint when it is "
-        "started again"
-    )
-    timer = threading.Timer(timeout_s, interruption.because, (over,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _never_started(spec: JobSpec) -> ClusterError:

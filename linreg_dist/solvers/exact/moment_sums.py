@@ -233,8 +233,8 @@ def _moments(rows: Block, names: Names, sums: Sums) -> Moments:
 
 def _sums_of(training: Training) -> Sums:
     """Return who adds up: the GPU of this worker, native kernels, or numpy."""
-    if training.worker.device.type != "cpu":
+    if training.worker.device != "cpu":
         from linreg_dist.solvers.exact.on_gpu import sums_on
 
-        return sums_on(str(training.worker.device))
+        return sums_on(training.worker.device)
     return native_sums if training.data.store.native else shifted_sums

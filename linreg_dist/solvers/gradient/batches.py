@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import torch
-
 from linreg_dist.data.plan import EpochPlan
 from linreg_dist.data.store import BlockStore
 from linreg_dist.training.rows.device import rows_of
@@ -13,7 +11,7 @@ from linreg_dist.training.rows.sweep import Rows
 
 
 def epoch_batches(
-    store: BlockStore, plan: EpochPlan, lanes: Sequence[int], device: torch.device, first_step: int = 0
+    store: BlockStore, plan: EpochPlan, lanes: Sequence[int], device: str, first_step: int = 0
 ) -> Iterator[list[Rows]]:
     """Yield this worker's rows for every step from ``first_step`` on; a list may be empty, none is left
     out.

@@ -92,7 +92,7 @@ class MiniBatches(Method):
             loss=model_spec.loss,
             huber_epsilon=model_spec.huber_epsilon,
             fit_intercept=model_spec.fit_intercept,
-            pool=pool if worker.num_threads > 1 and worker.device.type == "cpu" else None,
+            pool=pool if worker.num_threads > 1 and worker.device == "cpu" else None,
         ).to(worker.device)
         self._wrapped = self._wrap()
         self._averages = solver.averages(self._spec)
@@ -127,7 +127,7 @@ class MiniBatches(Method):
         )
         if found:
             self._resume(*found)
-        if self._worker.world_size == 1 and self._worker.device.type == "cpu" and training.data.store.native:
+        if self._worker.world_size == 1 and self._worker.device == "cpu" and training.data.store.native:
             self._native = self._native_steps()
 
     def _native_steps(self) -> NativeSteps | None:
@@ -241,7 +241,7 @@ class MiniBatches(Method):
     def end_epoch(self, at: Position, first_step: int) -> EpochEnd:
         """Return the loss of all workers' rows over the epoch, and start the next sums."""
         self._batches, self._rows = iter(()), None  # lets go of the last blocks
-        sums = self._worker.sum(self._epoch_sums)
+        sums = torch.from_numpy(self._worker.sum(self._epoch_sums.numpy()))
         self._epoch_sums = torch.zeros_like(self._epoch_sums)
         train_mse = float(np.mean(self._squared(sums))) / float(sums[0])
         return EpochEnd(train_mse, self._train_rows * (self._steps - first_step) / self._steps)
@@ -297,10 +297,10 @@ class MiniBatches(Method):
         )
 
     def _wrap(self) -> nn.Module:
-        import ray.train.torch
-
         if self._worker.world_size == 1:
             return self._model
+        import ray.train.torch
+
         wrapped: nn.Module = ray.train.torch.prepare_model(
             self._model,
             parallel_strategy_kwargs={

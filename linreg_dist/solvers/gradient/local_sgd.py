@@ -38,7 +38,7 @@ def average_weights(
     with torch.no_grad():
         flat = nn.utils.parameters_to_vector(linear.parameters())
         ours = torch.tensor([share, float(wish and worker.rank == 0)], dtype=flat.dtype)
-        total = worker.sum(torch.cat([flat.cpu() * share, ours]))
+        total = torch.from_numpy(worker.sum(torch.cat([flat.cpu() * share, ours]).numpy()))
         wished = total[-1].item() > 0.0
         if total[-2] <= 0.0:
             return None, wished

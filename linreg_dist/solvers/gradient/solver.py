@@ -22,7 +22,8 @@ class GradientSolver(Solver):
     shuffles = True
 
     def load(self, job: TrainJob) -> None:
-        """Import torch's compiler where DistributedDataParallel will, which takes more than a second."""
+        """Import torch, and its compiler where DistributedDataParallel will: more than a second each."""
+        importlib.import_module("torch")
         if job.spec.scaling.max_workers > 1:
             importlib.import_module("torch._dynamo")
 

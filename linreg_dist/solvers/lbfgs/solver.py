@@ -48,11 +48,12 @@ class Lbfgs(Solver):
         yield "metrics", 0.3
 
     def load(self, job: TrainJob) -> None:
-        """Import torch's compiler, which torch.optim.LBFGS imports when it is made.
+        """Import torch and its compiler, which torch.optim.LBFGS imports when it is made.
 
         It takes more than a second. A worker does it before its clock starts, as it loaded everything else;
         this process, which has its other libraries, while it reads.
         """
+        importlib.import_module("torch")
         if job.spec.scaling.max_workers > 1:
             importlib.import_module("torch._dynamo")
         else:

@@ -9,47 +9,52 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
+from linreg_dist.data.block import Block
 from linreg_dist.documents import Metrics
-from linreg_dist.training.rows import native
-from linreg_dist.training.rows.sweep import SLICE_ELEMENTS, Rows, wide_slices
+
+Floats = npt.NDArray[np.float64]
+
+_SLICE_ELEMENTS = 1 << 17  # 1 MiB of float64: between its uses a slice stays in the core's cache
 
 
 @dataclass
 class ErrorSums:
-    """Σw and, per target, Σw·e², Σw·|e|, Σw·y, Σw·y² (y less a constant near its mean), all float64."""
+    """Σw and per target, Σw·e², Σw·|e|, Σw·y, Σw·y² (y less a constant near its mean), all float64."""
 
-    values: torch.Tensor  # (1 + 4K,)
+    values: Floats  # (1 + 4K,)
 
     @classmethod
     def zeros(cls, num_targets: int) -> ErrorSums:
         """Return the sums over no rows."""
-        return cls(torch.zeros(1 + 4 * num_targets, dtype=torch.float64))
+        return cls(np.zeros(1 + 4 * num_targets))
 
     @classmethod
-    def of(
-        cls, rows: Rows, coef_DK: torch.Tensor, intercept_K: torch.Tensor, center_K: torch.Tensor
-    ) -> ErrorSums:
-        """Sum over rows; ``coef_DK`` and ``intercept_K`` predict in the units of the rows."""
-        if rows.native:
-            return cls(native.error_sums(rows, coef_DK, intercept_K, center_K))
+    def of(cls, rows: Block, coef_DK: Floats, intercept_K: Floats, center_K: Floats) -> ErrorSums:
+        """Sum over all rows of a block; ``coef_DK`` and ``intercept_K`` predict in its units."""
         width, targets = coef_DK.shape
-        sums = torch.zeros(1 + 4 * targets, dtype=torch.float64, device=rows.x_ND.device)
-        if rows.x_ND.device.type == "cpu":
-            slices = wide_slices(rows)
-        else:
-            step, num_rows = max(64, SLICE_ELEMENTS // max(width, 1)), rows.x_ND.shape[0]
-            slices = (rows.part(start, start + step) for start in range(0, num_rows, step))
-        for part in slices:
-            y, dtype = part.y_NK, part.x_ND.dtype
-            error = torch.addmm(intercept_K.to(dtype), part.x_ND, coef_DK.to(dtype)).sub_(y)
-            centred = y - center_K.to(dtype)
-            w = torch.ones(y.shape[0], dtype=dtype, device=y.device) if part.w_N is None else part.w_N
-            columns = torch.cat([error.square(), error.abs(), centred, centred.square()], dim=1)
-            sums[0] += w.sum(dtype=torch.float64)
-            sums[1:] += (w @ columns).double()
-        return cls(sums.cpu())
+        sums = np.zeros(1 + 4 * targets)
+        if rows.native and rows.num_rows:
+            from linreg_dist.kernels.metrics import error_sums
+
+            dtype = rows.x_ND.dtype
+            coef_KD = np.ascontiguousarray(coef_DK.T, dtype=dtype)
+            error_sums(rows.addresses, coef_KD, intercept_K.astype(dtype), center_K.astype(dtype), sums)
+            return cls(sums)
+        step = max(64, _SLICE_ELEMENTS // max(width, 1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, rows.num_rows, step):
+                part = rows.part(slice(start, start + step))
+                y_KN = part.y_NK.T.astype(np.float64)
+                error_KN = coef_DK.T @ part.x_ND.T.astype(np.float64)
+                error_KN += intercept_K[:, None] - y_KN
+                centred_KN = y_KN - center_K[:, None]
+                w_N = np.ones(part.num_rows) if part.w_N is None else part.w_N.astype(np.float64)
+                terms = [np.square(error_KN), np.abs(error_KN), centred_KN, np.square(centred_KN)]
+                sums[0] += w_N.sum()
+                sums[1:] += np.einsum("kn,n->k", np.concatenate(terms), w_N)
+        return cls(sums)
 
     def merge(self, other: ErrorSums) -> None:
         """Add another part's sums to these."""

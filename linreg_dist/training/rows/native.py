@@ -149,17 +149,6 @@ def sweep_sums(
     return torch.from_numpy(work.sums)
 
 
-def error_sums(
-    rows: Rows, coef_DK: torch.Tensor, intercept_K: torch.Tensor, center_K: torch.Tensor
-) -> torch.Tensor:
-    """Return what `ErrorSums` holds, for rows on the CPU."""
-    from linreg_dist.kernels.metrics import error_sums as kernel
-
-    sums = np.zeros(1 + 4 * coef_DK.shape[1])
-    kernel(addresses([rows])[0], *_narrow(rows, coef_DK, intercept_K), _as(rows, center_K), sums)
-    return torch.from_numpy(sums)
-
-
 def count_residuals(
     rows: Rows, coef_DK: torch.Tensor, intercept_K: torch.Tensor, low_K: Floats, width_K: Floats, bins: int
 ) -> tuple[Floats, Floats]:
