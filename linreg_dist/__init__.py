@@ -21,10 +21,11 @@ from linreg_dist.errors import (
 )
 
 if TYPE_CHECKING:
+    from linreg_dist.api.fit import fit
+    from linreg_dist.api.train import train
     from linreg_dist.jobspec import JobSpec
     from linreg_dist.model.linear_model import LinearModel
     from linreg_dist.run.finished_run import Run
-    from linreg_dist.verbs.train import train
 
 __all__ = [
     "ClusterError",
@@ -39,6 +40,7 @@ __all__ = [
     "SpecError",
     "StorageError",
     "__version__",
+    "fit",
     "train",
 ]
 
@@ -46,7 +48,8 @@ _LAZY = {
     "JobSpec": "linreg_dist.jobspec",
     "LinearModel": "linreg_dist.model.linear_model",
     "Run": "linreg_dist.run.finished_run",
-    "train": "linreg_dist.verbs.train",
+    "fit": "linreg_dist.api.fit",
+    "train": "linreg_dist.api.train",
 }
 
 

@@ -36,6 +36,7 @@ PUBLIC = {
     "SpecError",
     "StorageError",
     "__version__",
+    "fit",
     "train",
 }
 

@@ -132,9 +132,9 @@ class _Bar:
         self._progress.update(
             self._task,
             completed=_fraction(event),
-            description=_phase(event),
+            description=phase_words(event),
             percent=_percent(event),
-            figures="  ".join(_tick_figures(event)),
+            figures="  ".join(tick_figures(event)),
         )
         self._show()
 
@@ -166,7 +166,7 @@ class _Lines:
 
     def tick(self, event: Tick) -> None:
         if self._clock() >= self._next_s:
-            self._write("  ".join([_phase(event), f"{_percent(event):>5}", *_tick_figures(event)]))
+            self._write("  ".join([phase_words(event), f"{_percent(event):>5}", *tick_figures(event)]))
 
     def epoch(self, event: EpochLine) -> None:
         if self._verbose:
@@ -191,11 +191,12 @@ def _percent(event: Tick) -> str:
     return f"{percent:.1f} %" if percent < 9.95 else f"{percent:.0f} %"
 
 
-def _phase(event: Tick) -> str:
+def phase_words(event: Tick) -> str:
+    """Return the phase of a tick, safe to show."""
     return safe_name(event.phase or "training")
 
 
-def _tick_figures(event: Tick) -> list[str]:
+def tick_figures(event: Tick) -> list[str]:
     """Return the figures of a tick that are known, ready to be joined."""
     figures = []
     if event.rows_per_s is not None:

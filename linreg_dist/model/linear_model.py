@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,27 +26,24 @@ from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model.config import OWN_KEYS, check_config, check_scaling, with_checksum
 from linreg_dist.model.covariance import FILE_NAME as _COVARIANCE
 from linreg_dist.model.covariance import CoefficientCovariance
-from linreg_dist.storage import (
-    TENSORS_BYTES,
-    ObjectPath,
-    as_location,
-    one_line,
-    open_regular,
-    read_file,
-    write_whole,
-)
+from linreg_dist.model.own_files import CONFIG, MODEL_TYPE, WEIGHTS, refuse_foreign_files
+from linreg_dist.storage import TENSORS_BYTES, ObjectPath, as_location, one_line, read_file, write_whole
 from linreg_dist.storage.tensors import numbers, read_tensors
 from linreg_dist.wording.json_text import parse_object
 from linreg_dist.wording.names import intercept_name, some_names
 
+if TYPE_CHECKING:
+    from linreg_dist.model.plot import Plot
+    from linreg_dist.wording.summary import Summary
+
 FORMAT_VERSION = 1
-_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
-_MODEL_TYPE = "linear_regression"
+_WEIGHTS, _CONFIG = WEIGHTS, CONFIG
+_MODEL_TYPE = MODEL_TYPE
 
 Matrix = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LinearModel:
     """y = X·coef + intercept, with the encoding that makes X from columns.
 
@@ -123,6 +120,49 @@ class LinearModel:
         if self.covariance is None and self.folder is not None and (self.folder / _COVARIANCE).exists():
             return CoefficientCovariance.load(self.folder / _COVARIANCE)
         return self.covariance
+
+    def conf_int(self, level: float = 0.95, target: str | None = None) -> Matrix:
+        """Return the confidence intervals of a target's coefficients, as statsmodels' ``conf_int`` does.
+
+        Args:
+            level: of confidence, between 0 and 1.
+            target: which, if there are several; default: the first.
+
+        Returns:
+            (Q, 2) float64, low and high in the order of `cov_names`; NaN for a constant feature.
+
+        Raises:
+            SpecError: there are no standard errors (the message says why), or there is no such target.
+
+        """
+        from linreg_dist.model.summary import intervals
+
+        return intervals(self, level, target)
+
+    def summary(self) -> Summary:
+        """Return coefficients, fit and provenance: print it, or let a notebook show it."""
+        from linreg_dist.model.summary import summarise
+
+        return summarise(self)
+
+    def plot(self, target: str | None = None, *, most: int = 30) -> Plot:
+        """Return a drawing of the largest effects with their 95 % intervals; a notebook shows it.
+
+        Raises:
+            SpecError: there is no such target.
+
+        """
+        from linreg_dist.model.plot import plot_coefficients
+
+        return plot_coefficients(self, target, most)
+
+    def __repr__(self) -> str:
+        from linreg_dist.model.summary import short_repr
+
+        return short_repr(self)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
     def detached(self) -> LinearModel:
         """Return the model with all of it in memory, for when the folder it was loaded from goes away."""
@@ -226,7 +266,7 @@ class LinearModel:
         """
         covariance = self._find_covariance()
         path = as_location(folder)
-        _refuse_foreign_files(path)
+        refuse_foreign_files(path)
         path.mkdir(parents=True, exist_ok=True)
         tensors = {"coef": np.ascontiguousarray(self.coef_KD), "intercept": self.intercept_K}
         metadata = {"format": "linreg_dist", "version": str(FORMAT_VERSION)}
@@ -325,51 +365,6 @@ def _decode(column: ColumnKind, stored: pa.ChunkedArray, where: str) -> Any:
         f"{where}: column {column.name!r} has type {stored.type}; the model expects {column.expects}: it was "
         "trained on such, convert the column"
     )
-
-
-def _refuse_foreign_files(folder: Path | ObjectPath) -> None:
-    """Refuse to write a model over files that are not of one.
-
-    Raises:
-        SpecError: names such a file, or says that the place is no folder.
-
-    """
-    if isinstance(folder, Path) and folder.exists() and not folder.is_dir():
-        raise SpecError(f"{folder} is a file; expected a folder to write the model into")
-    for name, is_ours in ((_CONFIG, _is_config), (_WEIGHTS, _is_of_model), (_COVARIANCE, _is_of_model)):
-        try:
-            ours = is_ours(_beginning(folder / name) if name != _CONFIG else read_file(folder / name))
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError:
-            ours = False
-        if not ours:
-            raise SpecError(
-                f"{folder / name} is no file of a model, and would be overwritten; choose another folder, or "
-                "move it elsewhere"
-            )
-
-
-def _beginning(place: Path | ObjectPath) -> bytes:
-    """Return the first MiB of a local file, which has the metadata; all of an object."""
-    if isinstance(place, ObjectPath):
-        return read_file(place, TENSORS_BYTES)
-    with open_regular(place, TENSORS_BYTES) as file:
-        return file.read(1 << 20)
-
-
-def _is_config(content: bytes) -> bool:
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(document, dict) and document.get("model_type") == _MODEL_TYPE
-
-
-def _is_of_model(content: bytes) -> bool:
-    """Return whether this is, or begins, a safetensors file whose metadata name this program."""
-    length = int.from_bytes(content[:8], "little")
-    return b"__metadata__" in content[8 : 8 + length] and b"linreg_dist" in content[8 : 8 + length]
 
 
 def as_table(data: Any) -> pa.Table:

@@ -25,20 +25,22 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-import linreg_dist as lr
-from linreg_dist.jobspec import RunSpec
-from linreg_dist.jobspec.reading.interpolation import escape
-from linreg_dist.sklearn.job import FIELDS, check_overrides, levels_named_in, make_spec, unique_name
-from linreg_dist.sklearn.rows import (
+from linreg_dist.api.rows import (
     Array,
     as_arrow,
     feature_columns,
     has_levels,
     names_parquet,
     refuse_types,
+    unique_name,
     write_rows,
 )
+from linreg_dist.jobspec import RunSpec
+from linreg_dist.jobspec.reading.interpolation import escape
+from linreg_dist.run.finished_run import Run
+from linreg_dist.sklearn.job import FIELDS, check_overrides, levels_named_in, make_spec
 from linreg_dist.solvers import SOLVERS
+from linreg_dist.verbs.train import train
 from linreg_dist.wording.names import free_name
 
 if TYPE_CHECKING:
@@ -249,16 +251,16 @@ class DistributedLinearRegression(RegressorMixin, MultiOutputMixin, BaseEstimato
         self.feature_names_in_ = np.array(run.model.columns, dtype=object)
         return self._take(run, one_target=isinstance(target, str))
 
-    def _train(self, data: Mapping[str, Any], overrides: Mapping[str, Any], default_storage: str) -> lr.Run:
+    def _train(self, data: Mapping[str, Any], overrides: Mapping[str, Any], default_storage: str) -> Run:
         parameters = {name: getattr(self, name) for name in FIELDS}
         parameters["random_state"] = _seed(self.random_state)
         if self.storage_path is None:
             parameters["storage_path"] = default_storage
         if self.name is None:
             parameters["name"] = unique_name()
-        return lr.train(make_spec(parameters, data), overrides, fresh=True)
+        return train(make_spec(parameters, data), overrides, fresh=True)
 
-    def _take(self, run: lr.Run, *, one_target: bool) -> DistributedLinearRegression:
+    def _take(self, run: Run, *, one_target: bool) -> DistributedLinearRegression:
         self.run_ = run
         self.model_ = model = run.model
         self.coef_ = (model.coef_KD[0] if one_target else model.coef_KD).copy()

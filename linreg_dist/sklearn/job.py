@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -84,11 +82,6 @@ def levels_named_in(overrides: Mapping[str, Any]) -> set[str]:
     prefix = "data.categorical."
     single = {path.removeprefix(prefix) for path in overrides if path.startswith(prefix)}
     return single | set(whole if isinstance(whole, Mapping) else ())
-
-
-def unique_name() -> str:
-    """Return a name for a run that no other has: two fits never meet in one folder by chance."""
-    return f"fit-{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
 
 
 def _is_within(path: str, other: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,23 @@ class Notebook:
     def __init__(self, manager: Any, client: Any) -> None:
         self._manager = manager
         self._client = client
+
+    def shown(self, cell: str) -> dict[str, list[str]]:
+        """Run a cell and return all that it shows, by media type; changes of an output too."""
+        found: dict[str, list[str]] = {}
+
+        def hear(message: Any) -> None:
+            content = message["content"]
+            if message["msg_type"] in ("execute_result", "display_data", "update_display_data"):
+                for kind, text in content["data"].items():
+                    found.setdefault(kind, []).append(text)
+            elif message["msg_type"] == "stream":
+                found.setdefault(content["name"], []).append(content["text"])
+            elif message["msg_type"] == "error":
+                found.setdefault("error", []).append(f"{content['ename']}: {content['evalue']}")
+
+        self._client.execute_interactive(cell, output_hook=hear, timeout=_TIMEOUT_S)
+        return found
 
     def run(self, cell: str, interrupt_at: str | None = None) -> str:
         """Run a cell and return what it prints, an exception as its name and message.
@@ -100,3 +118,30 @@ train(endless, watch=begun)
     )
     assert notebook.run("print(settings() == before)") == "True\n"
     assert notebook.run("print(lr.train(spec | {'name': 'c'}).result['status'])") == "succeeded\n"
+
+
+def test_the_page_on_python_runs_cell_by_cell_and_shows_what_it_says(notebook: Notebook) -> None:
+    text = (Path(__file__).parents[2] / "docs/python.md").read_text()
+    cells = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    shown = [notebook.shown(cell) for cell in cells]
+    assert [each.get("error") for each in shown] == [None] * len(cells)
+    assert [each.get("stderr") for each in shown] == [None] * len(cells)
+    first = shown[0]
+    progress = [each for each in first["text/html"] if "<progress" in each]
+    assert "starting" in progress[0]
+    assert any("loading libraries" in each for each in progress)
+    assert "<th" in first["text/html"][-1]  # the run itself, as a table
+    assert first["text/plain"][-1].startswith("<Run fit-")
+    adam = shown[2]["text/html"][-1]  # what stays below the cell
+    assert "train MSE" in adam
+    assert "<progress" not in adam
+    for expression, part in {
+        "run.summary()": "how it was made",
+        "run.report": "<iframe sandbox srcdoc=",
+        "model.summary()": "distance",
+        "model": "how it was made",
+        "model.plot()": "<svg",
+    }.items():
+        assert part in notebook.shown(expression)["text/html"][-1]
+    shown_model = notebook.shown("model")["text/plain"][-1]
+    assert shown_model.startswith("<LinearModel of minutes: 3 coefficients, R² 0.9")

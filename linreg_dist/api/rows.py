@@ -6,7 +6,9 @@ Shape suffixes: N rows, D columns, K targets.
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,11 @@ _MIN_ROWS = 8192  # below, a row group's fixed costs outweigh its rows
 _MAX_BYTES = 32 << 20
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def unique_name() -> str:
+    """Return a name for a run that no other has: two fits never meet in one folder by chance."""
+    return f"fit-{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
 
 
 def names_parquet(X: Any) -> bool:
