@@ -76,7 +76,7 @@ def fit(
     with tempfile.TemporaryDirectory(prefix="linreg_dist-") as scratch:
         file = Path(scratch) / "rows.parquet"
         write_rows(file, table.column_names, table, {})
-        section = {"path": escape(str(file)), "target": [escape(name) for name in names]}
+        section = {"path": [escape(str(file))], "target": [escape(name) for name in names]}
         if not is_kept:
             base["run"] = {**(base.get("run") or {}), "storage_path": escape(scratch)}
         run = train({**base, "data": section}, overrides, verbose=verbose, progress=progress)
