@@ -1,79 +1,58 @@
-"""What the README tells a newcomer to type works, and what it shows is so."""
+"""The README is a page: what it tells a newcomer to type works, and what it shows is so."""
 
 from __future__ import annotations
 
+import json
 import re
-import shlex
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 import linreg_dist as lr
-from linreg_dist.jobspec import load_spec
+from tests.pages import ROOT, checkout, run_page, snippets, trained
 
-ROOT = Path(__file__).parents[1]
+__all__ = ["checkout", "trained"]
+
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A folder with the jobs and their data, as in a clone."""
-    shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
-    return tmp_path
+@pytest.mark.slow  # it trains four times
+def test_every_snippet_runs_as_printed(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_page(README, capsys) >= 6
+    assert all(each.not_run is None for each in snippets(README))
+    for run in ("job", "ridge"):
+        assert (checkout / "runs" / run / "result.json").exists()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+def test_it_is_a_page() -> None:
+    assert len(README.split()) < 1200
+    for word in ("source .venv/bin/activate", "linreg-dist demo", "linreg-dist init", "(docs/index.md)"):
+        assert word in README
 
 
-def test_every_command_works(checkout: Path) -> None:
-    commands = [
-        line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")
-    ]
-    assert len(commands) >= 5
-    for command in commands:
-        program, *arguments = shlex.split(command)
-        assert program == "linreg-dist"
-        done = subprocess.run(
-            [sys.executable, "-m", "linreg_dist", *arguments],
-            cwd=checkout,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+def test_a_spec_can_be_five_lines() -> None:
+    (spec,) = (each.code for each in snippets(README) if each.language == "yaml")
+    assert len(spec.splitlines()) == 5
 
 
-def test_the_python_example_works(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pyarrow.parquet as pq
-
-    monkeypatch.chdir(checkout)
-    table = pq.read_table(checkout / "jobs/data/flights")
-    code = "\n".join(blocks("python"))
-    exec(code, {"table": table})  # noqa: S102 (the README is ours)
-    assert (checkout / "runs" / "ridge" / "result.json").exists()
-
-
-def test_the_spec_example_is_valid(tmp_path: Path) -> None:
-    (example,) = blocks("yaml")
-    (tmp_path / "job.yaml").write_text(example)
-    spec = load_spec(tmp_path / "job.yaml")
-    assert spec.name == "flights"
-    assert yaml.safe_load(example)["solver"]["name"] == "auto"
-
-
-def test_the_shown_result_is_what_the_demo_gives(checkout: Path) -> None:
-    run = lr.train(checkout / "jobs" / "flights.yaml", {"run.storage_path": str(checkout / "runs")})
+@pytest.mark.slow  # shares the run of the snippets
+def test_the_shown_result_is_what_the_job_gives(trained: Path) -> None:
+    result = json.loads((trained / "runs/flights/result.json").read_text())
+    picture = (ROOT / "docs/pictures/run.svg").read_text()
     for split in ("train", "validation"):
-        assert f"{run.result['rows'][split]:,}" in README
-        for key in ("mse", "rmse", "mae"):
-            assert f"{run.metrics[split][key]:.6g}"[:6] in README
+        metrics = result["metrics"][split]
+        for shown in (f"{result['rows'][split]:,}", f"{metrics['rmse']:.6g}"[:6], f"{metrics['r2']:.6f}"):
+            assert shown in README
+            assert shown in picture
+
+
+def test_the_pictures_are_small_and_fetch_nothing() -> None:
+    for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / name).stat().st_size < 150_000
+        assert name.endswith(".png") or "@font-face" not in (ROOT / name).read_text()
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:
-    for error in (lr.RunFailedError, lr.SpecError, lr.DataError, lr.ClusterError, lr.InterruptedRunError):
-        assert f"\n| {error.exit_code} | " in README
+    for page in ("README.md", "docs/runs.md"):
+        for error in (lr.RunFailedError, lr.SpecError, lr.DataError, lr.ClusterError, lr.InterruptedRunError):
+            assert f"\n| {error.exit_code} | " in (ROOT / page).read_text()
