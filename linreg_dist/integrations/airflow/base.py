@@ -18,7 +18,6 @@ from airflow.sdk.exceptions import TaskDeferralTimeout
 
 from linreg_dist.cluster import Ending, JobServer, Shipment, job_error, submit
 from linreg_dist.cluster.log_lines import LogLines
-from linreg_dist.documents import Event
 from linreg_dist.errors import LinregDistError, RunFailedError
 from linreg_dist.integrations.airflow.connection import ServerDetails
 from linreg_dist.integrations.airflow.failures import as_airflow, command_failed
@@ -28,6 +27,7 @@ from linreg_dist.integrations.airflow.reports import dashboard_address, report_a
 from linreg_dist.integrations.airflow.trigger import JobTrigger
 from linreg_dist.integrations.airflow.watch import JobWatch
 from linreg_dist.integrations.command import run_command
+from linreg_dist.integrations.progress import ProgressLines
 from linreg_dist.wording.text import safe_text
 
 JOB_ID_KEY = "job_id"
@@ -161,17 +161,19 @@ class LinregOperator(BaseOperator):
 
     def _run_here(self, context: Any) -> dict[str, Any]:
         self._stop = threading.Event()
+        progress = ProgressLines(lambda line: self.log.info("%s", line))
         try:
             with self.command(context) as command:
                 end = run_command(
                     command,
-                    on_event=self._show_event,
+                    on_event=progress.event,
                     on_text=lambda line: self.log.info("%s", line),
                     stop=self._stop,
                     env={str(key): str(value) for key, value in (self.env or {}).items()},
                 )
         except LinregDistError as error:
             raise self._failed(as_airflow(error)) from None
+        progress.close()
         if not end.succeeded:
             raise self._failed(command_failed(end.message, retryable=end.retryable))
         document = dict(end.document or {})
@@ -245,9 +247,6 @@ class LinregOperator(BaseOperator):
 
     def _link_report(self, document: dict[str, Any], template: str | None) -> None:
         self.report_link = report_address(report_of(document), str(document.get("name") or ""), template)
-
-    def _show_event(self, event: Event) -> None:
-        self.log.info("%s", event.model_dump_json(exclude_none=True, by_alias=True))
 
     def _failed(self, error: Exception) -> Exception:
         """Write what went wrong as one line, above the traceback that Airflow adds; return the error."""

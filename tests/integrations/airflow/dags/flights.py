@@ -49,8 +49,8 @@ PARAMS = {
     "workers": Param(0, type="integer"),
 }
 RETRY: dict[str, Any] = {
-    "retries": 2,
-    "retry_delay": timedelta(seconds=3),
+    "retries": 6,
+    "retry_delay": timedelta(seconds=5),
     "poll_interval_s": 1.0,
     "patience_s": 5.0,
 }

@@ -1,0 +1,166 @@
+"""The operators in a whole Airflow, against a whole Ray: what a person who uses both relies on.
+
+Each test starts jobs that train for seconds to minutes; `make test-integrations-airflow` runs them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+import jsonschema
+import pyarrow.parquet as pq
+import pytest
+
+from linreg_dist.integrations.airflow.provider import get_provider_info
+from tests.integrations.airflow.conftest import Cluster
+from tests.integrations.airflow.stack import Airflow, wait_for
+from tests.processes import kill, train_workers
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a whole Airflow and a Ray, and jobs of a minute
+
+
+def epochs_of(run: Path) -> Counter[int]:
+    """Return how often each epoch was trained, over all attempts."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return Counter(line["epoch"] for line in lines if "epoch" in line)
+
+
+def test_three_months_are_trained_as_mapped_tasks_and_the_model_is_used_downstream(
+    airflow: Airflow, cluster: Cluster, runs: Path
+) -> None:
+    run = airflow.trigger("months")
+    assert run.ended(600) == "success", run.log(map_index=0)
+    results = [run.xcom(map_index=index) for index in range(3)]
+    assert [result["name"] for result in results] == [f"flights-2013-0{month}" for month in (1, 2, 3)]
+    assert len({result["rows"]["train"] for result in results}) == 3, "each month has rows of its own"
+    assert all(result["metrics"]["validation"]["r2"] > 0.7 for result in results)
+    assert run.xcom("evaluate")["metrics"]["r2"] > 0.7
+    written = run.xcom("predict")
+    assert pq.read_table(written["output"], columns=["prediction", "flight"]).num_rows == written["rows"]
+    links = run.links(map_index=1)
+    assert links["Report"] == f"file://{runs}/flights-2013-02/report.html"
+    assert links["Ray job"].startswith(f"{cluster.address}/#/jobs/flights-2013-02-")
+    assert "flights-2013-01-1: SUCCEEDED" in run.log(map_index=0)
+
+
+def test_data_that_does_not_fit_fails_with_one_line_and_is_not_retried(airflow: Airflow) -> None:
+    run = airflow.trigger("one", target="no_such_column")
+    assert run.ended() == "failed"
+    assert run.task()["try_number"] == 1
+    assert "no column 'no_such_column' (target)" in run.log()
+    assert "AirflowFailException" in run.log()
+
+
+def test_a_wrong_spec_is_refused_before_anything_is_sent(airflow: Airflow, cluster: Cluster) -> None:
+    run = airflow.trigger("one", epochs=-1)
+    assert run.ended() == "failed"
+    assert run.task()["try_number"] == 1
+    assert "solver.epochs" in run.log()
+    assert not [job for job in cluster.server.jobs() if run.run_id.split("+")[0][-8:] in job.id]
+
+
+def test_marking_a_task_as_failed_stops_its_job_within_seconds(airflow: Airflow, cluster: Cluster) -> None:
+    run = airflow.trigger("one")
+    job_id = cluster.job_of(run)
+    assert run.state() == "deferred", "no worker is held while the job runs"
+    assert run.links()["Ray job"] == f"{cluster.address}/#/jobs/{job_id}"
+    run.mark("failed")
+    # The promise is 10 s. The rest is for a machine that has more to do than this.
+    cluster.wait(job_id, "STOPPED", within_s=30)
+    assert "invoking on_kill" in wait_for(
+        lambda: run.log() if "was told to stop" in run.log() else None, "log"
+    )
+
+
+def test_triggerer_and_scheduler_may_be_killed_and_the_job_goes_on(
+    airflow: Airflow, cluster: Cluster, runs: Path
+) -> None:
+    run = airflow.trigger("one", epochs=1000)
+    job_id = cluster.job_of(run)
+    for component in ("triggerer", "scheduler"):
+        airflow.kill(component)
+    assert cluster.server.job(job_id).state == "RUNNING"
+    airflow.start("triggerer", "scheduler")
+    assert run.ended(400) == "success", run.log()
+    assert run.task()["try_number"] == 1
+    jobs = [job.id for job in cluster.server.jobs() if job.name == job_id.rpartition("-")[0]]
+    assert jobs == [job_id], "it was sent once"
+    assert set(epochs_of(runs / job_id.rpartition("-")[0]).values()) == {1}
+
+
+def test_a_killed_worker_of_the_job_goes_unnoticed(airflow: Airflow, cluster: Cluster) -> None:
+    run = airflow.trigger("one", epochs=400, workers=2)
+    job_id = cluster.job_of(run)
+    kill(train_workers()[:1])
+    assert run.ended(400) == "success", run.log()
+    assert run.task()["try_number"] == 1
+    result = run.xcom()
+    assert len(result["worker_groups"]) == 2, "a second group of workers was started"
+    assert job_id in run.log()
+
+
+def test_a_job_that_waits_in_a_worker_is_stopped_with_it(airflow: Airflow, cluster: Cluster) -> None:
+    run = airflow.trigger("waits")
+    job_id = cluster.job_of(run)
+    assert run.state() == "running"
+    run.mark("failed")
+    cluster.wait(job_id, "STOPPED", within_s=40)
+
+
+def test_a_job_that_takes_too_long_is_stopped(airflow: Airflow, cluster: Cluster) -> None:
+    run = airflow.trigger("limited")
+    assert run.ended(300) == "failed"
+    cluster.wait(str(run.xcom(key="job_id")), "STOPPED", within_s=40)
+
+
+def test_without_a_connection_it_runs_in_a_process_of_the_worker(airflow: Airflow, runs: Path) -> None:
+    run = airflow.trigger("here", epochs=20)
+    assert run.ended(300) == "success", run.log()
+    assert run.xcom()["solver"]["epochs"] == 20
+    assert "train MSE" in run.log()
+    endless = airflow.trigger("here")
+    wait_for(lambda: "train MSE" in endless.log() or None, "it trains", 200)
+    endless.mark("failed")
+    (folder,) = [each for each in runs.glob("here-*") if not (each / "model").exists()]
+    result = wait_for(
+        lambda: (folder / "result.json").exists() and json.loads((folder / "result.json").read_text()),
+        "a result",
+    )
+    assert result["status"] == "interrupted"
+
+
+def test_a_lost_cluster_is_retried_and_the_job_continues(
+    airflow: Airflow, cluster: Cluster, runs: Path
+) -> None:
+    run = airflow.trigger("one", epochs=1500)
+    job_id = cluster.job_of(run)
+    folder = runs / job_id.rpartition("-")[0]
+    wait_for(lambda: list((folder / "checkpoints").glob("epoch*")) or None, "a checkpoint")
+    cluster.lose()
+    reached = max(epochs_of(folder))
+    time.sleep(8)  # longer than the trigger's patience
+    cluster.start()
+    assert run.ended(600) == "success", run.log()
+    assert run.task()["try_number"] > 1
+    trained = epochs_of(folder)
+    assert trained[0] == 1, "it did not start over"
+    assert sum(trained.values()) <= 1500 + reached, "what was done before is not done again"
+    assert run.xcom()["solver"]["epochs"] == 1500
+
+
+def test_airflow_finds_the_connection_type_and_its_form(airflow: Airflow) -> None:
+    import airflow as installed
+
+    schema = json.loads((Path(installed.__file__).parent / "provider_info.schema.json").read_text())
+    jsonschema.validate(get_provider_info(), schema)
+    assert "linreg-dist" in airflow.cli("providers", "list")
+    hooks = json.loads(airflow.cli("providers", "hooks", "--output", "json"))
+    (ours,) = [each for each in hooks if each["connection_type"] == "linreg_ray"]
+    assert ours["class"].endswith("LinregRayHook"), ours
+    forms = airflow.request("GET", "/ui/connections/hook_meta")
+    (form,) = [each for each in forms if each["connection_type"] == "linreg_ray"]
+    assert form["standard_fields"]["password"]["title"] == "Token"
+    assert set(form["extra_fields"]) == {"ca_bundle", "report_url"}
