@@ -2,6 +2,8 @@
 
 On a cluster the same job is never sent twice: a task whose worker, scheduler or triggerer was lost finds the
 job by its name and goes on with it. A job that failed is sent again, and continues from its checkpoints.
+
+Airflow loads this module every time it reads a DAG, so what does the work is loaded where the work is done.
 """
 
 from __future__ import annotations
@@ -11,24 +13,20 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferralTimeout
 
-from linreg_dist.cluster import Ending, JobServer, Shipment, job_error, submit
-from linreg_dist.cluster.log_lines import LogLines
 from linreg_dist.errors import LinregDistError, RunFailedError
-from linreg_dist.integrations.airflow.connection import ServerDetails
 from linreg_dist.integrations.airflow.failures import as_airflow, command_failed
 from linreg_dist.integrations.airflow.hook import LinregRayHook
 from linreg_dist.integrations.airflow.links import RayJobLink, ReportLink
 from linreg_dist.integrations.airflow.reports import dashboard_address, report_address, report_of
-from linreg_dist.integrations.airflow.trigger import JobTrigger
-from linreg_dist.integrations.airflow.watch import JobWatch
-from linreg_dist.integrations.command import run_command
-from linreg_dist.integrations.progress import ProgressLines
-from linreg_dist.wording.text import safe_text
+
+if TYPE_CHECKING:
+    from linreg_dist.cluster import JobServer, Shipment
+    from linreg_dist.integrations.airflow.connection import ServerDetails
 
 JOB_ID_KEY = "job_id"
 """The XCom that holds the submission id of a task's job, while it runs and afterwards."""
@@ -160,6 +158,9 @@ class LinregOperator(BaseOperator):
                 self.log.warning("%s could not be told to stop: %s", job_id, error)
 
     def _run_here(self, context: Any) -> dict[str, Any]:
+        from linreg_dist.integrations.command import run_command
+        from linreg_dist.integrations.progress import ProgressLines
+
         self._stop = threading.Event()
         progress = ProgressLines(lambda line: self.log.info("%s", line))
         try:
@@ -181,6 +182,8 @@ class LinregOperator(BaseOperator):
         return document
 
     def _run_there(self, context: Any) -> dict[str, Any]:
+        from linreg_dist.cluster import submit
+
         try:
             details = LinregRayHook(str(self.conn_id)).details()
             shipment = self.shipment(context)
@@ -197,12 +200,16 @@ class LinregOperator(BaseOperator):
         if job.is_over:
             return self._ended(details, server, job.id)
         if self.deferrable:
+            from linreg_dist.integrations.airflow.trigger import JobTrigger
+
             self.defer(
                 trigger=JobTrigger(str(self.conn_id), job.id, self.poll_interval_s, self.patience_s),
                 method_name="finish",
                 kwargs={"found": not submission.is_new},
                 timeout=self.execution_timeout,
             )
+        from linreg_dist.integrations.airflow.watch import JobWatch
+
         watch = JobWatch(details.connect, job.id, self.patience_s)
         while True:
             look = watch.look()
@@ -221,6 +228,10 @@ class LinregOperator(BaseOperator):
             AirflowException: it failed.
 
         """
+        from linreg_dist.cluster import Ending, job_error
+        from linreg_dist.cluster.log_lines import LogLines
+        from linreg_dist.wording.text import safe_text
+
         self.ray_job_link = dashboard_address(server.address, job_id)
         lines = LogLines()
         try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from linreg_dist.cluster import JobServer
 from linreg_dist.errors import LinregDistError
-from linreg_dist.integrations.airflow.connection import ServerDetails, details_of
 from linreg_dist.integrations.airflow.provider import CONN_TYPE, HOOK_NAME
+
+if TYPE_CHECKING:
+    from linreg_dist.cluster import JobServer
+    from linreg_dist.integrations.airflow.connection import ServerDetails
 
 
 class LinregRayHook(BaseHook):
@@ -62,6 +64,8 @@ class LinregRayHook(BaseHook):
 
 
 def _details(connection: Any) -> ServerDetails:
+    from linreg_dist.integrations.airflow.connection import details_of
+
     return details_of(
         str(connection.conn_id),
         host=connection.host,

@@ -9,14 +9,14 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from linreg_dist.cluster import Shipment, pack, pack_verb
 from linreg_dist.integrations.airflow.base import LinregOperator
-from linreg_dist.integrations.airflow.templates import as_run_name, typed
-from linreg_dist.integrations.command import linreg_dist_command, train_command
-from linreg_dist.jobspec import JobSpec, load_spec, resolved_yaml
-from linreg_dist.verbs.changed import IfChanged
+
+if TYPE_CHECKING:
+    from linreg_dist.cluster import Shipment
+    from linreg_dist.jobspec import JobSpec
+    from linreg_dist.verbs.changed import IfChanged
 
 
 class LinregTrainOperator(LinregOperator):
@@ -68,6 +68,8 @@ class LinregTrainOperator(LinregOperator):
         """Render templates, and give values of the spec their types."""
         rendered = super().render_template(content, context, jinja_env, seen_oids)
         if isinstance(content, Mapping) and (content is self.spec or content is self.overrides):
+            from linreg_dist.integrations.airflow.templates import typed
+
             return typed(content, rendered)
         return rendered
 
@@ -78,6 +80,8 @@ class LinregTrainOperator(LinregOperator):
 
     def shipment(self, context: Any) -> Shipment:
         """Return the job for the cluster."""
+        from linreg_dist.cluster import pack
+
         return pack(
             self._loaded(),
             fresh=self.starts_over(context),
@@ -91,6 +95,9 @@ class LinregTrainOperator(LinregOperator):
     @contextmanager
     def command(self, context: Any) -> Iterator[list[str]]:
         """Yield the command for this machine."""
+        from linreg_dist.integrations.command import train_command
+        from linreg_dist.jobspec import resolved_yaml
+
         with tempfile.TemporaryDirectory(prefix="linreg-dist-airflow-") as folder:
             file = Path(folder, "job.yaml")
             file.write_text(resolved_yaml(self._loaded()))
@@ -102,6 +109,9 @@ class LinregTrainOperator(LinregOperator):
             yield train_command(str(file), fresh=self.starts_over(context), options=options)
 
     def _loaded(self) -> JobSpec:
+        from linreg_dist.integrations.airflow.templates import as_run_name
+        from linreg_dist.jobspec import load_spec
+
         spec = load_spec(self.spec, self.overrides or (), environ=self._environ())
         return load_spec(spec, {"name": as_run_name(self.run_name)}) if self.run_name else spec
 
@@ -127,6 +137,8 @@ class _ModelOperator(LinregOperator):
 
     def shipment(self, context: Any) -> Shipment:
         """Return the job for the cluster, by a name that all tries since the last clearing share."""
+        from linreg_dist.cluster import pack_verb
+
         place = [self.request(context), self.arguments()]
         digest = hashlib.sha256(json.dumps(place).encode()).hexdigest()[:12]
         return pack_verb(
@@ -139,6 +151,8 @@ class _ModelOperator(LinregOperator):
     @contextmanager
     def command(self, context: Any) -> Iterator[list[str]]:
         """Yield the command for this machine."""
+        from linreg_dist.integrations.command import linreg_dist_command
+
         yield linreg_dist_command(*self.arguments(), "--json")
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from linreg_dist.errors import LinregDistError
 from linreg_dist.integrations.airflow.hook import LinregRayHook
-from linreg_dist.integrations.airflow.watch import JobWatch
+
+if TYPE_CHECKING:
+    from linreg_dist.integrations.airflow.watch import JobWatch
 
 
 class JobTrigger(BaseTrigger):
@@ -72,6 +75,8 @@ class JobTrigger(BaseTrigger):
 
     async def _make_watch(self) -> JobWatch:
         if self._watch is None:
+            # Loading takes seconds on a busy machine, in which other triggers wait too.
+            watch = await asyncio.to_thread(import_module, "linreg_dist.integrations.airflow.watch")
             details = await LinregRayHook(self.conn_id).adetails()
-            self._watch = JobWatch(details.connect, self.job_id, self.patience_s)
+            self._watch = watch.JobWatch(details.connect, self.job_id, self.patience_s)
         return self._watch

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +20,17 @@ from tests.cluster.heads import free_ports
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 DAGS = Path(__file__).with_name("dags")
-_SECONDS_TO_START = 180.0
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_SECONDS_TO_START = 240.0
 _Found = TypeVar("_Found")
 
 
@@ -46,6 +58,7 @@ class Airflow:
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",  # on a machine that has more to do
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "3",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
@@ -60,8 +73,7 @@ class Airflow:
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_port),
-            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
-            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             **environ,
@@ -201,6 +213,24 @@ class Run:
     def mark(self, state: str, task: str = "train") -> None:
         """Do what the buttons "Mark success" and "Mark failed" do."""
         self.airflow.request("PATCH", f"{self.path}/taskInstances/{task}", {"new_state": state})
+
+
+def take_picture(url: str, file: Path) -> None:
+    """Write what a browser shows at a URL as PNG."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    with tempfile.TemporaryDirectory() as profile:
+        for option in (*OPTIONS, "--window-size=1200,640", f"--user-data-dir={profile}"):
+            options.add_argument(option)
+        browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        try:
+            browser.get(url)
+            time.sleep(15)  # the page fetches what it shows piece by piece
+            browser.save_screenshot(str(file))
+        finally:
+            browser.quit()
 
 
 @contextlib.contextmanager

@@ -6,20 +6,32 @@ Each test starts jobs that train for seconds to minutes; `make test-integrations
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pyarrow.parquet as pq
 import pytest
 
 from linreg_dist.integrations.airflow.provider import get_provider_info
+from linreg_dist.integrations.airflow.templates import as_run_name
 from tests.integrations.airflow.conftest import Cluster
-from tests.integrations.airflow.stack import Airflow, wait_for
+from tests.integrations.airflow.stack import Airflow, take_picture, wait_for
 from tests.processes import kill, train_workers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a whole Airflow and a Ray, and jobs of a minute
+
+
+PICTURE = "AIRFLOW_PICTURE"
+"""Names a file for the picture of the documentation: AIRFLOW_PICTURE=docs/airflow.png."""
+
+DOCS = Path(__file__).parents[3] / "docs/airflow.md"
 
 
 def epochs_of(run: Path) -> Counter[int]:
@@ -44,6 +56,8 @@ def test_three_months_are_trained_as_mapped_tasks_and_the_model_is_used_downstre
     assert links["Report"] == f"file://{runs}/flights-2013-02/report.html"
     assert links["Ray job"].startswith(f"{cluster.address}/#/jobs/flights-2013-02-")
     assert "flights-2013-01-1: SUCCEEDED" in run.log(map_index=0)
+    if PICTURE in os.environ:
+        take_picture(f"{airflow.url}/dags/months/runs/{run.run_id}", Path(os.environ[PICTURE]))
 
 
 def test_data_that_does_not_fit_fails_with_one_line_and_is_not_retried(airflow: Airflow) -> None:
@@ -59,7 +73,7 @@ def test_a_wrong_spec_is_refused_before_anything_is_sent(airflow: Airflow, clust
     assert run.ended() == "failed"
     assert run.task()["try_number"] == 1
     assert "solver.epochs" in run.log()
-    assert not [job for job in cluster.server.jobs() if run.run_id.split("+")[0][-8:] in job.id]
+    assert as_run_name(f"one-{run.run_id}") not in {job.name for job in cluster.server.jobs()}
 
 
 def test_marking_a_task_as_failed_stops_its_job_within_seconds(airflow: Airflow, cluster: Cluster) -> None:
@@ -149,6 +163,50 @@ def test_a_lost_cluster_is_retried_and_the_job_continues(
     assert trained[0] == 1, "it did not start over"
     assert sum(trained.values()) <= 1500 + reached, "what was done before is not done again"
     assert run.xcom()["solver"]["epochs"] == 1500
+
+
+def test_the_dag_of_the_documentation_is_one() -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert len(code.splitlines()) <= 14
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 (our own page)
+    (dag,) = [value for value in names.values() if isinstance(value, names["DAG"])]
+    (task,) = dag.tasks
+    assert task.retries == 3
+    assert {"conn_id", "spec", "overrides", "run_name"} <= set(task.template_fields)
+
+
+def test_reading_a_dag_loads_none_of_what_does_the_work() -> None:
+    program = (
+        "import sys\n"
+        "from linreg_dist.integrations.airflow import LinregTrainOperator\n"
+        "LinregTrainOperator(task_id='train', conn_id='ray', spec={'name': 'a'})\n"
+        "loaded = {'torch', 'ray', 'pyarrow', 'numpy', 'scipy', 'linreg_dist.cluster', 'linreg_dist.run'}\n"
+        "print(*loaded & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_what_an_exit_code_means_to_a_retry() -> None:
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    from linreg_dist import errors
+    from linreg_dist.integrations.airflow.failures import as_airflow
+
+    kinds = {
+        errors.RunFailedError: AirflowException,
+        errors.RunInUseError: AirflowException,
+        errors.ClusterError: AirflowException,
+        errors.StorageError: AirflowException,
+        errors.SpecError: AirflowFailException,
+        errors.DataError: AirflowFailException,
+        errors.InterruptedRunError: AirflowFailException,
+    }
+    for kind, expected in kinds.items():
+        found = as_airflow(kind("first\n  second"))
+        assert type(found) is expected, kind
+        assert str(found) == "first second"
 
 
 def test_airflow_finds_the_connection_type_and_its_form(airflow: Airflow) -> None:
