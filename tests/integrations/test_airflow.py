@@ -164,22 +164,41 @@ def test_a_job_has_a_page_on_the_dashboard() -> None:
 
 class TestWatch:
     def test_it_tells_progress_and_does_not_repeat_itself(self) -> None:
-        server = Server()
-        watch = JobWatch(server.connect, "flights-1", 60.0, clock=lambda: 0.0)
+        server, now = Server(), [0.0]
+        watch = JobWatch(server.connect, "flights-1", 60.0, clock=lambda: now[0])
         assert watch.look().news == "flights-1: RUNNING, 42 %, about 30 s left, epoch 3, train MSE 2"
+        now[0] = 20.0
         assert watch.look().news == ""
         server.log += json.dumps({"progress": 0.9, "phase": "train", "eta_s": 3.0}) + "\n"
+        now[0] = 40.0
         assert watch.look().news.startswith("flights-1: RUNNING, 90 %")
         server.found = Job("flights-1", "SUCCEEDED")
         look = watch.look()
         assert (look.is_over, look.lost, look.news) == (True, "", "flights-1: SUCCEEDED")
         assert server.connections == 1
 
+    def test_a_log_that_takes_long_to_fetch_is_fetched_rarely(self) -> None:
+        server, now, fetched = Server(), [0.0], [0]
+        whole = server.logs
+
+        def slow(job_id: str) -> str:
+            fetched[0] += 1
+            now[0] += 4.0
+            return whole(job_id)
+
+        server.logs = slow  # type: ignore[method-assign]  # as a large log does
+        watch = JobWatch(server.connect, "flights-1", 60.0, clock=lambda: now[0])
+        for second in range(0, 400, 5):
+            now[0] = max(now[0], float(second))
+            watch.look()
+        assert fetched[0] == 2
+
     def test_little_progress_is_told_once_a_minute(self) -> None:
         server, now = Server(), [0.0]
         watch = JobWatch(server.connect, "flights-1", 60.0, clock=lambda: now[0])
         watch.look()
         server.log += json.dumps({"progress": 0.43, "phase": "train"}) + "\n"
+        now[0] = 30.0
         assert watch.look().news == ""
         now[0] = 61.0
         assert "43 %" in watch.look().news

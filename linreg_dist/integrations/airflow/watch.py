@@ -5,6 +5,7 @@ The trigger looks from its event loop, and an operator that does not defer from 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from linreg_dist.errors import ClusterError, SpecError
 
 _POINTS_BETWEEN_NEWS = 10.0
 _SECONDS_BETWEEN_NEWS = 60.0
+# Progress stands in the job's log, which is fetched whole and grows. Its state is cheap to ask for.
+_SECONDS_BETWEEN_LOGS = 10.0
+_SHARE_OF_TIME_FOR_LOGS = 0.02
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class JobWatch:
         self._server: JobServer | None = None
         self._lost_since: float | None = None
         self._told: tuple[str, float, float] | None = None  # state, per cent, when
+        self._next_log = -math.inf
 
     def look(self) -> Look:
         """Return how the job is now. It may take seconds; a connection that fails is no error."""
@@ -99,7 +104,13 @@ class JobWatch:
         self._lost_since = None
         if job.is_over:
             return Look(is_over=True, news=f"{job.id}: {job.state}")
-        return Look(news=self._news(status_document(server, job)))
+        began = self._clock()
+        if began < self._next_log and self._told is not None and self._told[0] == job.state:
+            return Look()
+        status = status_document(server, job)
+        took_s = self._clock() - began
+        self._next_log = began + max(_SECONDS_BETWEEN_LOGS, took_s / _SHARE_OF_TIME_FOR_LOGS)
+        return Look(news=self._news(status))
 
     def _news(self, status: JobStatus) -> str:
         now = self._clock()
