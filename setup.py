@@ -1,6 +1,6 @@
 """What pyproject.toml cannot say of the package: its README as it reads away from the repository.
 
-Links to files of the repository, and pictures, lead nowhere on a package index; there it has their text alone.
+Links to files of the repository, and pictures, lead nowhere on a package index: there they are text or gone.
 """
 
 from __future__ import annotations
