@@ -289,4 +289,12 @@ class TrackingSpec(Section):
     """Which experiment trackers to tell."""
 
     mlflow: MlflowSpec | None = Field(default=None, description="Log the run to MLflow; null does not.")
-    tensorboard: StrictBool = Field(default=False, description="Whether to write TensorBoard event files.")
+    tensorboard: StrictBool = Field(
+        default=False,
+        description="Whether to write TensorBoard event files into the run's folder tensorboard/.",
+    )
+    required: StrictBool = Field(
+        default=False,
+        description="Whether a tracker that cannot be reached before training fails the run; else it is a "
+        "warning, as it always is later on.",
+    )

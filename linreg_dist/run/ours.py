@@ -40,6 +40,7 @@ _WRITTEN = re.compile(
             _SUMMARY,
             r"statistics(\.pending)?\.safetensors",
             r"covariance\.pending\.safetensors",
+            r"tensorboard/events\.out\.tfevents\.[^/]+",
             r"model/(model\.safetensors|config\.json|README\.md|covariance\.safetensors)",
             rf"history/\d{{4,}}/({_SUMMARY})",
             r"checkpoints/identity\.json",
@@ -53,7 +54,7 @@ _WRITTEN = re.compile(
 another file names it here."""
 
 _FOLDERS = re.compile(
-    r"model|export(/[^/]+)*|history(/\d{4,})?|checkpoints(/(first_pass|moments|epoch\d{6,}-step\d{9,}))?|"
+    r"model|tensorboard|export(/[^/]+)*|history(/\d{4,})?|checkpoints(/(first_pass|moments|epoch\d{6,}-step\d{9,}))?|"
     + re.escape(_RAY)
 )
 

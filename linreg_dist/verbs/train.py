@@ -25,7 +25,7 @@ from linreg_dist.run.local_limits import check_this_machine
 from linreg_dist.run.lock.hold import RunLock, hold_run
 from linreg_dist.run.ours import discard
 from linreg_dist.run.progress.driver import DriverProgress
-from linreg_dist.run.progress.follow import EventSink
+from linreg_dist.run.progress.follow import EventSink, follow_metrics
 from linreg_dist.run.watch.interrupts import interrupt_main_thread, interruptible, unblocked_interrupts
 from linreg_dist.run.watch.submitted_job import watch_supervisor
 from linreg_dist.run.watch.this_process import watch_this_process
@@ -39,6 +39,8 @@ from linreg_dist.storage import (
     no_patience,
     remove_tree,
 )
+from linreg_dist.tracking.session import Tracking, trackers_of
+from linreg_dist.tracking.tracker import TrackedRun, Tracker
 from linreg_dist.training.checkpoints.first_pass import FOLDER as FIRST_PASS
 from linreg_dist.training.job import TrainJob
 from linreg_dist.verbs.available import refuse_unavailable
@@ -63,6 +65,7 @@ def train(
     if_changed: IfChanged = "refuse",
     add: Sequence[str] = (),
     progress: EventSink | None = None,
+    trackers: Sequence[Tracker] = (),
 ) -> Run:
     """Run one job and wait for it.
 
@@ -76,6 +79,7 @@ def train(
         update: the folder of an earlier run of the exact solver: only files that are new since are read, and
             their rows are added to its statistics; of a table also those that a newer snapshot removed, whose
             rows are taken away. It may be this very run, whose history is then kept.
+        trackers: told of the run beside those of the spec.
 
     Raises:
         SpecError: the spec is invalid, or its name belongs to a run of another spec or to a folder that is no
@@ -98,6 +102,7 @@ def train(
             update=update,
             if_changed=if_changed,
             add=add,
+            trackers=trackers,
         )
         told.finish()
     return run
@@ -113,6 +118,7 @@ def _hold_and_train(
     update: str | Path | ObjectPath | None,
     if_changed: IfChanged,
     add: Sequence[str],
+    trackers: Sequence[Tracker],
 ) -> Run:
     refuse_unavailable(checked)
     check_this_machine(checked)
@@ -133,6 +139,7 @@ def _hold_and_train(
                 update=update,
                 if_changed=if_changed,
                 add=add,
+                tracking=Tracking([*trackers_of(checked), *trackers], required=checked.tracking.required),
             )
         except KeyboardInterrupt:
             lock.check()  # it may have come from there
@@ -151,6 +158,7 @@ def _train(
     update: str | Path | ObjectPath | None,
     if_changed: IfChanged,
     add: Sequence[str],
+    tracking: Tracking,
 ) -> Run:
     began = time.time()
     progress.enter("footers", "reading footers")
@@ -172,7 +180,9 @@ def _train(
             folder.require_usable(checked, fresh=True)
     if addition is not None and addition.is_empty:
         return Run(addition.run, _finished(addition.run), already_finished=True)
-    attempt = _Attempt(checked, manifest, columns, addition, folder, lock, progress, began, watch, verbose)
+    attempt = _Attempt(
+        checked, manifest, columns, addition, folder, lock, progress, began, watch, verbose, tracking
+    )
     if addition is not None and is_same_place(addition.run, folder.path):
         return _update_in_place(attempt)
     return _run(attempt, fresh=fresh)
@@ -189,6 +199,7 @@ class _Attempt:
         progress: of the job.
         began: Unix time.
         watch, verbose: see `train`.
+        tracking: of the run.
 
     """
 
@@ -202,6 +213,17 @@ class _Attempt:
     began: float
     watch: Watcher | None
     verbose: bool
+    tracking: Tracking
+
+    def begin_tracking(self) -> None:
+        """Tell the trackers that the training begins.
+
+        Raises:
+            StorageError: one that is required does not answer.
+
+        """
+        discard(self.folder.path, "tensorboard")  # of an attempt before this one
+        self.tracking.start(TrackedRun.of(self.spec, self.folder.path, self.manifest, self.columns))
 
     def fit(self, last_words: Callable[[ClusterError], None]) -> tuple[TrainJob, Finished]:
         """Train, and write all but what lets the run count.
@@ -214,7 +236,13 @@ class _Attempt:
         job = plan_job(self.spec, self.manifest, self.columns, folder, self.addition)
         progress.plan(job)
         outcome = _run_workers(
-            job, folder, progress, verbose=self.verbose, watch=self.watch, last_words=last_words
+            job,
+            folder,
+            progress,
+            verbose=self.verbose,
+            watch=self.watch,
+            last_words=last_words,
+            tracking=self.tracking,
         )
         self.lock.check()
         progress.enter("report")
@@ -234,6 +262,7 @@ def _run(attempt: _Attempt, *, fresh: bool) -> Run:
     if earlier is not None:
         return Run(folder.path, earlier, already_finished=True)
     try:
+        attempt.begin_tracking()
         job, finished = attempt.fit(lambda error: record_failure(folder, spec, error))
         with kept_if_refused(finished, folder):
             _keep_statistics(job, folder)
@@ -241,7 +270,9 @@ def _run(attempt: _Attempt, *, fresh: bool) -> Run:
     except (Exception, KeyboardInterrupt) as error:
         attempt.lock.check()  # what a driver that lost its run ran into is not the run's result
         record_failure(folder, spec, error)
+        attempt.tracking.finish(failed_result(spec, error))
         raise
+    attempt.tracking.finish(finished.result, finished.model)
     return Run(folder.path, finished.result)
 
 
@@ -250,14 +281,17 @@ def _update_in_place(attempt: _Attempt) -> Run:
     folder = attempt.folder
     folder.begin_update()
     try:
+        attempt.begin_tracking()
         job, finished = attempt.fit(lambda _: None)
-    except (Exception, KeyboardInterrupt):
+    except (Exception, KeyboardInterrupt) as error:
         attempt.lock.check()
+        attempt.tracking.finish(failed_result(attempt.spec, error))
         raise
     with kept_if_refused(finished, folder):
         # The statistics last: until they are there, the same update would be made again, and not twice.
         folder.finish_update(attempt.spec, attempt.manifest.digest, finished.result)
         _keep_statistics(job, folder)
+    attempt.tracking.finish(finished.result, finished.model)
     return Run(folder.path, finished.result)
 
 
@@ -309,6 +343,7 @@ def _run_workers(
     verbose: bool,
     watch: Watcher | None,
     last_words: Callable[[ClusterError], None],
+    tracking: Tracking,
 ) -> Outcome:
     progress.enter("load")
     from linreg_dist.run.guest import settings_kept
@@ -324,6 +359,7 @@ def _run_workers(
         with (
             progress.following(folder.metrics_jsonl),
             watch(folder.metrics_jsonl) if watch else nullcontext(),
+            follow_metrics(folder.metrics_jsonl, tracking) if tracking.is_on else nullcontext(),
         ):
             try:
                 if workers == 0:

@@ -71,7 +71,6 @@ def test_a_filter_may_take_the_nulls_out(spec: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "sections",
     [
-        {"tracking": {"tensorboard": True}},
         {"solver": {"name": "lbfgs"}, "model": {"l1": 0.1}},
         {"solver": {"name": "exact"}, "model": {"loss": "huber"}},
     ],
