@@ -17,6 +17,7 @@ from sklearn.linear_model import LinearRegression
 
 import linreg_dist as lr
 from linreg_dist.sklearn import DistributedLinearRegression
+from linreg_dist.verbs.train import train
 from tests.parquet import write_parquet
 
 N = 300
@@ -120,8 +121,7 @@ class TestRowsInMemory:
             kinds.update({field.name: str(field.type) for field in pq.read_schema(spec["data"]["path"])})
             return train(spec, *args, **more)
 
-        train = lr.train
-        monkeypatch.setattr(lr, "train", spy, raising=False)
+        monkeypatch.setattr("linreg_dist.sklearn.estimator.train", spy)
         DistributedLinearRegression().fit(np.eye(3), np.arange(3, dtype=np.float32))
         assert kinds == {"x0": "double", "x1": "double", "x2": "double", "y": "float"}
 
