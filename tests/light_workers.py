@@ -27,7 +27,7 @@ _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["tests.light_worker"])
 
 
-def fit(job: Any, *, verbose: bool = False, head: Any = None) -> Outcome:
+def fit(job: Any, **_: Any) -> Outcome:
     """Run the train function on ``scaling.num_workers`` processes and return rank 0's outcome.
 
     Raises:
@@ -71,10 +71,5 @@ def without_ray() -> Iterator[None]:
     """Train on processes of our own wherever a spec asks for workers."""
     from linreg_dist.run.ray import session, trainer
 
-    in_this_process = trainer.fit
-
-    def either(job: Any, **options: Any) -> Outcome:
-        return (fit if job.spec.scaling.max_workers else in_this_process)(job, **options)
-
-    with mock.patch.object(trainer, "fit", either), mock.patch.object(session, "ray_session", no_ray_session):
+    with mock.patch.object(trainer, "fit", fit), mock.patch.object(session, "ray_session", no_ray_session):
         yield

@@ -31,6 +31,10 @@ class SolverDocument(Document):
         learning_rate, global_batch_size, steps_per_epoch, averaged_over_last_epoch: of an epoch loop.
         evaluations, gradient: of the objective, in L-BFGS.
         huber_scale: robust scale of the residuals, per target.
+        fixed_step_s, sweep_rows_per_s, fixed_share_of_step: what a step costs, measured where the batch size
+            is left to ``auto``.
+        batch_size_first_chosen, batch_size_reason: the size before steps of it were run, and why
+            ``global_batch_size`` is what it is.
 
     """
 
@@ -57,6 +61,8 @@ class SolverDocument(Document):
     fixed_step_s: float | None = None
     sweep_rows_per_s: float | None = None
     fixed_share_of_step: float | None = None
+    batch_size_first_chosen: int | None = None
+    batch_size_reason: str | None = None
 
 
 class RowsDocument(Document):

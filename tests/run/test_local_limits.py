@@ -40,10 +40,18 @@ def test_a_gpu_that_is_not_there_is_refused_in_this_process_too(
     assert not (tmp_path / "runs").exists(), "nothing was written"
 
 
-@pytest.mark.parametrize("num_workers", [0, 1, CORES])
-def test_as_many_workers_as_cores_are_no_matter(num_workers: int, caplog: pytest.LogCaptureFixture) -> None:
-    check_this_machine(spec(num_workers=num_workers))
+def test_one_process_is_no_matter(caplog: pytest.LogCaptureFixture) -> None:
+    check_this_machine(spec(num_workers=0))
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("num_workers", [1, CORES])
+def test_as_many_workers_as_cores_are_advised_to_be_one_process(
+    num_workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    check_this_machine(spec(num_workers=num_workers))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "scaling.num_workers: 0 uses all its cores in one process" in caplog.text
 
 
 @pytest.mark.parametrize(

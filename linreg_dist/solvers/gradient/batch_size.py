@@ -1,28 +1,24 @@
 """The batch size of a step: enough rows that fixed costs are small beside those that grow with rows.
 
-A step costs a fixed time (the all-reduce, autograd, the optimizer, a few operations on the rows of each lane
-however few they are) and a time per row. Both are measured once, on these workers and blocks. Fewer,
-larger steps waste less of the fixed time but move the weights less often, so the choice stays between 64 and
-1,024 steps an epoch, unless the user names a size.
+A step costs a fixed time (the all-reduce, the update, handing over the rows of each lane however few they
+are, waiting for the slowest worker) and a time per row. Both come from steps that really ran, on these
+workers and rows, at the fewest and at the most rows that are in question. Fewer, larger steps waste less of
+the fixed time but move the weights less often, so the choice stays between 64 and 1,024 steps an epoch,
+unless the user names a size. Then a few steps of the size that was chosen are run as well: where they take
+longer than the two others let expect, the choice is revised.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-
-from torch import nn
-
-from linreg_dist.training.rows.sweep import Rows
-from linreg_dist.training.worker import Worker
 
 FIXED_SHARE = 0.1
 MOST_STEPS, FEWEST_STEPS = 1024, 64
 _SMALLEST = 8  # rows; below that a step teaches less than it costs
-_FEW_ROWS = 8
-_REPEATS = 5
+_SURPRISE = 1.25  # times the expected seconds, from which on a choice is revised
+_MOST_REVISIONS = 2
 
 
 @dataclass(frozen=True)
@@ -30,49 +26,94 @@ class StepCost:
     """What a step costs over all workers.
 
     Attributes:
-        fixed_s: seconds a step takes that has next to no rows, synchronisation included.
-        rows_per_s: rows all workers together add up in a second, from memory.
+        fixed_s: seconds of a step that do not depend on its rows.
+        rows_per_s: rows that all workers together add up in a second beside that.
+
     """
 
     fixed_s: float
     rows_per_s: float
 
-    def batch_size(self, train_rows: int, sync_every: int = 1) -> int:
-        """Return the smallest batch whose fixed part is under a tenth of the step, 64 to 1,024 an epoch."""
-        wanted = (1.0 / FIXED_SHARE - 1.0) * self.fixed_s / sync_every * self.rows_per_s
-        bounded = min(max(int(wanted), train_rows // MOST_STEPS), train_rows // FEWEST_STEPS)
-        return max(1, min(train_rows, max(_SMALLEST, bounded)))
+    @classmethod
+    def through(cls, fewer: tuple[int, float], more: tuple[int, float]) -> StepCost:
+        """Return the cost of steps of two sizes, each given by its rows and seconds."""
+        (few, few_s), (many, many_s) = fewer, more
+        # A clock that says that more rows take less time knows only that they take next to none.
+        row_s = max((many_s - few_s) / max(many - few, 1), 1e-3 * many_s / max(many, 1), 1e-15)
+        return cls(max(few_s - few * row_s, 0.0), 1.0 / row_s)
 
-    def fixed_share(self, batch_size: int, sync_every: int = 1) -> float:
+    def seconds(self, batch: int) -> float:
+        """Return what a step of ``batch`` rows takes."""
+        return self.fixed_s + batch / self.rows_per_s
+
+    def fixed_share(self, batch: int) -> float:
         """Return the share of a step of this size that is fixed."""
-        fixed_s = self.fixed_s / sync_every
-        return fixed_s / (fixed_s + batch_size / self.rows_per_s)
+        return self.fixed_s / self.seconds(batch)
+
+    def batch_size(self, train_rows: int) -> int:
+        """Return the smallest batch whose fixed part is under a tenth of the step, 64 to 1,024 an epoch."""
+        fewest, most = bounds(train_rows)
+        wanted = (1.0 / FIXED_SHARE - 1.0) * self.fixed_s * self.rows_per_s
+        return int(min(max(math.ceil(wanted), fewest), most))
 
 
-def measure_step(worker: Worker, model: nn.Module, sample: Sequence[Rows]) -> StepCost:
-    """Time steps with next to no rows and with the rows of ``sample``. Every worker must call it; all get the
-    same answer.
+@dataclass(frozen=True)
+class BatchChoice:
+    """A batch size that was chosen by measuring.
+
+    Attributes:
+        batch: rows of a step over all workers.
+        first: what was chosen before steps of that size were run.
+        cost: of a step.
+        reason: why this size, in words.
+
+    """
+
+    batch: int
+    first: int
+    cost: StepCost
+    reason: str
+
+
+def bounds(train_rows: int) -> tuple[int, int]:
+    """Return the fewest and the most rows of a step that are in question."""
+    fewest = max(1, min(train_rows, max(_SMALLEST, train_rows // MOST_STEPS)))
+    return fewest, max(fewest, train_rows // FEWEST_STEPS)
+
+
+def choose_by_time(train_rows: int, step_s: Callable[[int], float]) -> BatchChoice:
+    """Choose by the time that steps take.
 
     Args:
-        worker: this one; workers without rows bring an empty sample.
-        model: gives the loss of pieces, wrapped as in training.
-        sample: rows in memory, in as many pieces as this worker's lanes bring to a step.
+        train_rows: of all workers.
+        step_s: runs a few steps of a size and returns the seconds of one, the same on every worker.
+
     """
-    few = [rows.first(_FEW_ROWS) for rows in sample]
-    fixed_s = _seconds(lambda: model(few).backward())
-    num_rows = sum(rows.x_ND.shape[0] for rows in sample)
-    with_rows_s = _seconds(lambda: model(sample).backward())
-    measured = worker.gather((fixed_s, num_rows, with_rows_s))
-    slowest = max(fixed for fixed, _, _ in measured)
-    rates = [rows / max(seconds - fixed, 1e-6) for fixed, rows, seconds in measured if rows]
-    # The slowest worker sets the pace, and those without rows add nothing.
-    return StepCost(slowest, min(rates) * len(rates) if rates else 1.0)
+    fewest, most = bounds(train_rows)
+    few, many = (fewest, step_s(fewest)), (most, step_s(most))
+    cost = StepCost.through(few, many)
+    first = batch = cost.batch_size(train_rows)
+    revised = ""
+    for _ in range(_MOST_REVISIONS):
+        if batch in (fewest, most):
+            break
+        found = step_s(batch)
+        expected = cost.seconds(batch)
+        if found <= _SURPRISE * expected:
+            break
+        cost = StepCost.through((batch, found), many)
+        later = max(batch, cost.batch_size(train_rows))
+        revised = f"; {batch:,} rows took {found:.2g} s and not {expected:.2g} s"
+        if later == batch:
+            break
+        batch = later
+    return BatchChoice(batch, first, cost, _reason(cost, batch, fewest, most) + revised)
 
 
-def _seconds(step: Callable[[], object]) -> float:
-    times = []
-    for _ in range(_REPEATS):
-        started = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+def _reason(cost: StepCost, batch: int, fewest: int, most: int) -> str:
+    share = f"{cost.fixed_share(batch):.0%} of a step of {cost.seconds(batch):.2g} s is fixed"
+    if batch == most and cost.fixed_share(batch) > FIXED_SHARE:
+        return f"{share}, and {FEWEST_STEPS} steps an epoch are the fewest that auto takes"
+    if batch == fewest:
+        return f"{share}, and {MOST_STEPS:,} steps an epoch are the most that auto takes"
+    return share

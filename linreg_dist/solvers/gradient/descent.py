@@ -6,6 +6,7 @@ Shape suffixes: D encoded columns, K targets.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from linreg_dist.data.plan import EpochPlan, num_steps, plan_epoch
+from linreg_dist import liveness
+from linreg_dist.data.plan import num_steps, plan_epoch
 from linreg_dist.data.store import arithmetic_threads
 from linreg_dist.documents import EpochLine
 from linreg_dist.solvers.epochs import (
@@ -45,6 +47,10 @@ Vector = npt.NDArray[np.float64]
 
 # One pass gives it where the scale of the epoch before is near.
 _HUBER_RTOL = 1e-3
+
+# Steps before the clock starts, and how many it is on for: one by one, and natively, where one takes
+# microseconds and a call takes several.
+_TIMED_STEPS, _MOST_TIMED = ((2, 3), (8, 64)), 16
 
 
 def fit_by_steps(training: Training, solver: GradientSolver) -> Fit:
@@ -102,19 +108,24 @@ class MiniBatches(Method):
         self._native: NativeSteps | None = None
         self._rows: PlannedRows | None = None
         self._epoch_sums = torch.zeros(1 + training.num_targets, dtype=torch.float64)
-        self._mean_weights = torch.zeros_like(self._flat_weights())
+        self._mean_weights = self._zero_weights()
         self._huber_scale: Vector | None = None
         self._best: float | None = None
         self._stale = 0
 
     def init(self, found: Checkpoint | None) -> None:
         """Choose the batch and the step size, and begin."""
-        training, job = self._training, self._training.job
         earlier = found[0] if found else None
-        self._batch, self._measured = choose_batch_size(training, self._wrapped, self._train_rows, earlier)
-        self._model.zero_grad(set_to_none=False)  # of the steps that were timed
-        self._steps = num_steps(self._train_rows, self._batch)
-        self._rate = choose_learning_rate(training, self._solver, self._scale, self._train_rows, self._steps)
+        batch, self._measured = choose_batch_size(self._spec, self._train_rows, self._step_s, earlier)
+        steps = num_steps(self._train_rows, batch)
+        rate = choose_learning_rate(self._training, self._solver, self._scale, self._train_rows, steps)
+        self._get_ready(batch, rate)
+        if found:
+            self._resume(*found)
+
+    def _get_ready(self, batch: int, rate: float) -> None:
+        training, job = self._training, self._training.job
+        self._batch, self._rate, self._steps = batch, rate, num_steps(self._train_rows, batch)
         self._optimizer = PenalisedOptimizer(
             self._model,
             self._spec,
@@ -122,13 +133,35 @@ class MiniBatches(Method):
             torch.from_numpy(job.spec.model.l1 / self._scale.y_scale_K),
             rule=self._solver.rule(self._spec),
             is_proximal=self._solver.is_proximal(self._spec),
-            learning_rate=self._rate,
+            learning_rate=rate,
             total_steps=self._steps * self._spec.epochs,
         )
-        if found:
-            self._resume(*found)
         if self._worker.world_size == 1 and self._worker.device == "cpu" and training.data.store.native:
             self._native = self._native_steps()
+
+    def _step_s(self, batch: int) -> float:
+        """Return the seconds of a step of ``batch`` rows, the slowest worker's.
+
+        The steps are those of training, all-reduce and update included, on the rows with which it begins. Of
+        length zero, they leave the weights, which are zero, where they are. Every worker must call it.
+        """
+        self._get_ready(batch, 0.0)
+        at = Position()
+        self._plan(at)
+        untimed, number = _TIMED_STEPS[0 if self._native is None else 1]
+        last = max(1, min(self._steps, untimed + max(number, min(self._sync_every, _MOST_TIMED))))
+        liveness.process.mark(f"timing steps of {batch} rows")
+        started, first = time.perf_counter(), 0
+        while at.step < last:
+            at.step += self.steps(at)
+            self.agree(at, due=False)
+            if first == 0 and at.step >= min(untimed, last - 1):
+                started, first = time.perf_counter(), at.step
+        seconds = (time.perf_counter() - started) / max(at.step - first, 1)
+        self._batches, self._rows = iter(()), None
+        self._epoch_sums, self._mean_weights = torch.zeros_like(self._epoch_sums), self._zero_weights()
+        self._model.zero_grad(set_to_none=False)
+        return max(self._worker.gather(seconds))
 
     def _native_steps(self) -> NativeSteps | None:
         from linreg_dist.solvers.gradient.native import KINDS, NativeSteps
@@ -146,6 +179,11 @@ class MiniBatches(Method):
 
     def begin_epoch(self, at: Position) -> None:
         """Plan the epoch's batches, and measure Huber's scale before its first step."""
+        if at.step == 0 and self._model.epsilon_K is not None:
+            self._set_huber_scale(self._measure_huber_scale())
+        self._plan(at)
+
+    def _plan(self, at: Position) -> None:
         job, data = self._training.job, self._training.data
         plan = plan_epoch(
             job.manifest,
@@ -156,20 +194,15 @@ class MiniBatches(Method):
             seed=self._spec.seed,
             row_elements=data.encoding.num_encoded,
         )
-        if at.step == 0 and self._model.epsilon_K is not None:
-            self._set_huber_scale(self._measure_huber_scale())
         self._rows = None
         if self._native is not None:
-            rows = self._native_rows(plan, at.step)
+            from linreg_dist.solvers.gradient.native import PlannedRows
+
+            rows = PlannedRows(data.store, plan, self._lanes, at.step)
             if rows.fits:
                 self._rows = rows
                 return
         self._batches = epoch_batches(data.store, plan, self._lanes, self._worker.device, at.step)
-
-    def _native_rows(self, plan: EpochPlan, first_step: int) -> PlannedRows:
-        from linreg_dist.solvers.gradient.native import PlannedRows
-
-        return PlannedRows(self._training.data.store, plan, self._lanes, first_step)
 
     def steps(self, at: Position) -> int:
         """Take one step or, alone on the CPU and natively, as many as a tenth of a second allows."""
@@ -347,6 +380,9 @@ class MiniBatches(Method):
         if self._spec.learning_rate == "auto":
             raise Diverged(f"Set solver.learning_rate, well below the {self._rate:.3g} that auto chose")
         raise Diverged(f"Lower solver.learning_rate (it was {self._rate:.3g})")
+
+    def _zero_weights(self) -> torch.Tensor:
+        return torch.zeros_like(self._flat_weights())
 
     def _flat_weights(self) -> torch.Tensor:
         return nn.utils.parameters_to_vector(self._model.linear.parameters()).detach().clone()
