@@ -64,7 +64,6 @@ def running_head(folder: Path, *, port: int | None = None, **environ: str) -> It
     with tempfile.TemporaryDirectory(prefix="lrd-", ignore_cleanup_errors=True) as temporary:
         dashboard, client = free_ports(2)
         dashboard = port or dashboard
-        dashboard = port or dashboard
         ray = str(Path(sys.executable).with_name("ray"))
         command = [ray, "start", "--head", "--block", "--num-cpus=2", f"--temp-dir={temporary}"]
         command += ["--port=0", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]

@@ -28,7 +28,7 @@ class Cluster:
 
     def start(self) -> None:
         clusters.allowed_for = clusters.allowed_for or "the fixtures of the real Airflow"
-        self._running.enter_context(running_head(self.folder, self.port))
+        self._running.enter_context(running_head(self.folder, port=self.port))
 
     def lose(self) -> None:
         self._running.close()
