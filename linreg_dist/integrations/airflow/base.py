@@ -102,6 +102,10 @@ class LinregOperator(BaseOperator):
         ti = context["ti"]
         return f"airflow {ti.dag_id} {ti.task_id} {ti.run_id} {ti.map_index} {self.tries_before(context)}"
 
+    def variables(self) -> dict[str, str]:
+        """Return `env` as a process takes it."""
+        return {str(key): str(value) for key, value in (self.env or {}).items()}
+
     def starts_over(self, context: Any) -> bool:
         """Return whether an earlier job of this name does not count."""
         return False
@@ -170,7 +174,7 @@ class LinregOperator(BaseOperator):
                     on_event=progress.event,
                     on_text=lambda line: self.log.info("%s", line),
                     stop=self._stop,
-                    env={str(key): str(value) for key, value in (self.env or {}).items()},
+                    env=self.variables(),
                 )
         except LinregDistError as error:
             raise self._failed(as_airflow(error)) from None

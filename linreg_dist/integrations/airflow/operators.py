@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -82,7 +83,7 @@ class LinregTrainOperator(LinregOperator):
         """Return the job for the cluster."""
         from linreg_dist.cluster import pack
 
-        return pack(
+        packed = pack(
             self._loaded(),
             fresh=self.starts_over(context),
             if_changed=self.if_changed,
@@ -91,6 +92,7 @@ class LinregTrainOperator(LinregOperator):
             ship_package=self.ship_package,
             environ=self._environ(),
         )
+        return replace(packed, environment={**packed.environment, **self.variables()})
 
     @contextmanager
     def command(self, context: Any) -> Iterator[list[str]]:
@@ -116,7 +118,7 @@ class LinregTrainOperator(LinregOperator):
         return load_spec(spec, {"name": as_run_name(self.run_name)}) if self.run_name else spec
 
     def _environ(self) -> dict[str, str]:
-        return {**os.environ, **{str(key): str(value) for key, value in (self.env or {}).items()}}
+        return {**os.environ, **self.variables()}
 
 
 class _ModelOperator(LinregOperator):
@@ -144,7 +146,7 @@ class _ModelOperator(LinregOperator):
         return pack_verb(
             f"{self.verb}-{digest}",
             self.arguments(),
-            environment={str(key): str(value) for key, value in (self.env or {}).items()},
+            environment=self.variables(),
             ship_package=self.ship_package,
         )
 
