@@ -285,6 +285,16 @@ class MlflowSpec(Section):
     )
 
 
+class OpenLineageSpec(Section):
+    """Where OpenLineage events go."""
+
+    url: Annotated[StrictStr, Field(pattern=r"^https?://", min_length=1)] | None = Field(
+        default=None,
+        description="URL of the lineage server, http://marquez:5000; null leaves it to the environment, "
+        "OPENLINEAGE_URL and its kin.",
+    )
+
+
 class TrackingSpec(Section):
     """Which experiment trackers to tell."""
 
@@ -292,6 +302,11 @@ class TrackingSpec(Section):
     tensorboard: StrictBool = Field(
         default=False,
         description="Whether to write TensorBoard event files into the run's folder tensorboard/.",
+    )
+    openlineage: OpenLineageSpec | None = Field(
+        default=None,
+        description="Send OpenLineage events: what was read, the model, and where each coefficient came "
+        "from; null does not.",
     )
     required: StrictBool = Field(
         default=False,

@@ -10,13 +10,18 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from linreg_dist._version import __version__
-from linreg_dist.tracking.lineage import Input, Lineage, Place
+from linreg_dist.documents import ResultDocument
+from linreg_dist.jobspec import JobSpec
+from linreg_dist.tracking.lineage import Input, Lineage, Place, SourceColumn, lineage_of, run_id
+from linreg_dist.tracking.tracker import TrackedRun, Tracker
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
+
+    from linreg_dist.model.linear_model import LinearModel
 
 PRODUCER = f"urn:linreg-dist:{__version__}"
 DEFAULT_NAMESPACE = "linreg_dist"
@@ -30,6 +35,46 @@ _MOST_COEFFICIENTS = 2000  # of a wider model each would be named with its colum
 
 class LineageError(Exception):
     """An event could not be sent."""
+
+
+class OpenLineage(Tracker):
+    """The events START and COMPLETE, FAIL or ABORT of a run, sent to a lineage server."""
+
+    name: ClassVar[str] = "openlineage"
+    needs: ClassVar[tuple[str, ...]] = ("openlineage",)
+
+    def __init__(self, url: str | None) -> None:
+        self._url = url
+        self._run: TrackedRun | None = None
+        self._identity = ""
+
+    @classmethod
+    def asked(cls, spec: JobSpec) -> Self | None:
+        """Return it where ``tracking.openlineage`` is set, and its url or the environment says where to."""
+        asked = spec.tracking.openlineage
+        return None if asked is None or not is_configured(asked.url) else cls(asked.url)
+
+    def start(self, run: TrackedRun) -> None:
+        """Send START, with the data that will be read."""
+        self._run = run
+        self._identity = run_id(str(run.folder), datetime.now(UTC).isoformat())
+        columns = [SourceColumn(name) for name in run.features]
+        self._send(lineage_of(run.spec, self._identity, columns=columns))
+
+    def finish(self, result: ResultDocument, model: LinearModel | None) -> None:
+        """Send how it ended, with the model and where its coefficients came from."""
+        if self._run is None:
+            return
+        columns = [SourceColumn(name) for name in self._run.features]
+        if model is not None:
+            columns = [
+                SourceColumn(column.name, column.kind, tuple(column.encoded_names))
+                for column in model.encoding.columns
+            ]
+        self._send(lineage_of(self._run.spec, self._identity, result, columns))
+
+    def _send(self, lineage: Lineage) -> None:
+        send(run_event(lineage, parent=os.environ.get("OPENLINEAGE_PARENT_ID")), self._url)
 
 
 def is_configured(url: str | None, environ: Mapping[str, str] | None = None) -> bool:

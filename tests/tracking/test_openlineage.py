@@ -7,14 +7,17 @@ import json
 import threading
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from linreg_dist.errors import RunFailedError, to_record
+import linreg_dist as lr
+from linreg_dist.errors import RunFailedError, SpecError, StorageError, to_record
 from linreg_dist.jobspec import load_spec
 from linreg_dist.tracking.lineage import lineage_of
 from linreg_dist.tracking.openlineage import LineageError, is_configured, run_event, send
+from tests.parquet import linear_columns, write_parquet
 from tests.tracking.test_lineage import COLUMNS, result, spec
 
 IDENTITY = str(uuid.uuid4())
@@ -179,3 +182,58 @@ def test_no_value_of_the_environment_is_sent(server: Server, monkeypatch: pytest
     job = load_spec({"name": "a", "data": {"path": "/data/${DATA_TOKEN}", "target": "y"}})
     send(run_event(lineage_of(job, IDENTITY)), server.url)
     assert "hunter2" not in json.dumps(server.received)
+
+
+def job(server: Server, tmp_path: Path, **more: Any) -> dict[str, Any]:
+    write_parquet(tmp_path / "rows.parquet", linear_columns(200, 2))
+    return {
+        "name": "job",
+        "data": {"path": str(tmp_path / "rows.parquet"), "target": "y"},
+        "run": {"storage_path": str(tmp_path / "runs")},
+        "outputs": {"report": False},
+        "tracking": {"openlineage": {"url": server.url}},
+        **more,
+    }
+
+
+def test_a_real_run_tells_its_begin_and_its_end_once(server: Server, tmp_path: Path) -> None:
+    lr.train(job(server, tmp_path))
+    start, end = server.received
+    assert (start["eventType"], end["eventType"]) == ("START", "COMPLETE")
+    assert start["run"]["runId"] == end["run"]["runId"]
+    (model,) = end["outputs"]
+    assert model["name"] == f"{tmp_path}/runs/job/model"
+    assert set(model["facets"]["columnLineage"]["fields"]) == {"x0", "x1", "(intercept)"}
+    assert end["inputs"][0]["facets"]["version"]["datasetVersion"]
+    lr.train(job(server, tmp_path))
+    assert len(server.received) == 2, "a run that has finished is not told again"
+
+
+def test_a_run_that_fails_tells_it(server: Server, tmp_path: Path) -> None:
+    diverges = {"name": "sgd", "epochs": 5, "learning_rate": 1e9, "early_stop": None}
+    with pytest.raises(RunFailedError):
+        lr.train(job(server, tmp_path, solver=diverges))
+    assert [event["eventType"] for event in server.received] == ["START", "FAIL"]
+    assert server.received[1]["run"]["facets"]["errorMessage"]["message"]
+
+
+def test_a_lineage_server_that_is_down_fails_a_run_only_where_it_is_required(
+    server: Server, tmp_path: Path
+) -> None:
+    server.close()
+    run = lr.train(job(server, tmp_path))
+    assert run.document.status == "succeeded"
+    required = {"openlineage": {"url": server.url}, "required": True}
+    with pytest.raises(StorageError, match="openlineage"):
+        lr.train(job(server, tmp_path, name="other", tracking=required))
+
+
+def test_a_password_in_its_url_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="an address with credentials in it"):
+        load_spec(
+            {
+                "name": "a",
+                "data": {"path": "/a", "target": "y"},
+                "tracking": {"openlineage": {"url": "http://u:hunter2@host:5000"}},
+            }
+        )
