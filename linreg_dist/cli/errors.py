@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import click
 
+from linreg_dist.cli.hints import of_option
 from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, SpecError, to_record
 from linreg_dist.limits import limit_met
 from linreg_dist.wording.secrets import shown
@@ -28,6 +29,8 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     if not _is_verbose(arguments):
         error = _of_output(error) or _of_a_path(error) or _of_a_limit(error) or error
+    if isinstance(error, click.NoSuchOption):
+        error = of_option(error, arguments)
     record = _record(error)
     with suppress(OSError):  # the exit code says it where nothing can be printed
         _print(error, record, arguments)

@@ -6,7 +6,6 @@ write a click command in a module of its own and name it in `VERBS`.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import signal
@@ -79,9 +78,9 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb that `args` begin with; for an unknown one, say which is meant."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], VERBS, n=1)
-            hint = f'did you mean "{close[0]}"?' if close else f"the verbs are {', '.join(VERBS)}"
-            raise click.UsageError(f'there is no verb "{args[0]}"; {hint}', ctx)
+            from linreg_dist.cli.hints import of_verb
+
+            raise click.UsageError(f'there is no verb "{args[0]}"; {of_verb(args[0], list(VERBS))}', ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -333,7 +333,10 @@ def _manifest(data: str | Sequence[str], model: LinearModel, needed: Sequence[st
     }
     manifest = read_manifest(absolute_paths(paths), text_keys=texts, may_be_empty=True)
     wanted = dict.fromkeys((*model.needed_columns, *needed))
-    check_columns([(name, "the model needs it") for name in wanted], manifest)
+    purposes = dict.fromkeys(needed, "to be kept")
+    purposes |= dict.fromkeys(model.targets, "the target")
+    purposes |= dict.fromkeys(model.needed_columns, "the model needs it")
+    check_columns([(name, purposes[name]) for name in wanted], manifest)
     there = _there(manifest, model)
     check_types([column for column in model.encoding.columns if column.name in there], manifest)
     return manifest

@@ -130,7 +130,7 @@ class TestUsage:
         [
             (("valdate",), 'there is no verb "valdate"; did you mean "validate"?'),
             (("validate",), "Missing argument 'SPEC'."),
-            (("validate", "--foo", "job.yaml"), "No such option"),
+            (("validate", "--foo", "job.yaml"), "there is no option --foo"),
             (("validate", "-q", "-v", "job.yaml"), "-q and -v exclude each other; give one of them"),
         ],
     )

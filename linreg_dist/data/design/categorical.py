@@ -216,8 +216,9 @@ class CategoricalColumn(ColumnKind):
         more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
         raise DataError(
             f"{where}: column {self.name!r} has {codes.size:,} rows with {len(strange)} level(s) that "
-            f"training did not see: {listed}{more}. Add them to data.categorical.{self.name}, or set "
-            f"data.unseen: zero to score them as the base level {self.levels[0]!r}"
+            f"training did not see: {listed}{more}. The model has no coefficient for them: train again, "
+            f"with them under data.categorical.{self.name}, or with data.unseen: zero, which takes them as "
+            f"the base level {self.levels[0]!r}"
         )
 
     def united(self, other: ColumnKind) -> Self:

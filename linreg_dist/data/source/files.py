@@ -94,12 +94,17 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
 
     Raises:
         DataError: the scheme is unknown or the URI malformed.
-        SpecError: there are credentials in the URI.
+        SpecError: there are credentials in the URI, or it is of a hub to download from.
 
     """
     try:
         return open_any(uri)
     except ValueError as error:
+        if uri.startswith("hf://"):
+            raise SpecError(
+                f"{show_uri(uri)} cannot be read where it is; download it first: hf download --repo-type dataset "
+                "OWNER/NAME --local-dir FOLDER, and give the folder with its Parquet"
+            ) from error
         raise DataError(
             f"cannot open {show_uri(uri)}: {error}; expected a local path, s3://, gs://, hdfs:// or file://"
         ) from error

@@ -23,6 +23,8 @@ _TAIL_BYTES = 1 << 16  # holds most footers, so that one request is enough
 _MAX_ROWS = 1 << 48  # of a file
 _CHILD = Path(__file__).with_name("describe_chunks.py")
 _CHILD_TIMEOUT_S = 300.0
+_READERS = {"json": "json.read_json", "jsonl": "json.read_json", "ndjson": "json.read_json"}
+_TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
 _WHAT = re.compile(r"what\(\):\s*(.*)")  # of a C++ exception that nobody caught
 
 
@@ -171,4 +173,11 @@ def _why_ended(code: int, err: str) -> str:
 
 def _unreadable(uri: str, error: Exception | str) -> DataError:
     why = error if isinstance(error, str) else one_line(error)
+    if "magic bytes" in why and uri.lower().partition(".gz")[0].endswith(_TEXTS):
+        reader = _READERS.get(uri.rpartition(".")[2], "csv.read_csv")
+        return DataError(
+            f"{uri} is no Parquet file; expected Parquet. Convert it once, in Python "
+            f"pyarrow.parquet.write_table(pyarrow.{reader}('{uri}'), 'rows.parquet'), in DuckDB "
+            f"COPY (FROM '{uri}') TO 'rows.parquet'"
+        )
     return DataError(f"{uri} cannot be read as Parquet: {why}. Expected a whole Parquet file: write it again")

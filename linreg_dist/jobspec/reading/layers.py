@@ -281,7 +281,9 @@ def _similar_file(file: FilePath) -> str:
         return f'; there is no folder "{file.parent}" either'
     specs = [item.name for item in file.parent.iterdir() if item.suffix in _ENDINGS]
     close = difflib.get_close_matches(file.name, sorted(specs), n=1)
-    return f'; did you mean "{file.parent / close[0]}"?' if close else ""
+    if close:
+        return f'; did you mean "{file.parent / close[0]}"?'
+    return "" if specs else "; linreg-dist init DATA -o job.yaml drafts one"
 
 
 def _refuse_extends(layers: Layers, message: str) -> None:

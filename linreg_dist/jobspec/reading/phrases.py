@@ -95,7 +95,7 @@ def _problem(path: Path, error: ErrorDetails, layers: Layers, templates: Mapping
     if kind == "literal_error":
         return Problem(origin, f"found {shown}, {_one_of(ctx, value, path in templates)}", path)
     wanted = _EXPECTED[kind](ctx) if kind in _EXPECTED else error["msg"]
-    hint = _quotes_hint(kind, value, templates.get(path))
+    hint = _quotes_hint(kind, value, templates.get(path), path)
     return Problem(origin, f"found {shown}, expected {wanted}{hint}", path)
 
 
@@ -123,7 +123,7 @@ def _number(value: float) -> str:
     )
 
 
-def _quotes_hint(kind: str, value: Any, template: str | None) -> str:
+def _quotes_hint(kind: str, value: Any, template: str | None, path: Path) -> str:
     """Say what to do about quotes where they are what makes the difference."""
     if kind == "string_type" and isinstance(value, bool | int | float):
         return f'; put it in quotes: "{template or _describe(value).removeprefix("the number ")}"'
@@ -135,6 +135,8 @@ def _quotes_hint(kind: str, value: Any, template: str | None) -> str:
         return f"; write {'true' if value.lower() in ('yes', 'on') else 'false'}"
     if kind == "model_type" and value is None:
         return "; remove the key to use the defaults"
+    if path == ("data", "filter"):
+        return '; write [[column, "<", value]], a list of conditions'
     if kind == "tuple_type" and isinstance(value, str) and template is None:
         return f"; write [{value}]"
     return ""
@@ -143,6 +145,8 @@ def _quotes_hint(kind: str, value: Any, template: str | None) -> str:
 def _one_of(ctx: Mapping[str, Any], value: Any, secret: bool) -> str:
     choices = re.findall(r"'([^']*)'", str(ctx["expected"])) or [str(ctx["expected"])]
     expected = f"expected one of {', '.join(choices)}" if len(choices) > 1 else f"expected {choices[0]}"
+    if not secret and isinstance(value, str) and value in choices and "'" not in str(ctx["expected"]):
+        return f"{expected}; remove the quotes"
     close = [] if secret else difflib.get_close_matches(str(value).lower(), choices, n=1)
     return f'{expected}; did you mean "{close[0]}"?' if close else expected
 
@@ -210,6 +214,22 @@ def _places_of(key: str) -> list[Path]:
 
     visit(JobSpec, ())
     return places
+
+
+def field_paths() -> list[str]:
+    """Return the dotted path of every field of a spec that is no section, in order."""
+    paths: list[str] = []
+
+    def visit(model: type[BaseModel], prefix: str) -> None:
+        for name, field in model.model_fields.items():
+            inner = _model_in(field.annotation)
+            if inner is None:
+                paths.append(f"{prefix}{name}")
+            else:
+                visit(inner, f"{prefix}{name}.")
+
+    visit(JobSpec, "")
+    return paths
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
