@@ -102,8 +102,8 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     except ValueError as error:
         if uri.startswith("hf://"):
             raise SpecError(
-                f"{show_uri(uri)} cannot be read where it is; download it first: hf download --repo-type dataset "
-                "OWNER/NAME --local-dir FOLDER, and give the folder with its Parquet"
+                f"{show_uri(uri)} cannot be read where it is; download it first: hf download --repo-type "
+                "dataset OWNER/NAME --local-dir FOLDER, and give the folder with its Parquet"
             ) from error
         raise DataError(
             f"cannot open {show_uri(uri)}: {error}; expected a local path, s3://, gs://, hdfs:// or file://"
