@@ -58,7 +58,8 @@ def line_of(event: Event) -> str:
     else:
         parts = [f"{100 * min(event.progress, 1.0):.0f} %"]
         parts += [] if event.phase is None else [event.phase]
-        parts += [] if event.of_epoch is None else [f"epoch {event.of_epoch + 1}"]
+        if event.of_epoch is not None and not (event.phase or "").startswith("epoch"):
+            parts.append(f"epoch {event.of_epoch + 1}")
         left = event.eta_s
     parts += [] if event.rows_per_s is None else [f"{event.rows_per_s:,.0f} rows/s"]
     parts += [] if left is None else [f"{left:,.0f} s left"]

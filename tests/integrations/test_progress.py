@@ -10,6 +10,7 @@ def test_a_line_says_what_is_known() -> None:
     tick = Tick(progress=0.42, phase="moments", of_epoch=2, rows_per_s=1.2e6, eta_s=30.4)
     assert line_of(tick) == "42 % · moments · epoch 3 · 1,200,000 rows/s · 30 s left"
     assert line_of(Tick(progress=1.2)) == "100 %"
+    assert line_of(Tick(progress=0.1, phase="epoch 3 of 9", of_epoch=2)) == "10 % · epoch 3 of 9"
     assert line_of(EpochLine(epoch=0, train_mse=2.5, validation_mse=3.25)) == (
         "epoch 1 · train MSE 2.5 · validation MSE 3.25"
     )
