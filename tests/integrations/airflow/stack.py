@@ -205,7 +205,7 @@ class Run:
 
     def log(self, task: str = "train", attempt: int | None = None, map_index: int = -1) -> str:
         """Return a task's log as the UI shows it."""
-        number = attempt or self.task(task)["try_number"]
+        number = attempt or self.task(task, map_index)["try_number"]
         path = f"{self.path}/taskInstances/{task}/logs/{number}?map_index={map_index}&full_content=true"
         content = self.airflow.request("GET", path)["content"]
         return "\n".join(json.dumps(line) if isinstance(line, dict) else str(line) for line in content)
@@ -222,7 +222,7 @@ def take_picture(url: str, file: Path) -> None:
 
     options = webdriver.ChromeOptions()
     with tempfile.TemporaryDirectory() as profile:
-        for option in (*OPTIONS, "--window-size=1200,640", f"--user-data-dir={profile}"):
+        for option in (*OPTIONS, "--window-size=1480,860", f"--user-data-dir={profile}"):
             options.add_argument(option)
         browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
         try:

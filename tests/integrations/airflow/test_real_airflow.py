@@ -55,7 +55,7 @@ def test_three_months_are_trained_as_mapped_tasks_and_the_model_is_used_downstre
     links = run.links(map_index=1)
     assert links["Report"] == f"file://{runs}/flights-2013-02/report.html"
     assert links["Ray job"].startswith(f"{cluster.address}/#/jobs/flights-2013-02-")
-    assert "flights-2013-01-1: SUCCEEDED" in run.log(map_index=0)
+    assert re.search(r"flights-2013-01-\d: SUCCEEDED", run.log(map_index=0))
     if PICTURE in os.environ:
         take_picture(f"{airflow.url}/dags/months/runs/{run.run_id}", Path(os.environ[PICTURE]))
 
