@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from linreg_dist import limits, liveness
+from linreg_dist.data.readers import decode
 from linreg_dist.data.source.files import open_filesystem
 from linreg_dist.data.source.manifest import Manifest, RowGroup
 from linreg_dist.data.tables.snapshot import Positions
@@ -62,7 +63,26 @@ class RowGroupReader:
             StorageError: an object store does not answer.
 
         """
+        fast = self._read_fast(group) if decode.is_enabled() else None
+        if fast is not None:
+            return fast
         (table,) = self._read_pieces(group, [self._columns])
+        return table
+
+    def _read_fast(self, group: RowGroup) -> pa.Table | None:
+        """Decode a row group by polars, in a reader process; None where pyarrow is to do it."""
+        file = self._manifest.files[group.file]
+        filesystem, path = open_filesystem(file.uri)
+        if not isinstance(filesystem, fs.LocalFileSystem) or len(file.deleted) or file.stored:
+            return None
+        if self._dictionary or not set(self._columns) <= set(file.schema.names):
+            return None
+        footer, leaves = self._footer(group.file)
+        places = [leaf for name in self._columns for leaf in leaves.get(name, ())]
+        table = decode.decode(path, footer, group.ordinal, self._columns, places)
+        if table is None or table.num_rows != group.num_rows:
+            return None
+        self._count(footer, group.ordinal, places)
         return table
 
     def read_pieces(self, group: RowGroup) -> Iterator[pa.Table]:
@@ -94,7 +114,7 @@ class RowGroupReader:
 
         where = self._manifest.where(group)
 
-        def decode() -> Iterator[pa.Table]:
+        def decoded() -> Iterator[pa.Table]:
             with liveness.process.doing(f"reading {where}"), filesystem.open_input_file(path) as source:
                 footer, leaves = self._footer(group.file)
                 reader = self._open(source, footer, group.file, dictionary, local=local)
@@ -121,9 +141,9 @@ class RowGroupReader:
 
         try:
             if local:
-                yield from decode()
+                yield from decoded()
             else:  # a connection may break in the middle: then it is read again from the start
-                yield from retried(lambda: list(decode()), "read", file.uri)
+                yield from retried(lambda: list(decoded()), "read", file.uri)
         except (pa.ArrowException, OSError) as error:
             limits.let_through(error)
             raise DataError(f"cannot read {where}: {error}") from error

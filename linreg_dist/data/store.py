@@ -8,6 +8,7 @@ side by side.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -54,6 +55,7 @@ class BlockStore:
         self._tight = tight
         self._manifest = manifest
         self._pool = arithmetic_threads(num_threads, "decode")
+        self._read_elsewhere, self._lock = 0, threading.Lock()
 
     def close(self) -> None:
         """Stop the threads and release the blocks."""
@@ -98,6 +100,16 @@ class BlockStore:
             error.alone = True  # the other workers read other row groups
             raise
 
+    @property
+    def keeps_any(self) -> bool:
+        """Whether blocks are kept for later passes."""
+        return self._cache.keeps_any
+
+    def count_bytes(self, number: int) -> None:
+        """Count bytes that a reader process has read of this worker's files."""
+        with self._lock:
+            self._read_elsewhere += number
+
     def expect_gaps(self) -> None:
         """Look at rows before they are used from now on; see `in_place`."""
         self._builder.expect_gaps()
@@ -118,7 +130,7 @@ class BlockStore:
     @property
     def bytes_read(self) -> int:
         """Bytes of the files that were read so far, compressed."""
-        return self._builder.bytes_read
+        return self._builder.bytes_read + self._read_elsewhere
 
     def holds(self, indices: Iterable[int]) -> bool:
         """Return whether all these blocks are kept, so that a pass over them costs no decoding."""

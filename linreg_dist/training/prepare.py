@@ -66,7 +66,7 @@ def open_data(worker: Worker, job: TrainJob, log: MetricsLog) -> OpenData:
     worker.together(lambda: settled.solver.require_room(settled, worker, width))
     worker.together(lambda: require_room_for_rows(job, width, value_bytes))
     shift = _pilot_shift(worker, job, encoding)
-    builder = _builder(job, encoding, shift, dtype)
+    builder = block_builder(job, encoding, shift, dtype)
     folder = default_cache_folder(job.fingerprint)
     row_nbytes = (encoding.num_encoded + len(job.columns.targets)) * np.dtype(dtype).itemsize
     cache = BlockCache(memory_budget(settled, worker, row_nbytes), disk_budget(settled, folder), folder)
@@ -89,7 +89,7 @@ def _pilot_shift(worker: Worker, job: TrainJob, encoding: Encoding) -> Shift:
     def look() -> Shift | None:
         if worker.rank != 0:
             return None
-        builder = _builder(job, encoding, zero, np.float64)
+        builder = block_builder(job, encoding, zero, np.float64)
         # On a thread, as all reading: a main thread that blocks in a read cannot be interrupted.
         with ThreadPoolExecutor(1, thread_name_prefix="pilot") as pool:
             blocks = (block for block, _ in bounded_map(pool, builder.build, job.manifest.row_groups, 1))
@@ -115,7 +115,10 @@ def _shift(z_ND: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[np.
         return np.where(np.isfinite(mean) & (np.abs(mean) > _SHIFT_FROM * std), mean, 0.0)
 
 
-def _builder(job: TrainJob, encoding: Encoding, shift: Shift, dtype: type[np.floating[Any]]) -> BlockBuilder:
+def block_builder(
+    job: TrainJob, encoding: Encoding, shift: Shift, dtype: type[np.floating[Any]]
+) -> BlockBuilder:
+    """Return what turns a row group of a job into a block."""
     solver = job.spec.solver
     numbers = job.manifest.num_rows * (encoding.num_encoded + len(job.columns.targets))
     passes = solver.epochs if job.solver.is_iterative else 1
