@@ -72,7 +72,7 @@ def test_what_a_task_raises_is_raised_here_and_costs_no_process(pool_of):
         pool_of(Task("raise")).apply(7)
 
 
-@pytest.mark.parametrize("does", ["die once", "stop once"])
+@pytest.mark.parametrize("does", ["die once", pytest.param("stop once", marks=pytest.mark.slow)])
 def test_a_lost_reader_costs_its_row_group_another_try_and_a_warning(
     pool_of, tmp_path, caplog, monkeypatch, does
 ):
