@@ -13,6 +13,7 @@ from linreg_dist.jobspec import JobSpec
 from linreg_dist.run.finished_run import Run
 from linreg_dist.run.progress.follow import EventSink
 from linreg_dist.storage import ObjectPath
+from linreg_dist.tracking.tracker import Tracker
 from linreg_dist.verbs.changed import IfChanged
 from linreg_dist.verbs.train import Watcher
 from linreg_dist.verbs.train import train as run_job
@@ -29,6 +30,7 @@ def train(
     if_changed: IfChanged = "refuse",
     add: Sequence[str] = (),
     progress: bool | EventSink = True,
+    trackers: Sequence[Tracker] = (),
 ) -> Run:
     """Run one job and wait for it; `linreg_dist.verbs.train.train` describes the rest and the errors.
 
@@ -42,6 +44,7 @@ def train(
         if_changed, add: for jobs that run again and again, see `linreg_dist.verbs.train.train`.
         progress: True shows it: in a notebook as a line that changes, else on stderr; False shows nothing.
             Anything with a method ``event`` is handed the job's events instead.
+        trackers: told of the run beside those of the spec.
 
     Raises:
         TypeError: ``spec`` is, or names as its data, something that holds rows and is neither path nor spec.
@@ -60,6 +63,7 @@ def train(
             if_changed=if_changed,
             add=add,
             progress=sink,
+            trackers=trackers,
         )
 
 

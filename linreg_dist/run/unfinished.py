@@ -36,9 +36,11 @@ Version = list[int]
 """Size in bytes and time of the last change in ns, in either order: another one is another content."""
 
 
-def digest_of(model: LinearModel, manifest: Manifest, keep: Sequence[str]) -> str:
-    """Return a digest of all that decides what predictions hold: model, data and kept columns."""
-    document = {
+def digest_of(
+    model: LinearModel, manifest: Manifest, keep: Sequence[str], interval: float | None = None
+) -> str:
+    """Return a digest of all that decides what predictions hold: model, data, kept columns and intervals."""
+    document: dict[str, Any] = {
         "model": [
             hashlib.sha256(model.coef_KD.tobytes()).hexdigest(),
             hashlib.sha256(model.intercept_K.tobytes()).hexdigest(),
@@ -48,6 +50,8 @@ def digest_of(model: LinearModel, manifest: Manifest, keep: Sequence[str]) -> st
         "data": [[file.key, file.size, file.footer_sha256, _changed_ns(file.uri)] for file in manifest.files],
         "keep": list(keep),
     }
+    if interval is not None:
+        document["interval"] = interval
     return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -5,50 +5,39 @@ Both stream row group by row group on all cores of this machine; neither needs t
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from linreg_dist import limits
 from linreg_dist.data.block import Block
-from linreg_dist.data.capacity import at_once, decoded_nbytes, require_room
 from linreg_dist.data.design.columns import check_columns, check_numbers, check_types
 from linreg_dist.data.design.kind import Mask
-from linreg_dist.data.design.types import is_string
-from linreg_dist.data.reader import RowGroupReader, numeric_values
+from linreg_dist.data.reader import numeric_values
 from linreg_dist.data.source.files import KeyRule, absolute_paths
 from linreg_dist.data.source.manifest import Manifest, RowGroup, read_manifest
-from linreg_dist.data.store import bounded_map
 from linreg_dist.documents import Evaluation, Prediction
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.kernels.blas import one_blas_thread
+from linreg_dist.model.intervals import Intervals
 from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.run.outputs import place_below, refuse_in_run, refuse_other_files, refuse_over_input
 from linreg_dist.run.state import load_model
 from linreg_dist.run.unfinished import begun_with, digest_of, nulls_of_finished, unfinished, version_of
-from linreg_dist.storage import Location, ObjectPath, as_location, create_file, upload_file
+from linreg_dist.storage import Location, ObjectPath, as_location
 from linreg_dist.training.rows.metrics import ErrorSums
+from linreg_dist.verbs.scoring.job import ScoringJob
+from linreg_dist.verbs.scoring.scan import scan, there_of
 from linreg_dist.wording.names import some_names
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
 
 _LOOKUP_THREADS = 16
-_MOST_TEXT_BYTES = 256 << 20  # of kept texts that are written at a time
-_SMALLER_GROUPS = (
-    "write the data with smaller row groups (row_group_size=1_000_000 in pyarrow), or use a machine with more"
-)
 
 
 def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[str]) -> Evaluation:
@@ -71,7 +60,7 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
     started = time.perf_counter()
     manifest = _manifest(data, fitted, fitted.targets)
     check_numbers([(name, "target") for name in fitted.targets], manifest)
-    columns = [*_there(manifest, fitted), *fitted.targets]
+    columns = [*there_of(manifest, fitted), *fitted.targets]
     coef, intercept = fitted.coef_KD.T, fitted.intercept_K
     # The training mean of y, near which sums of squares keep their digits; without it the intercept must do.
     scaling = fitted.details.scaling
@@ -88,7 +77,7 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
 
     total, used = ErrorSums.zeros(len(fitted.targets)), 0
     with one_blas_thread():
-        for _, (sums, count) in _scan(manifest, fitted, columns, measure):
+        for _, (sums, count) in scan(manifest, fitted, columns, measure):
             total.merge(sums)
             used += count
     metrics = total.metrics(fitted.targets)
@@ -112,6 +101,7 @@ def predict(
     keep: Sequence[str] = (),
     *,
     overwrite: bool = False,
+    interval: float | None = None,
 ) -> Prediction:
     """Score Parquet into Parquet, row for row: one output file for each input file, in the same order of
     rows.
@@ -128,19 +118,23 @@ def predict(
         output: folder or URI to write into; the files keep their places below it.
         keep: input columns to carry over.
         overwrite: write over files that are there.
+        interval: a level of confidence: adds ``prediction_mean_low``, ``…_mean_high``, of the mean
+            of rows like each, and ``prediction_low`` and ``prediction_high``, of one observation; of several
+            targets ``prediction_<target>_mean_low`` and so on.
 
     Returns:
         What was written.
 
     Raises:
         SpecError: no such model; the output holds files already, or is, holds or lies in the data, or a run;
-            what would be overwritten are no predictions.
+            what would be overwritten are no predictions; intervals of a model without standard errors.
         DataError: the data does not fit the model.
         StorageError: an object store does not answer.
         RunInUseError: the same is written there by another process now.
 
     """
     fitted = _load(model)
+    intervals = None if interval is None else Intervals(fitted, interval)
     started = time.perf_counter()
     manifest = _manifest(data, fitted, keep)
     folder = as_location(output)
@@ -149,7 +143,8 @@ def predict(
     refuse_in_run(folder, "--output")
     files = tuple(replace(file, key=place_below(file.key)) for file in manifest.files)
     manifest = replace(manifest, files=files)
-    targets = [folder / file.key for file in manifest.files]
+    job = ScoringJob(fitted, manifest, folder, tuple(dict.fromkeys(keep)), intervals)
+    targets = job.targets
     if len(set(targets)) < len(targets):
         raise SpecError(
             f"two input files would be written to the same place below {folder}; predict one folder at a time"
@@ -161,58 +156,31 @@ def predict(
         )
     there = {key: version for key, version in versions.items() if version is not None}
     present = [folder / key for key in there]
-    digest = digest_of(fitted, manifest, keep)
+    digest = digest_of(fitted, manifest, keep, interval)
     if present and not overwrite and begun_with(folder, digest) is None:
         raise SpecError(
             f"{present[0]} exists already ({len(present)} of {len(targets)} files); choose another "
             f"--output, or allow --overwrite"
         )
-    names = ["prediction"] if len(fitted.targets) == 1 else [f"prediction_{name}" for name in fitted.targets]
-    refuse_other_files(present, names)
-    clash = [name for name in names if name in keep]
-    if clash:
-        raise SpecError(
-            f"--keep {clash[0]} would be overwritten by the prediction of that name; leave it out"
-        )
-
-    def score(group: RowGroup, table: pa.Table) -> pa.Table:
-        predicted = fitted.design_matrix(table, manifest.where(group)) @ fitted.coef_KD.T + fitted.intercept_K
-        columns = list(predicted.T)
-        kept = table.select(list(dict.fromkeys(keep)))
-        predictions = {
-            name: pa.array(values, mask=np.isnan(values)) for name, values in zip(names, columns, strict=True)
-        }
-        # By columns: a table of none has lost its number of rows.
-        return pa.table({**dict(zip(kept.column_names, kept.columns, strict=True)), **predictions})
+    refuse_other_files(present, job.predictions)
+    job.check_names()
 
     rows, nulls = 0, 0
-    written = [*dict.fromkeys(keep), *names]
-    with unfinished(folder, digest, there) as earlier, _FileWriter(targets) as writer:
+    with unfinished(folder, digest, there) as earlier:
         finished = _finished_files(
-            folder, manifest, written, [key for key in there if there[key] != earlier.get(key)]
+            folder, manifest, job.columns, [key for key in there if there[key] != earlier.get(key)]
         )
         if finished:
             logger.warning("%s: %s of %s files are finished; going on", folder, len(finished), len(targets))
             nulls = sum(finished.values())
             rows = sum(file.num_rows for file in manifest.files if file.key in finished)
-        groups = [group for group in manifest.row_groups if manifest.files[group.file].key not in finished]
-        wanted = (*_there(manifest, fitted), *keep)
-        for group, table in _scan(manifest, fitted, wanted, score, groups, texts=_texts(manifest, keep)):
-            writer.write(group.file, table)
-            rows += table.num_rows
-            nulls += table.column(names[0]).null_count
-        empty = pa.schema(
-            [manifest.schema.field(name) for name in dict.fromkeys(keep)]
-            + [pa.field(name, pa.float64()) for name in names]
-        )
-        for number, file in enumerate(manifest.files):
-            if file.num_rows == 0:
-                writer.write(number, empty.empty_table())
+        left = [number for number, file in enumerate(manifest.files) if file.key not in finished]
+        scored = job.run(left)
     return Prediction(
         output=str(folder),
         files=len(targets),
-        rows=rows,
-        null_predictions=nulls,
+        rows=rows + scored.rows,
+        null_predictions=nulls + scored.nulls,
         seconds=time.perf_counter() - started,
     )
 
@@ -225,101 +193,6 @@ def _finished_files(
     with ThreadPoolExecutor(_LOOKUP_THREADS) as pool:
         found = pool.map(lambda key: nulls_of_finished(folder / key, columns, rows[key]), keys)
         return {key: nulls for key, nulls in zip(keys, found, strict=True) if nulls is not None}
-
-
-class _FileWriter:
-    """Writes row groups to one file after another; each file gets its name when the next one begins."""
-
-    def __init__(self, targets: Sequence[Location]) -> None:
-        self._targets = targets
-        self._file: int | None = None
-        self._temporary: Path | None = None
-        self._sink: BinaryIO | None = None
-        self._writer: pq.ParquetWriter | None = None
-
-    def write(self, file: int, table: pa.Table) -> None:
-        if file != self._file:
-            self._finish()
-            self._file = file
-            self._temporary, self._sink = self._make_temporary(self._targets[file])
-            self._writer = pq.ParquetWriter(self._sink, _plain(table.slice(0, 0)).schema)
-        if self._writer is not None:
-            for part in _parts(table):
-                self._writer.write_table(_plain(part))
-
-    def __enter__(self) -> _FileWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        finally:
-            if self._writer is not None:  # else it would write when it is forgotten
-                with suppress(OSError):
-                    self._writer.close()
-            self._close_sink()
-            if self._temporary is not None:
-                self._temporary.unlink(missing_ok=True)
-
-    def _finish(self) -> None:
-        if self._writer is None or self._temporary is None or self._file is None:
-            return
-        self._writer.close()
-        self._close_sink()
-        target = self._targets[self._file]
-        if isinstance(target, ObjectPath):
-            upload_file(self._temporary, target)
-            self._temporary.unlink()
-        else:
-            self._temporary.replace(target)
-        self._writer = None
-
-    def _close_sink(self) -> None:
-        if self._sink is not None:
-            self._sink.close()
-            self._sink = None
-
-    def _make_temporary(self, target: Location) -> tuple[Path, BinaryIO]:
-        if isinstance(target, ObjectPath):
-            handle, name = tempfile.mkstemp(prefix="linreg_dist-", suffix=".parquet")
-            return Path(name), os.fdopen(handle, "wb")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.tmp")
-        return beside, create_file(beside)
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Give columns that were read as dictionaries for encoding their own type back."""
-    fields = [
-        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(fields))
-
-
-def _texts(manifest: Manifest, names: Sequence[str]) -> list[str]:
-    """Return which of these columns are texts; read as dictionaries they take as little memory as on disk."""
-    kinds = {field.name: field.type for field in manifest.schema}
-    return [name for name in dict.fromkeys(names) if is_string(kinds[name])]
-
-
-def _parts(table: pa.Table) -> Iterator[pa.Table]:
-    """Yield a table in parts whose texts are not too long to be written out; mostly it is one part."""
-    ends = np.zeros(table.num_rows, dtype=np.int64)
-    for column in table.columns:
-        if pa.types.is_dictionary(column.type):
-            lengths = [
-                pc.binary_length(chunk.dictionary).take(chunk.indices).fill_null(0).to_numpy()
-                for chunk in column.chunks
-            ]
-            ends += np.cumsum(np.concatenate(lengths), dtype=np.int64)
-    start = 0
-    while start < table.num_rows:
-        written = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, written + _MOST_TEXT_BYTES, side="right")))
-        yield table.slice(start, stop - start)
-        start = stop
 
 
 def _load(model: LinearModel | str | Path | ObjectPath) -> LinearModel:
@@ -337,57 +210,6 @@ def _manifest(data: str | Sequence[str], model: LinearModel, needed: Sequence[st
     purposes |= dict.fromkeys(model.targets, "the target")
     purposes |= dict.fromkeys(model.needed_columns, "the model needs it")
     check_columns([(name, purposes[name]) for name in wanted], manifest)
-    there = _there(manifest, model)
+    there = there_of(manifest, model)
     check_types([column for column in model.encoding.columns if column.name in there], manifest)
     return manifest
-
-
-def _there(manifest: Manifest, model: LinearModel) -> list[str]:
-    """Return the model's columns that the data has; one without a coefficient may be lacking."""
-    return [name for name in model.columns if name in manifest.schema.names]
-
-
-def _scan(
-    manifest: Manifest,
-    model: LinearModel,
-    columns: Sequence[str],
-    function: Any,
-    groups: Sequence[RowGroup] | None = None,
-    texts: Sequence[str] = (),
-) -> Iterator[tuple[RowGroup, Any]]:
-    """Yield ``(row group, function(row group, table))`` in file order, computed on all cores, as many at a
-    time as there is memory for.
-
-    Args:
-        manifest, model: what is read, and for which model.
-        columns: what to read.
-        function: called in threads.
-        groups: the row groups, all unless given.
-        texts: columns that come as dictionaries.
-
-    Raises:
-        DataError: a row group cannot be held.
-
-    """
-    dictionaries = [
-        column.name for column in model.encoding.columns if column.dictionary and column.name in columns
-    ]
-    reader = RowGroupReader(
-        manifest, list(dict.fromkeys(columns)), list(dict.fromkeys((*dictionaries, *texts)))
-    )
-    chosen = manifest.row_groups if groups is None else groups
-    if not chosen:
-        return
-    largest = max(chosen, key=lambda group: group.num_rows)
-    x_nbytes = largest.num_rows * model.encoding.num_encoded * 8
-    need = x_nbytes + decoded_nbytes(manifest, largest, columns)
-    what = f"{manifest.where(largest)} has {largest.num_rows:,} rows, which"
-    require_room(need, what, _SMALLER_GROUPS)
-    threads = at_once(2 * need, limits.available_cpus())
-
-    def one(group: RowGroup) -> Any:
-        return function(group, reader.read(group))
-
-    with ThreadPoolExecutor(threads, thread_name_prefix="score") as pool:
-        results = bounded_map(pool, one, chosen, threads + 1)
-        yield from zip(chosen, results, strict=True)

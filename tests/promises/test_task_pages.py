@@ -18,7 +18,7 @@ _FENCE = re.compile(r"^```(console|python|yaml)\n(.*?)^```", flags=re.MULTILINE 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow and its database
 @pytest.mark.slow  # it trains and loads what the model is taken to
-@pytest.mark.parametrize("page", ["export", "tracking"])
+@pytest.mark.parametrize("page", ["export", "tracking", "scoring"])
 def test_a_page_works_from_top_to_bottom(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
     monkeypatch.chdir(tmp_path)

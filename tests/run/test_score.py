@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import linreg_dist as lr
-import linreg_dist.verbs.score
+import linreg_dist.verbs.scoring.files
 from linreg_dist.run.unfinished import unfinished
 from linreg_dist.verbs.score import predict
 from tests.run.conftest import write_parts
@@ -45,7 +45,7 @@ def test_kept_texts_are_written_in_parts_that_fit_and_row_for_row(
     for name, kind in kinds.items():
         rows = rows.append_column(name, pa.array(texts, kind))
     pq.write_table(rows, tmp_path / "texts.parquet")
-    monkeypatch.setattr(linreg_dist.verbs.score, "_MOST_TEXT_BYTES", 200)
+    monkeypatch.setattr(linreg_dist.verbs.scoring.files, "_MOST_TEXT_BYTES", 200)
     predict(run.path, str(tmp_path / "texts.parquet"), tmp_path / "scored", ["s", "y", "l", "d"])
     scored = pq.read_table(tmp_path / "scored")
     assert [scored[name].to_pylist() for name in kinds] == [texts] * 3
@@ -60,15 +60,15 @@ class TestStoppedHalfWay:
     @pytest.fixture
     def stop_after(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         def stop(files: int) -> None:
-            finish = linreg_dist.verbs.score._FileWriter._finish
+            finish = linreg_dist.verbs.scoring.files.FileWriter._finish
             calls = iter(range(100))
 
-            def interrupted(writer: linreg_dist.verbs.score._FileWriter) -> None:
+            def interrupted(writer: linreg_dist.verbs.scoring.files.FileWriter) -> None:
                 if next(calls) > files:  # the first call has nothing to finish
                     raise KeyboardInterrupt
                 finish(writer)
 
-            monkeypatch.setattr(linreg_dist.verbs.score._FileWriter, "_finish", interrupted)
+            monkeypatch.setattr(linreg_dist.verbs.scoring.files.FileWriter, "_finish", interrupted)
 
         return stop
 

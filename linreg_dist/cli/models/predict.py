@@ -16,15 +16,28 @@ from linreg_dist.cli.output import print_json
 )
 @click.option("--keep", default="", metavar="COL,…", help="Input columns to carry over.")
 @click.option("--overwrite", is_flag=True, help="Write over files that are there.")
+@click.option(
+    "--interval",
+    metavar="LEVEL",
+    type=float,
+    help="Add intervals of this confidence, such as 0.95: prediction_mean_low/high of the mean, "
+    "prediction_low/high of one observation.",
+)
 @json_option
 def predict(
-    model: str, data: tuple[str, ...], output: str, keep: str, overwrite: bool, as_json: bool
+    model: str,
+    data: tuple[str, ...],
+    output: str,
+    keep: str,
+    overwrite: bool,
+    interval: float | None,
+    as_json: bool,
 ) -> None:
     """Score Parquet with the model in the folder MODEL: Parquet in, Parquet out, row for row."""
     from linreg_dist.verbs.score import predict as score
 
     columns = [name.strip() for name in keep.split(",") if name.strip()]
-    result = score(model, list(data), output, columns, overwrite=overwrite)
+    result = score(model, list(data), output, columns, overwrite=overwrite, interval=interval)
     if as_json:
         print_json(result)
         return

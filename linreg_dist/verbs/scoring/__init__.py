@@ -1,0 +1,1 @@
+"""What `predict` is made of: files that appear whole, and workers that share them."""
