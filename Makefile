@@ -17,7 +17,7 @@ define stage
 echo "== $(1): $$(( $$(date +%s) - start )) s"
 endef
 
-.PHONY: help demo test test-quick test-integrations lint docs pictures soak fuzz bench bench-smoke
+.PHONY: help demo test test-quick test-integrations lint docs pictures correctness soak fuzz bench bench-smoke
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo "make lint         the gates alone: formatting, lint, types, layers"
 	@echo "make docs         renew the excerpts of the code in docs/, and build the site and the man page"
 	@echo "make pictures     draw the pictures of docs/ again; needs chromium"
+	@echo "make correctness  docs/correctness.md anew: certified digits, known relations, equal bits"
 	@echo "make soak         kill real runs at random moments, ROUNDS=100 times from SEED=0"
 	@echo "make fuzz         damage files and specs, ROUNDS=100 times each from SEED=0"
 	@echo "make bench        the full benchmark grid"
@@ -102,6 +103,9 @@ docs: $(VENV)/.stamp-docs
 
 pictures: $(VENV)/.stamp-docs
 	$(VENV)/bin/python docs/pictures.py
+
+correctness: $(VENV)/.stamp-test
+	$(VENV)/bin/python docs/correctness.py
 
 ROUNDS ?= 100
 SEED ?= 0
