@@ -182,7 +182,7 @@ RELATIONS = (
              _same(lambda table: [table], features=list(reversed(FEATURES)))),
     Relation("rows in another order", "the same coefficients", 1e-13, _same(_permuted)),
     Relation("the files cut anywhere", "the same coefficients", 1e-13, _same(_cut)),
-    Relation("a column times 1,000, another times 2⁻⁴⁰", "their coefficients in those units", 1e-13, _other_units),
+    Relation("a column times 1,000, another times 2⁻⁴⁰", "coefficients in those units", 1e-13, _other_units),
     Relation("65,536 added to a column", "another intercept, nothing else", 1e-11, _moved),
     Relation("each row twice", "as frequency weight 2, standard errors too", 1e-12, _twice),
     Relation("a constant column more", "coefficient 0, nothing else", 1e-13, _constant),
