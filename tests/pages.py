@@ -5,7 +5,7 @@ A fence's language says what happens to it:
 - ``console``: each line ``$ linreg-dist …`` is run, in order; the lines below it are found in what it prints,
   where ``…`` stands for anything.
 - ``python``: executed, all of a page in one namespace.
-- ``yaml``: a whole job spec, which has to be valid.
+- ``yaml``: a job spec, or sections of one, which has to be valid.
 - ``sh``: commands that need more than this machine; that their verbs and options exist is checked.
 - everything else is shown only.
 
@@ -24,6 +24,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 
 import linreg_dist as lr
 from linreg_dist.cli import main as cli_main
@@ -76,8 +77,15 @@ def checkout(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             shutil.rmtree(item) if item.is_dir() else item.unlink()
 
 
-def run_page(text: str, capsys: pytest.CaptureFixture[str]) -> int:
-    """Run a page's snippets in the current folder, and return how many there were."""
+def run_page(text: str, capsys: pytest.CaptureFixture[str], *, python: bool = True) -> int:
+    """Run a page's snippets in the current folder, and return how many there were.
+
+    Args:
+        text: of the page.
+        capsys: to read what commands print.
+        python: False only compiles Python, and takes YAML for that of another program.
+
+    """
     names: dict[str, Any] = {}
     number = 0
     for snippet in snippets(text):
@@ -86,16 +94,27 @@ def run_page(text: str, capsys: pytest.CaptureFixture[str]) -> int:
         if snippet.language == "console":
             run_console(snippet.code, capsys)
         elif snippet.language == "python":
-            exec(compile(snippet.code, "a page", "exec"), names)  # noqa: S102 (the pages are ours)
-        elif snippet.language == "yaml":
-            Path("snippet.yaml").write_text(snippet.code)
-            load_spec("snippet.yaml")
+            code = compile(snippet.code, "a page", "exec")
+            if python:
+                exec(code, names)  # noqa: S102 (the pages are ours)
+        elif snippet.language == "yaml" and python:
+            check_spec(snippet.code)
         elif snippet.language == "sh":
             check_commands(snippet.code)
         else:
             continue
         number += 1
     return number
+
+
+def check_spec(code: str) -> None:
+    """Check a job spec, or sections of one, which then stand beside a path and a target."""
+    sections = yaml.safe_load(code)
+    rest = {} if "data" in sections or "extends" in sections else {"data": {"path": "a", "target": "y"}}
+    file = Path("snippet.yaml")
+    file.write_text(code if not rest else f"{code}\n{yaml.safe_dump(rest)}")
+    load_spec(file)
+    file.unlink()
 
 
 def run_console(code: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,8 @@ __all__ = ["checkout", "trained"]
 
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
+# Pages of programs that have an environment of their own; there their examples run.
+ELSEWHERE = {"airflow.md": "tests/integrations/airflow", "dagster.md": "tests/integrations/dagster"}
 RUNNING = [
     page
     for page in PAGES
@@ -30,7 +32,13 @@ RUNNING = [
 @pytest.mark.slow  # some pages train
 @pytest.mark.parametrize("page", RUNNING, ids=lambda page: str(page.relative_to(DOCS).with_suffix("")))
 def test_every_snippet_of_a_page_runs(page: Path, checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_page(page.read_text(), capsys) > 0
+    assert run_page(page.read_text(), capsys, python=page.name not in ELSEWHERE) > 0
+
+
+def test_pages_that_run_elsewhere_are_tested_there() -> None:
+    for page, folder in ELSEWHERE.items():
+        assert (DOCS / page).exists()
+        assert any((ROOT / folder).glob("test_*.py")), folder
 
 
 def test_what_does_not_run_or_print_so_is_found(capsys: pytest.CaptureFixture[str]) -> None:

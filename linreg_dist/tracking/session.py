@@ -33,6 +33,8 @@ def trackers_of(spec: JobSpec) -> list[Tracker]:
     """Return the trackers that a spec asks for; each is a class in a module of this room."""
     found = []
     for module in pkgutil.iter_modules(tracking.__path__):
+        if not getattr(spec.tracking, module.name, True):
+            continue  # its module need not be loaded to know that the spec does not ask for it
         loaded = importlib.import_module(f"{tracking.__name__}.{module.name}")
         for one in vars(loaded).values():
             is_own = inspect.isclass(one) and one.__module__ == loaded.__name__

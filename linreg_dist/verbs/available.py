@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from linreg_dist.errors import SpecError
-from linreg_dist.export import FORMATS
 from linreg_dist.jobspec import JobSpec
 from linreg_dist.tracking.session import require_installed
 
@@ -16,6 +15,8 @@ def refuse_unavailable(spec: JobSpec) -> None:
 
     """
     for name in spec.outputs.export:
+        from linreg_dist.export import FORMATS  # loads numpy and pyarrow
+
         FORMATS[name].require("outputs.export")
     require_installed(spec)
     if spec.matrix is not None:
