@@ -36,7 +36,7 @@ LONG: dict[str, Any] = {
         "name": "sgd",
         "epochs": "{{ params.epochs }}",
         "learning_rate": 1.0e-4,
-        "global_batch_size": 64,
+        "global_batch_size": "{{ params.batch }}",
         "early_stop": None,
     },
     "scaling": {"num_workers": "{{ params.workers }}"},
@@ -47,6 +47,7 @@ PARAMS = {
     "month": Param(1, type="integer"),
     "epochs": Param(100_000, type="integer"),
     "workers": Param(0, type="integer"),
+    "batch": Param(64, type="integer"),
 }
 RETRY: dict[str, Any] = {
     "retries": 6,
