@@ -19,6 +19,7 @@ import pyarrow as pa
 from linreg_dist.data.design.columns import Columns
 from linreg_dist.data.design.kind import ColumnKind
 from linreg_dist.data.design.numeric import NumericColumn, refuse_overflow, take_numbers
+from linreg_dist.data.gather import RowRuns
 from linreg_dist.data.reader import numeric_values
 from linreg_dist.data.rows import RowSelection
 
@@ -102,7 +103,7 @@ class ColumnTaker:
         num_train, num_rows = len(train), len(train) + len(validation)
         rows_M = _ALL
         if num_rows != table.num_rows or (num_train and len(validation)):
-            rows_M = np.concatenate([np.asarray(train), validation])
+            rows_M = _in_one(train, validation)
         return ColumnsInPlace(
             x_D=tuple(
                 self._values(table, name, float(shift), where)
@@ -128,3 +129,13 @@ class ColumnTaker:
         with refuse_overflow(name, values, self._dtype, where):
             take_numbers(values, slice(None), out_N, shift)
         return out_N
+
+
+def _in_one(train: Array | RowRuns, validation: Array) -> npt.NDArray[np.int64]:
+    """Return both, one after the other, without a copy where they are so already."""
+    both = validation.base
+    if isinstance(both, np.ndarray) and isinstance(train, np.ndarray) and train.base is both:
+        follows = train.ctypes.data + train.nbytes == validation.ctypes.data
+        if follows and train.ctypes.data == both.ctypes.data:
+            return both[: len(train) + len(validation)]
+    return np.concatenate([np.asarray(train), validation])

@@ -65,12 +65,11 @@ def fold_rows(
         address_of(gram_PP),
         padded,
     )
-    upper_ZZ = np.triu(gram_PP[:size, :size])
-    return upper_ZZ + np.triu(upper_ZZ, 1).T, gram_PP[:size, size].copy()
+    return gram_PP[:size, :size].copy(), gram_PP[:size, size].copy()
 
 
 def split_rows(salt: int, first_row: int, limit: int, num_rows: int) -> tuple[Ints, Ints]:
-    """Return the numbers of the rows that train and of those that validate, each ascending.
+    """Return the numbers of the rows that train and of those that validate, each ascending, in one array.
 
     Args:
         salt: 64 bits that are added to each row's number times the golden ratio.
@@ -79,11 +78,12 @@ def split_rows(salt: int, first_row: int, limit: int, num_rows: int) -> tuple[In
         num_rows: how many.
 
     """
-    train, validation = np.empty(num_rows + 1, np.int64), np.empty(num_rows + 1, np.int64)
+    rows, spare = np.empty(num_rows + 1, np.int64), np.empty(num_rows + 1, np.int64)
     num_train = _call("split_rows")(
-        _signed(salt), first_row, _signed(limit), num_rows, address_of(train), address_of(validation)
+        _signed(salt), first_row, _signed(limit), num_rows, address_of(rows), address_of(spare)
     )
-    return train[:num_train], validation[: num_rows - num_train]
+    rows = rows[:num_rows]
+    return rows[:num_train], rows[num_train:]
 
 
 def address_of(values: Array) -> int:

@@ -105,7 +105,7 @@ def _fold_for(values_at: Any, itemsize: int) -> Callable[..., None]:
         gram: int,
         padded: int,
     ) -> None:
-        """Add Σ w (z - shift)(z - shift)' and, in column Z, Σ w (z - shift), to the upper half of a matrix.
+        """Add Σ w (z - shift)(z - shift)' and, in column Z, Σ w (z - shift), to a matrix of zeros.
 
         All arguments are int64; see `linreg_dist.kernels.calls.fold_rows`, which makes them.
         """
@@ -135,6 +135,10 @@ def _fold_for(values_at: Any, itemsize: int) -> Callable[..., None]:
             for i in range(0, padded, 4):
                 for j in range(i, padded, 4):
                     _block(tile, most, rows, gram, padded, i, j)
+        sums = float64_at(gram)
+        for i in range(size):
+            for j in range(i):
+                sums[i * padded + j] = sums[j * padded + i]
 
     return plain_strict_kernel(fold)
 

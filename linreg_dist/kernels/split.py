@@ -13,12 +13,12 @@ _FIRST_SHIFT, _SECOND_SHIFT, _LAST_SHIFT = np.uint64(30), np.uint64(27), np.uint
 
 
 @plain_strict_kernel
-def split_rows(salt: int, first_row: int, limit: int, num_rows: int, train: int, validation: int) -> int:
-    """Write the numbers of the rows that train and of those that validate, and return how many train.
+def split_rows(salt: int, first_row: int, limit: int, num_rows: int, rows: int, spare: int) -> int:
+    """Write the numbers of the rows that train, then of those that validate, and return how many train.
 
     All arguments are int64; see `linreg_dist.kernels.calls.split_rows`, which makes them.
     """
-    trains, validates = int64_at(train), int64_at(validation)
+    trains, validates = int64_at(rows), int64_at(spare)
     num_train = num_validation = 0
     for i in range(num_rows):
         z = np.uint64(first_row + i) * _GOLDEN + np.uint64(salt)
@@ -31,4 +31,6 @@ def split_rows(salt: int, first_row: int, limit: int, num_rows: int, train: int,
         is_validation = z < np.uint64(limit)
         num_validation += int(is_validation)
         num_train += int(not is_validation)
+    for i in range(num_validation):
+        trains[num_train + i] = validates[i]
     return num_train

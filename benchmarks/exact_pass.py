@@ -1,0 +1,179 @@
+"""The exact pass against a bare scan: ``python -m benchmarks.exact_pass``.
+
+Rounds are interleaved: the scan in a process a core, our pass on threads, and our pass in reader processes.
+Both wall time and processor time are taken: on a machine that others use only the second means anything. The
+last line is the share of a row group's time for which a thread may hold the interpreter's lock: all of its
+processor time outside of decoding and of the kernels, over that of decoding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.contenders.floor import scan
+from benchmarks.problems import DATA_ROOT, PROBLEMS, TARGET, Dataset, materialise
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Wall and processor seconds of a pass."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--problems", nargs="*", default=["W32", "W8"], choices=list(PROBLEMS))
+    parser.add_argument("--scale", type=float, default=1.0, help="rows, in row groups of the full size")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cores", type=int, help="use so many only")
+    parser.add_argument("--root", type=Path, default=DATA_ROOT)
+    options = parser.parse_args()
+    if options.cores:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
+    print("problem | contender | Mrow/s | to the scan | CPU ms a row group | to the scan")
+    for name in options.problems:
+        problem = PROBLEMS[name]
+        problem = replace(problem, num_rows=int(problem.num_rows * options.scale))
+        measure(materialise(problem, options.root), options.rounds)
+
+
+def measure(dataset: Dataset, rounds: int) -> None:
+    """Print the lines of one data set."""
+    import pyarrow.parquet as pq
+
+    groups = sum(pq.read_metadata(file).num_row_groups for file in dataset.files)
+    contenders: dict[str, Callable[[Dataset], Taken]] = {
+        "scan, a process a core": scanned,
+        "ours, threads": lambda dataset: ours(dataset, "never"),
+        "ours, readers": lambda dataset: ours(dataset, "always"),
+    }
+    for run in contenders.values():  # imports, the page cache, compiled kernels
+        run(dataset)
+    taken = [{name: run(dataset) for name, run in contenders.items()} for _ in range(rounds)]
+    first = next(iter(contenders))
+    for name in contenders:
+        rate = statistics.median(dataset.problem.num_rows / one[name].wall_s / 1e6 for one in taken)
+        cpu = statistics.median(one[name].cpu_s / groups * 1e3 for one in taken)
+        faster = statistics.median(one[first].wall_s / one[name].wall_s for one in taken)
+        cheaper = statistics.median(one[first].cpu_s / one[name].cpu_s for one in taken)
+        print(f"{dataset.problem.name} | {name} | {rate:.1f} | {faster:.2f} | {cpu:.1f} | {cheaper:.2f}")
+    print(
+        f"{dataset.problem.name} | lock held at most, to decoding | 1/{1 / lock_share(dataset):.0f}",
+        flush=True,
+    )
+
+
+def scanned(dataset: Dataset) -> Taken:
+    """Scan in processes that are up already."""
+    cores = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_timed_scan, [[]] * cores))
+        started = time.perf_counter()
+        cpu = sum(pool.map(_timed_scan, [dataset.files[number::cores] for number in range(cores)]))
+        return Taken(time.perf_counter() - started, cpu)
+
+
+def _timed_scan(files: list[Path]) -> float:
+    started = time.process_time()
+    scan(files)
+    return time.process_time() - started
+
+
+def ours(dataset: Dataset, readers: str) -> Taken:
+    """Fit exactly; the time of the pass, with the start of readers where there are any."""
+    import linreg_dist as lr
+
+    os.environ["LINREG_DIST_READERS"] = readers
+    with tempfile.TemporaryDirectory() as storage:
+        before = _cpu_s()
+        run = lr.train(
+            {
+                "version": 1,
+                "name": "pass",
+                "data": {"path": str(dataset.parts), "target": TARGET, "validation": {"method": "none"}},
+                "solver": {"name": "exact"},
+                "run": {"storage_path": storage},
+                "outputs": {"report": False},
+            }
+        )
+        return Taken(run.result["timing"]["read_s"], _cpu_s() - before)
+
+
+def _cpu_s() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def lock_share(dataset: Dataset) -> float:
+    """Return the time for which one thread may hold the lock, over the time of decoding."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from linreg_dist.data.block import BlockBuilder, Shift
+    from linreg_dist.data.cache import BlockCache
+    from linreg_dist.data.design.columns import bind_columns
+    from linreg_dist.data.design.encoding import Encoding
+    from linreg_dist.data.source.manifest import read_manifest
+    from linreg_dist.data.store import BlockStore
+    from linreg_dist.jobspec import DataSpec
+    from linreg_dist.kernels import calls
+    from linreg_dist.stats.column_moments import moments_of_columns
+
+    spec = DataSpec(path=[str(dataset.parts)], target=TARGET)
+    manifest = read_manifest(spec.paths, spec.validation.paths)
+    columns = bind_columns(spec, manifest)
+    encoding = Encoding(columns.kinds)
+    shift = Shift(np.zeros(encoding.num_encoded), np.zeros(1))
+    builder = BlockBuilder(
+        manifest, columns, spec, encoding, shift, dtype=np.float32, shuffle=False, seed=0, native=True
+    )
+    store = BlockStore(manifest, builder, BlockCache(0, 0, Path()), num_threads=1)
+    spent = {"decode": 0.0, "kernel": 0.0}
+
+    def timed(function: Callable[..., object], what: str) -> Callable[..., object]:
+        def call(*args: object, **options: object) -> object:
+            started = time.thread_time()
+            try:
+                return function(*args, **options)
+            finally:
+                spent[what] += time.thread_time() - started
+
+        return call
+
+    names = encoding.names, (TARGET,)
+    read, load = pq.ParquetFile.read_row_group, calls._loaded
+    pq.ParquetFile.read_row_group = timed(read, "decode")
+    calls._loaded = lambda name: timed(load(name), "kernel")  # type: ignore[assignment]
+    try:
+        total = 0.0
+        for index in range(len(manifest.row_groups)):
+            started = time.thread_time()
+            found = store.in_place(index)
+            assert found is not None
+            both = (*found.x_D, *found.y_K)
+            for part in ((0, found.num_train), (found.num_train, found.num_rows)):
+                moments_of_columns(both, found.w_N, found.rows_M, *part, names)
+            total += time.thread_time() - started
+            if index == 0:  # loads the kernels
+                total, spent["decode"], spent["kernel"] = 0.0, 0.0, 0.0
+    finally:
+        pq.ParquetFile.read_row_group, calls._loaded = read, load  # type: ignore[method-assign]
+        store.close()
+    return (total - sum(spent.values())) / spent["decode"]
+
+
+if __name__ == "__main__":
+    main()
