@@ -5,11 +5,13 @@ Both stream row group by row group on all cores of this machine; neither needs t
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +24,11 @@ from linreg_dist.data.source.files import KeyRule, absolute_paths
 from linreg_dist.data.source.manifest import Manifest, RowGroup, read_manifest
 from linreg_dist.documents import Evaluation, Prediction
 from linreg_dist.errors import DataError, SpecError
+from linreg_dist.jobspec import JobSpec, load_spec
 from linreg_dist.kernels.blas import one_blas_thread
 from linreg_dist.model.intervals import Intervals
 from linreg_dist.model.linear_model import LinearModel
+from linreg_dist.run.local_limits import check_this_machine
 from linreg_dist.run.outputs import place_below, refuse_in_run, refuse_other_files, refuse_over_input
 from linreg_dist.run.state import load_model
 from linreg_dist.run.unfinished import begun_with, digest_of, nulls_of_finished, unfinished, version_of
@@ -32,12 +36,14 @@ from linreg_dist.storage import Location, ObjectPath, as_location
 from linreg_dist.training.rows.metrics import ErrorSums
 from linreg_dist.verbs.scoring.job import ScoringJob
 from linreg_dist.verbs.scoring.scan import scan, there_of
+from linreg_dist.verbs.scoring.workers import run_on_workers
 from linreg_dist.wording.names import some_names
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
 
 _LOOKUP_THREADS = 16
+_WHERE = re.compile(r"(scaling|cluster|run)\.")
 
 
 def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[str]) -> Evaluation:
@@ -102,6 +108,7 @@ def predict(
     *,
     overwrite: bool = False,
     interval: float | None = None,
+    overrides: Mapping[str, Any] | Sequence[str] = (),
 ) -> Prediction:
     """Score Parquet into Parquet, row for row: one output file for each input file, in the same order of
     rows.
@@ -122,6 +129,9 @@ def predict(
             of rows like each, and ``prediction_low`` and ``prediction_high``, of one observation; of several
             targets ``prediction_<target>_mean_low`` and so on.
 
+        overrides: where it runs, as fields of a spec: ``{"scaling.num_workers": 2}``, or
+            ``["scaling.num_workers=2"]``; of the sections scaling, cluster and run.
+
     Returns:
         What was written.
 
@@ -134,6 +144,7 @@ def predict(
 
     """
     fitted = _load(model)
+    spec = _where(data, fitted, overrides) if overrides else None
     intervals = None if interval is None else Intervals(fitted, interval)
     started = time.perf_counter()
     manifest = _manifest(data, fitted, keep)
@@ -175,7 +186,10 @@ def predict(
             nulls = sum(finished.values())
             rows = sum(file.num_rows for file in manifest.files if file.key in finished)
         left = [number for number, file in enumerate(manifest.files) if file.key not in finished]
-        scored = job.run(left)
+        if spec is not None and spec.scaling.max_workers > 0:
+            scored = run_on_workers(job, left, spec)
+        else:
+            scored = job.run(left)
     return Prediction(
         output=str(folder),
         files=len(targets),
@@ -183,6 +197,30 @@ def predict(
         null_predictions=nulls + scored.nulls,
         seconds=time.perf_counter() - started,
     )
+
+
+def _where(
+    data: str | Sequence[str], model: LinearModel, overrides: Mapping[str, Any] | Sequence[str]
+) -> JobSpec:
+    """Return the spec of a job on these data, of which only where it runs counts.
+
+    Raises:
+        SpecError: an override is invalid, or is none of where it runs; workers that this machine cannot have.
+
+    """
+    paths = [data] if isinstance(data, str) else list(data)
+    other = [
+        field for field in (each.partition("=")[0].strip() for each in overrides) if not _WHERE.match(field)
+    ]
+    if other:
+        raise SpecError(
+            f"--set {other[0]} means nothing to predict, which takes fields of scaling, cluster and run"
+        )
+    document = {"name": "predict", "data": {"path": paths, "target": list(model.targets)}}
+    spec = load_spec(document, overrides)
+    if spec.scaling.max_workers:
+        check_this_machine(spec)
+    return spec
 
 
 def _finished_files(

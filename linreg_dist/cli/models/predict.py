@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from linreg_dist.cli.options import data_option, json_option, model_argument
+from linreg_dist.cli.options import address_option, data_option, json_option, model_argument, overrides_option
 from linreg_dist.cli.output import print_json
 
 
@@ -23,6 +23,14 @@ from linreg_dist.cli.output import print_json
     help="Add intervals of this confidence, such as 0.95: prediction_mean_low/high of the mean, "
     "prediction_low/high of one observation.",
 )
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Ray workers that share the files; short for --set scaling.num_workers=N.",
+)
+@address_option
+@overrides_option
 @json_option
 def predict(
     model: str,
@@ -31,13 +39,22 @@ def predict(
     keep: str,
     overwrite: bool,
     interval: float | None,
+    workers: int | None,
+    address: str | None,
+    overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Score Parquet with the model in the folder MODEL: Parquet in, Parquet out, row for row."""
     from linreg_dist.verbs.score import predict as score
 
     columns = [name.strip() for name in keep.split(",") if name.strip()]
-    result = score(model, list(data), output, columns, overwrite=overwrite, interval=interval)
+    if workers is not None:
+        overrides = (*overrides, f"scaling.num_workers={workers}")
+    if address is not None:
+        overrides = (*overrides, f"cluster.address={address}")
+    result = score(
+        model, list(data), output, columns, overwrite=overwrite, interval=interval, overrides=overrides
+    )
     if as_json:
         print_json(result)
         return
