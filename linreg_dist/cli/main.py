@@ -45,6 +45,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "Write a model as ONNX, scikit-learn, SQL or MLflow.",
     ),
     "show": ("linreg_dist.cli.models.show:show", "Print a model's coefficients, fit and provenance."),
+    "report": ("linreg_dist.cli.models.report:report", "Draw a run's page again, or compare several runs."),
     "validate": (
         "linreg_dist.cli.validate:validate",
         "Check a job spec, and with --data the data, without training.",

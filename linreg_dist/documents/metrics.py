@@ -44,6 +44,8 @@ class EpochLine(Document):
         seconds: of the epoch.
         train_mse: mean squared error of the training rows as the epoch met them.
         validation_mse, validation_r2: after the epoch; None where no rows are held out.
+        loss: the objective after the epoch, penalty included, with features and targets on the scale on which
+            it is minimised; None where the solver does not know it.
 
     """
 
@@ -54,6 +56,7 @@ class EpochLine(Document):
     train_mse: float | None = None
     validation_mse: float | None = None
     validation_r2: float | None = None
+    loss: float | None = None
 
     @classmethod
     def of(
@@ -65,9 +68,12 @@ class EpochLine(Document):
         seconds: float,
         train_mse: float | None,
         validation: Metrics | None,
+        loss: float | None = None,
     ) -> EpochLine:
         """Return the line of an epoch with these metrics."""
+        known = {} if loss is None else {"loss": loss}
         return cls(
+            **known,
             epoch=epoch,
             rows=rows,
             rows_per_s=rows_per_s,

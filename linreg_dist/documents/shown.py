@@ -118,6 +118,13 @@ class Exported(Document):
     files: int
 
 
+class ReportWritten(Document):
+    """The page that `report` wrote, and the runs on it."""
+
+    report: str
+    runs: list[str]
+
+
 class RowGroupSizes(Document):
     """How large the row groups of a data set are; bytes are uncompressed."""
 

@@ -5,7 +5,8 @@ loads neither the template engine nor the plotting library: `render_page` does.
 """
 
 from linreg_dist.page.build import build_page
+from linreg_dist.page.compare import MOST_RUNS, build_comparison
 from linreg_dist.page.html import render_page
 from linreg_dist.page.source import Source, epoch_lines
 
-__all__ = ["Source", "build_page", "epoch_lines", "render_page"]
+__all__ = ["MOST_RUNS", "Source", "build_comparison", "build_page", "epoch_lines", "render_page"]

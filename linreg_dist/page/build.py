@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from linreg_dist.page.coefficients import coefficient_sections
-from linreg_dist.page.errors import error_sections
-from linreg_dist.page.features import feature_section
+from linreg_dist.page.diagnostics.errors import error_sections
+from linreg_dist.page.diagnostics.features import feature_section
+from linreg_dist.page.diagnostics.residuals import residual_sections
 from linreg_dist.page.fitting import training_section, tuning_section
 from linreg_dist.page.provenance import job_section, origin_section, time_section
 from linreg_dist.page.quality import quality_section, rows_section
-from linreg_dist.page.residuals import residual_sections
 from linreg_dist.page.source import Source, shorten, some, without_options
 from linreg_dist.page.view import Items, Page, Section, Tile, section
 from linreg_dist.wording.numbers import format_count, format_duration, format_number, format_rate

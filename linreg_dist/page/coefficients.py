@@ -80,7 +80,7 @@ def _table(source: Source, document: TargetDescription, most: int) -> list[Block
     order = ""
     if len(rows) > most:
         by_t = any(row.t is not None for row in rows)
-        size = [abs(row.t or 0.0) for row in rows] if by_t else np.abs(_effects(source, rows)[0]).tolist()
+        size = [abs(row.t or 0.0) for row in rows] if by_t else np.abs(effects_of(source, rows)[0]).tolist()
         largest = sorted(range(len(rows)), key=lambda i: (-size[i], i))[:most]
         rows = [rows[i] for i in largest]
         order = ", the largest |t| first" if by_t else ", the largest change per standard deviation first"
@@ -111,7 +111,7 @@ def _command(source: Source) -> str:
     return f"linreg-dist show {without_options(source.folder)} prints all of them."
 
 
-def _effects(source: Source, rows: Sequence[Coefficient]) -> tuple[np.ndarray[Any, Any], bool]:
+def effects_of(source: Source, rows: Sequence[Coefficient]) -> tuple[np.ndarray[Any, Any], bool]:
     """Return coefficients on a scale that allows to compare them, and whether that is per standard deviation.
 
     Levels of categorical columns have one scale already, and so has a feature that is alone.
@@ -129,7 +129,7 @@ def _forest(source: Source, document: TargetDescription, k: int) -> Figure | Non
     rows = document.coefficients
     if not rows:
         return None
-    value_D, per_std = _effects(source, rows)
+    value_D, per_std = effects_of(source, rows)
     scaling = source.model.details.scaling
     scale = np.asarray(scaling.x_std, dtype=np.float64) if scaling and per_std else np.ones(len(rows))
     largest = sorted(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import TypeVar
 
 from linreg_dist.documents import EpochLine, Tune, TunePoint
 from linreg_dist.page.plots import Curve, Curves
 from linreg_dist.page.source import Source
 from linreg_dist.page.view import Figure, Paragraph, Section, Table, section
 from linreg_dist.wording.numbers import align_decimals, format_count, format_number
+
+T = TypeVar("T")
 
 _MOST_POINTS = 200  # of a curve: more are no wider than a pixel
 _LOG_ABOVE = 3.0  # a loss that falls by more than this factor hides its end on a linear scale
@@ -41,20 +45,55 @@ def training_section(source: Source) -> Section | None:
         [
             Paragraph(f"Training ended ({solver.stopped})."),
             Paragraph(averaged) if solver.averaged_over_last_epoch else None,
-            _loss_figure(source.epochs),
+            *_loss_figures(source),
             Table("Settings", ("setting", "value"), tuple(known.items())),
         ],
     )
 
 
-def _loss_figure(epochs: Sequence[EpochLine]) -> Figure | None:
+def _loss_figures(source: Source) -> list[Figure]:
+    """Return the objective against time where the solver knows it, and the mean squared error."""
+    epochs = source.epochs
     if len(epochs) < 2:
-        return None
+        return []
+    is_huber = source.model.details.loss == "huber"
+    errors = (
+        "Mean squared error of every epoch{scale}, in squared units of the target. Huber's loss does not "
+        "make it small: it may rise while the fit gets better."
+        if is_huber
+        else "Mean squared error of every epoch{scale}, in squared units of the target."
+    )
+    table = _epoch_table(epochs)
+    figures = [_curve_figure("loss", source, _LOSSES, (_Y_LABEL, errors, "Loss"), table)]
+    if any(line.loss is not None for line in epochs) and (is_huber or _is_penalised(source)):
+        what = "Huber's loss" if is_huber else "Half the mean squared error with the penalty"
+        caption = f"What is minimised: {what[0].lower()}{what[1:]}, after every epoch{{scale}}."
+        caption += " Features and target are divided by their standard deviations."
+        named = ("objective (standardised)", caption, "Objective")
+        figures.insert(0, _curve_figure("objective", source, {"loss": "objective"}, named, None))
+    return [figure for figure in figures if figure is not None]
+
+
+def _is_penalised(source: Source) -> bool:
+    penalty = source.description.penalty
+    return penalty is not None and bool(penalty.l1 or penalty.l2)
+
+
+def _curve_figure(
+    name: str,
+    source: Source,
+    keys: Mapping[str, str],
+    texts: tuple[str, str, str],
+    table: Table | None,
+) -> Figure | None:
+    """Return fields of the epoch lines against the time spent, or against epochs where that is not known."""
+    y_label, caption, told_as = texts
+    times = _times(source.epochs)
     curves = []
-    for key, label in _LOSSES.items():
+    for key, label in keys.items():
         points = [
-            (line.epoch + 1, value)
-            for line in epochs
+            (time, value)
+            for time, line in zip(times, source.epochs, strict=True)
             if (value := getattr(line, key)) is not None and math.isfinite(value)
         ]
         if points:
@@ -68,16 +107,62 @@ def _loss_figure(epochs: Sequence[EpochLine]) -> Figure | None:
         f"{curve.label} from {format_number(curve.y[0], 4)} to {format_number(curve.y[-1], 4)}"
         for curve in curves
     )
-    scale = ", on a logarithmic scale" if log_y else ""
+    timed = _is_timed(source.epochs)
     return Figure(
-        "loss",
-        Curves(tuple(curves), "epoch", _Y_LABEL, log_y=log_y),
-        f"Mean squared error of every epoch{scale}, in squared units of the target.",
-        f"Loss over {len(epochs)} epochs: {told}.",
+        name,
+        Curves(
+            tuple(curves),
+            "seconds of training" if timed else "epoch",
+            y_label,
+            whole_x=not timed,
+            log_y=log_y,
+        ),
+        caption.format(scale=", on a logarithmic scale" if log_y else ""),
+        f"{told_as} over {len(source.epochs)} epochs: {told}.",
+        table,
     )
 
 
-def _thinned(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
+def _is_timed(epochs: Sequence[EpochLine]) -> bool:
+    return all(line.seconds is not None and line.seconds > 0 for line in epochs)
+
+
+def _times(epochs: Sequence[EpochLine]) -> list[float]:
+    """Return the seconds spent until the end of each epoch, over all attempts; else the epochs' numbers."""
+    if not _is_timed(epochs):
+        return [line.epoch + 1.0 for line in epochs]
+    return list(accumulate(line.seconds or 0.0 for line in epochs))
+
+
+def _epoch_table(epochs: Sequence[EpochLine]) -> Table:
+    shown = [line for _, line in _thinned(list(enumerate(epochs)))]
+    columns = {
+        "epoch": [str(line.epoch + 1) for line in shown],
+        "seconds": align_decimals([format_number(line.seconds, 3) for line in shown]),
+        "training MSE": align_decimals([format_number(line.train_mse) for line in shown]),
+    }
+    if any(line.validation_mse is not None for line in shown):
+        columns["held-out MSE"] = align_decimals([format_number(line.validation_mse) for line in shown])
+    if any(line.loss is not None for line in shown):
+        columns["objective"] = align_decimals([format_number(line.loss) for line in shown])
+    return Table("Every epoch", tuple(columns), tuple(zip(*columns.values(), strict=True)))
+
+
+def loss_points(source: Source) -> list[tuple[float, float]]:
+    """Return (seconds of training, mean squared error) after every epoch, of held-out rows if there are
+    any.
+    """
+    held_out = any(line.validation_mse is not None for line in source.epochs)
+    times = _times(source.epochs) if source.is_iterative and _is_timed(source.epochs) else []
+    points = []
+    for time, line in zip(times, source.epochs, strict=False):
+        value = line.validation_mse if held_out else line.train_mse
+        if value is not None and math.isfinite(value):
+            points.append((time, value))
+    return list(_thinned(points))
+
+
+def _thinned(points: Sequence[T]) -> Sequence[T]:
     """Return at most `_MOST_POINTS` points, evenly spread, with the first and the last."""
     if len(points) <= _MOST_POINTS:
         return points

@@ -203,4 +203,20 @@ class Spans:
     x_label: str
 
 
-Plot = Forest | Curves | Density | Bars | Points | Panels | Matrix | Spans
+@dataclass(frozen=True)
+class Side:
+    """Effects of several runs side by side.
+
+    Attributes:
+        names: of the runs.
+        rows: a label, and (value, low, high) of each run; None where it has none, low None without interval.
+        x_label: of the scale.
+
+    """
+
+    names: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[tuple[float, float | None, float | None] | None, ...]], ...]
+    x_label: str
+
+
+Plot = Forest | Curves | Density | Bars | Points | Panels | Matrix | Spans | Side

@@ -41,11 +41,13 @@ class EpochEnd:
     Attributes:
         train_mse: mean squared error of the training rows as the epoch met them.
         rows: training rows that were visited, over all workers; not whole where an epoch was continued.
+        loss: the objective at its end, as it is minimised; None where the method does not know it.
 
     """
 
     train_mse: float
     rows: float
+    loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,7 @@ class _Epochs:
             seconds=seconds,
             train_mse=end.train_mse,
             validation=self._evaluator.validation(*(each.cpu().numpy() for each in method.in_blocks())),
+            loss=end.loss,
         )
         at.history.append(line)
         training.log.line(line)

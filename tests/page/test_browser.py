@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import linreg_dist as lr
+from linreg_dist.verbs.report import report
 from tests.parquet import linear_columns, write_parquet
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ OPTIONS = (
 JOBS: dict[str, dict[str, Any]] = {
     "exact": {},
     "adam": {"solver.name": "adam", "solver.epochs": 3, "solver.learning_rate": 0.2},
+    "huber": {"model.loss": "huber"},
     "tuned": {"tune": {"l2": [0.001, 0.1, 10], "l1_ratio": [0, 1], "folds": 3}},
 }
 LONG_NAMES = ["m" * 100, "W" * 100, "温" * 60, "a few words, each of which is short, " * 5]
-PAGES = [*JOBS, "long"]
+PAGES = [*JOBS, "long", "compared"]
 LEAST_CONTRAST = 4.5  # WCAG 2 AA, for text of normal size
 
 
@@ -77,7 +79,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     made["long"] = lr.train(
         {"name": "long", "data": {"path": str(path), "target": "y" * 90, "missing": "drop"}}, runs
     )
-    return {name: (run.path / "report.html").as_uri() for name, run in made.items()}
+    addresses = {name: (run.path / "report.html").as_uri() for name, run in made.items()}
+    compared = folder / "compared.html"
+    report([run.path for run in made.values()], compared)
+    return {**addresses, "compared": compared.as_uri()}
 
 
 def show(browser: Chrome, address: str, *, width: int, scheme: str) -> None:
@@ -152,6 +157,53 @@ def test_text_and_plots_stand_out_from_the_paper(
     strokes = [colour(found) for found in browser.execute_script(lines) if found != "none"]
     assert strokes
     assert max(contrast(found, paper) for found in strokes) >= LEAST_CONTRAST
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("job", ["exact", "huber", "compared"])
+def test_axe_finds_nothing_wrong(browser: Chrome, pages: dict[str, str], job: str, scheme: str) -> None:
+    axe = pytest.importorskip(
+        "axe_core_python.selenium", reason="axe is not installed (the test group has it)"
+    )
+    show(browser, pages[job], width=1280, scheme=scheme)
+    found = axe.Axe().run(browser)
+    told = [(each["id"], each["impact"], each["nodes"][0]["html"][:200]) for each in found["violations"]]
+    assert told == []
+    assert len(found["passes"]) > 20
+
+
+def test_the_keyboard_reaches_what_scrolls_and_opens(browser: Chrome, pages: dict[str, str]) -> None:
+    show(browser, pages["exact"], width=390, scheme="light")
+    unreachable = """
+        return [...document.querySelectorAll(".scroll, pre, a, summary")]
+            .filter(e => e.tabIndex < 0).map(e => e.outerHTML.slice(0, 100));
+    """
+    assert browser.execute_script(unreachable) == []
+    first = "document.querySelector('summary')"
+    browser.execute_script(f"{first}.focus(); {first}.scrollIntoView()")
+    from selenium.webdriver.common.keys import Keys
+
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert browser.execute_script(f"return {first}.parentElement.open")
+    links = browser.execute_script(
+        "return [...document.querySelectorAll('nav a')].map(a => [a.textContent, a.hash])"
+    )
+    for text, target in links:
+        shown = browser.execute_script(f"return document.querySelector('{target}').textContent")
+        assert shown == text
+
+
+def test_pointing_at_a_plot_says_its_numbers(browser: Chrome, pages: dict[str, str]) -> None:
+    show(browser, pages["exact"], width=1280, scheme="light")
+    tips = browser.execute_script("""
+        const svg = document.querySelector("[aria-label^='Residuals against predicted'] svg");
+        const box = svg.querySelector(".h").getBoundingClientRect();
+        svg.scrollIntoView();
+        const at = svg.querySelector(".h").getBoundingClientRect();
+        const found = document.elementFromPoint(at.left + at.width / 2, at.top + at.height / 2);
+        return found.querySelector("title").textContent;
+    """)
+    assert re.match(r"predicted arr_delay .* to .*\n[\d,]+ rows", tips)
 
 
 def test_the_plots_keep_within_their_frame(browser: Chrome, pages: dict[str, str]) -> None:

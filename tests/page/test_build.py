@@ -85,7 +85,7 @@ def test_a_long_history_is_thinned_and_keeps_its_ends(source: Source) -> None:
     assert len(curve.x) == 200
     assert (curve.x[0], curve.x[-1]) == (1, 5000)
     assert plot.log_y
-    assert len(render_page(page)) < 60_000
+    assert len(render_page(page)) < 80_000
 
 
 def test_epoch_lines_are_taken_once_and_torn_ones_left_out() -> None:

@@ -228,6 +228,17 @@ def test_huber_loss(path: Path, train_here: Train) -> None:
     page = check_page(run)
     (scale,) = run.result["solver"]["huber_scale"]
     assert f"with a residual scale of {scale:.4g}" in page.sentences
+    lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "epoch" in line]
+    assert len(losses) > 1
+    assert losses == pytest.approx(sorted(losses, reverse=True), rel=0.05), "what is minimised falls"
+    labels = [
+        attributes["aria-label"] or "" for _, attributes in page.tags if attributes.get("role") == "img"
+    ]
+    told = f"Objective over {len(losses)} epochs: objective from {format_number(losses[0], 4)} to"
+    assert any(label.startswith(told) for label in labels)
+    (caption,) = [text for text in page.texts["figcaption"] if text.startswith("Mean squared error of every")]
+    assert "Huber's loss does not make it small" in caption
 
 
 def test_no_mae_is_explained(path: Path, train_here: Train) -> None:

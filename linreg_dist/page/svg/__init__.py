@@ -7,11 +7,11 @@ phone, follows a dark scheme, says its numbers to whoever points at it, and cost
 
 from __future__ import annotations
 
-from linreg_dist.page.plots import Bars, Curves, Density, Forest, Matrix, Panels, Plot, Points, Spans
+from linreg_dist.page.plots import Bars, Curves, Density, Forest, Matrix, Panels, Plot, Points, Side, Spans
 from linreg_dist.page.svg.canvas import Svg
 from linreg_dist.page.svg.clouds import draw_bars, draw_density, draw_points
 from linreg_dist.page.svg.curves import draw_curves
-from linreg_dist.page.svg.rows import draw_forest, draw_matrix, draw_spans
+from linreg_dist.page.svg.rows import draw_forest, draw_matrix, draw_side, draw_spans
 from linreg_dist.page.svg.small import draw_panel
 
 __all__ = ["Svg", "draw"]
@@ -32,6 +32,8 @@ def draw(plot: Plot) -> list[Svg]:
             return [draw_points(plot)]
         case Matrix():
             return [draw_matrix(plot)]
+        case Side():
+            return [draw_side(plot)]
         case Spans():
             return [draw_spans(plot)]
         case Panels():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linreg_dist.page.plots import Effect, Forest, Matrix, Spans
+from linreg_dist.page.plots import Effect, Forest, Matrix, Side, Spans
 from linreg_dist.page.svg.canvas import FONT, Canvas, Svg, cut, text_width
 from linreg_dist.page.svg.frame import WIDTH, Key, Room, draw_frame, legend_height, marks
 from linreg_dist.page.svg.scale import Scale, scale_around, tick_text
@@ -62,6 +62,38 @@ def _effect_tip(effect: Effect) -> str:
     if effect.low is not None and effect.high is not None:
         tip += f" ({format_number(effect.low, 4)} to {format_number(effect.high, 4)})"
     return tip if effect.text is None else f"{tip}; {effect.text}"
+
+
+def draw_side(plot: Side) -> Svg:
+    """Return effects of several runs below each other, each run in its colour."""
+    keys = [Key(name, f"p{number}") for number, name in enumerate(plot.names)]
+    labels = [cut(label, _MOST_LABEL) for label, _ in plot.rows]
+    step = 7.0
+    tall = step * len(plot.names) + 8
+    left, top = 10 + max(map(text_width, labels)), legend_height(keys, "")
+    bottom = top + tall * len(plot.rows)
+    canvas = Canvas(WIDTH, bottom + 40)
+    bounds = [0.0]
+    for _, effects in plot.rows:
+        bounds += [value for effect in effects if effect for value in effect if value is not None]
+    x = scale_around(bounds, left, WIDTH - 10)
+    inside = Room(left, top, WIDTH - 10, bottom)
+    draw_frame(canvas, inside, x, Scale(0, 1, bottom, top), (plot.x_label, ""), keys, marks(x, 6))
+    canvas.line(x(0), top, x(0), bottom, "z")
+    for number, (label, effects) in enumerate(plot.rows):
+        y = top + tall * number
+        canvas.line(0, y, WIDTH - 10, y, "g")
+        canvas.text(left - 8, y + tall / 2 + FONT * 0.35, labels[number], anchor="end", tip=label)
+        for run, effect in enumerate(effects):
+            if effect is None:
+                continue
+            at = y + 4 + step * (run + 0.5)
+            value, low, high = effect
+            if low is not None and high is not None:
+                canvas.line(x(low), at, x(high), at, f"l{run}")
+            tip = f"{plot.names[run]}, {label}: {format_number(value, 4)}"
+            canvas.dot(x(value), at, 3, f"p{run}", tip)
+    return canvas.svg()
 
 
 def draw_matrix(plot: Matrix) -> Svg:

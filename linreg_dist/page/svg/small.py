@@ -11,6 +11,7 @@ from linreg_dist.page.svg.scale import Scale, tick_text
 _WIDTH, _HEIGHT = 240.0, 150.0
 _TOP, _BOTTOM = 22.0, 124.0
 _BAR = 26.0
+_BOLD = 1.35  # how much wider bold letters are, at most
 
 
 def draw_panel(panel: Panel, plot: Panels) -> Svg:
@@ -22,7 +23,7 @@ def draw_panel(panel: Panel, plot: Panels) -> Svg:
     right = _WIDTH - 8
     half = (panel.centres[-1] - panel.centres[0]) / max(2 * (len(panel.centres) - 1), 1) or 0.5
     x = Scale(panel.centres[0] - half, panel.centres[-1] + half, left, right)
-    canvas.text(0, 12, cut(panel.title, _WIDTH), "t w", tip=panel.title)
+    canvas.text(0, 12, cut(panel.title, _WIDTH / _BOLD), "t w", tip=panel.title)
     for tick in y_ticks:
         canvas.line(left, y(tick), right, y(tick), "z" if tick == 0 else "g")
         canvas.text(left - 5, y(tick) + FONT * 0.35, tick_text(tick), "m", anchor="end")

@@ -162,7 +162,7 @@ class FullBatch(Method):
         )
         self._before, self._ended = loss, False
         passes = objective.evaluations - self._earlier_evaluations
-        return EpochEnd(objective.train_mse, self._training.summary.counts.train * passes)
+        return EpochEnd(objective.train_mse, self._training.summary.counts.train * passes, loss)
 
     def terminate(self, line: EpochLine) -> str | None:
         """Return whether the gradient vanishes; under Huber's loss the scale decides, in `begin_epoch`."""

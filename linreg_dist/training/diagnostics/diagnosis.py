@@ -39,7 +39,7 @@ from linreg_dist.training.diagnostics.residuals import target_diagnostics
 
 _MOST_ROWS = 1_000_000
 _MOST_VALUES = 1 << 25  # encoded, of all rows that are looked at
-_SMALL_VALUES = 1 << 23  # what is always looked at whole: a fraction of a second
+_SMALL_VALUES = 1 << 24  # what is always looked at whole: a fraction of a second
 _SHARE = 0.08  # of the run's time until then, after which no further row group is read
 _FEWEST_HELD_OUT = 500
 _SAMPLED = 150
