@@ -45,7 +45,7 @@ def by_feature(target: TargetDiagnostics, k: int) -> Iterator[Block]:
             for panel in shown[:6]
         )
         + ".",
-        _feature_table(target.by_feature[:_MOST_TABLED]),
+        _feature_table(target.by_feature[:_MOST_TABLED], shorten(target.target, 30)),
     )
 
 
@@ -80,7 +80,7 @@ def _panel(found: FeatureResiduals) -> Panel | None:
     )
 
 
-def _feature_table(found: Sequence[FeatureResiduals]) -> Table:
+def _feature_table(found: Sequence[FeatureResiduals], name: str) -> Table:
     rows = [
         (shorten(feature.feature), f"{format_number(left, 4)} to {format_number(right, 4)}", count, mean, sd)
         for feature in found
@@ -95,7 +95,7 @@ def _feature_table(found: Sequence[FeatureResiduals]) -> Table:
         align_decimals([format_number(row[4], 4) for row in rows]),
     ]
     return Table(
-        "Residuals by feature, the most important ones; the first and the last range of each are open",
+        f"Residuals of {name} by feature, the most important ones; the first and the last range are open",
         ("feature", "range", "rows", "mean", "std dev"),
         tuple(zip((row[0] for row in rows), (row[1] for row in rows), *cells, strict=True)),
     )
@@ -132,7 +132,7 @@ def _level_figure(target: TargetDiagnostics, column: ColumnResiduals, name: str)
     left_out = column.left_out + len(column.levels) - len(levels)
     title = shorten(column.column)
     table = Table(
-        f"Residuals by {title}",
+        f"Residuals of {shorten(target.target, 30)} by {title}",
         ("level", "rows", "mean", "std dev"),
         tuple(
             zip(

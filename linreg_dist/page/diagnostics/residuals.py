@@ -192,7 +192,7 @@ def _by_fitted(target: TargetDiagnostics, k: int) -> Figure:
         "Residuals against predictions. The median of a good model stays on the line of no error, and the "
         f"band of 90 % has one width; a bend or a funnel shows what it misses.{_beyond(grid)}",
         f"Residuals against predicted {name}: {_middles_text(grid)}",
-        _grid_table(grid, "Quantiles of the residual by prediction", "predicted"),
+        _grid_table(grid, f"Quantiles of the residual of {name} by prediction", "predicted"),
     )
 
 
@@ -205,7 +205,7 @@ def _actual(target: TargetDiagnostics, k: int) -> Figure:
         f"Actual against predicted. Where the median leaves the diagonal, predictions are too low (above it) "
         f"or too high (below it).{_beyond(grid)}",
         f"Actual against predicted {name}: {_middles_text(grid)}",
-        _grid_table(grid, "Quantiles of the actual value by prediction", "predicted"),
+        _grid_table(grid, f"Quantiles of actual {name} by prediction", "predicted"),
     )
 
 
@@ -255,16 +255,16 @@ def _histogram(target: TargetDiagnostics, k: int) -> Figure:
         f"Distribution of the residuals beside a normal one.{outside}",
         f"Histogram of the residuals: mean {format_number(target.mean, 3)}, standard deviation "
         f"{format_number(target.sd, 3)}, median {format_number(target.quantiles.get('50'), 3)}.",
-        _bars_table(found, total),
+        _bars_table(found, total, shorten(target.target, 30)),
     )
 
 
-def _bars_table(found: Histogram, total: float) -> Table:
+def _bars_table(found: Histogram, total: float, name: str) -> Table:
     edges = [format_number(edge, 4) for edge in found.edges]
     places = [f"below {edges[0]}", *(f"{a} to {b}" for a, b in pairwise(edges)), f"above {edges[-1]}"]
     shares = [f"{100 * count / total:.2f} %" for count in (found.below, *found.counts, found.above)]
     return Table(
-        "Share of the residuals",
+        f"Share of the residuals of {name}",
         ("residual", "share"),
         tuple(zip(places, align_decimals(shares), strict=True)),
     )
