@@ -23,6 +23,15 @@ def cli() -> None:
 
 
 @cli.command()
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+def startup(rounds: int) -> None:
+    """Time whole commands on a small job, from the start of the process to its end."""
+    from benchmarks.startup import measure, table
+
+    click.echo(table(measure(rounds, say=lambda line: click.echo(line, err=True))))
+
+
+@cli.command()
 @click.option("--grid", "grid_name", type=click.Choice(list(GRIDS)), default="small", show_default=True)
 @click.option("--contenders", help="Only these, separated by commas; also ones that the grid leaves out.")
 @click.option("--problems", help="Only these, separated by commas; also ones that the grid leaves out.")

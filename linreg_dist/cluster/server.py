@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from linreg_dist.cluster.proxy import proxy_hint
+from linreg_dist.cluster.reading import JobReader, Refused
 from linreg_dist.cluster.shipment import METADATA_NAME
 from linreg_dist.cluster.tail import read_stream
 from linreg_dist.errors import ClusterError, SpecError
@@ -129,16 +131,24 @@ class JobServer:
 
     def __init__(self, address: str, *, token: str | None = None, verify: bool | str = True) -> None:
         self.address = address
+        self._token, self._verify = token, verify
         self._check_reachable()
+        with self._errors():
+            self._reader = JobReader(address, token, verify, _REQUEST_TIMEOUT_S)
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        """Ray's own client, for what sends something."""
         with self._errors(), _no_other_address():
             from ray.job_submission import JobSubmissionClient
 
             for name in _CHATTY_LOGGERS:
                 logging.getLogger(name).setLevel(logging.WARNING)
-            headers = {"Authorization": f"Bearer {token}"} if token else None
-            self._client = JobSubmissionClient(address, headers=headers, verify=verify)
+            headers = {"Authorization": f"Bearer {self._token}"} if self._token else None
+            client = JobSubmissionClient(self.address, headers=headers, verify=self._verify)
         # Ray's client sets no limit: a link that is cut would hold us for ever.
-        self._client._do_request = functools.partial(self._client._do_request, timeout=_REQUEST_TIMEOUT_S)
+        client._do_request = functools.partial(client._do_request, timeout=_REQUEST_TIMEOUT_S)
+        return client
 
     def submit(
         self, job_id: str, entrypoint: str, runtime_env: dict[str, Any], metadata: dict[str, str]
@@ -167,12 +177,12 @@ class JobServer:
 
         """
         with self._errors():
-            return _job(self._client.get_job_info(_in_url(job_id)))
+            return _job(self._reader.get_job_info(_in_url(job_id)))
 
     def jobs(self) -> list[Job]:
         """Return all jobs that were submitted by us, newest first."""
         with self._errors():
-            found = [_job(details) for details in self._client.list_jobs() if details.submission_id]
+            found = [_job(details) for details in self._reader.list_jobs() if details.submission_id]
         ours = [job for job in found if job.name is not None]
         return sorted(ours, key=lambda job: job.started_ms or 0, reverse=True)
 
@@ -194,7 +204,7 @@ class JobServer:
     def logs(self, job_id: str) -> str:
         """Return what the job has printed so far."""
         with self._errors():
-            return str(self._client.get_job_logs(_in_url(job_id)))
+            return self._reader.get_job_logs(_in_url(job_id))
 
     def tail(self, job_id: str) -> Iterator[str]:
         """Yield the job's log from its beginning, as it grows, until the job ends.
@@ -228,15 +238,12 @@ class JobServer:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Turn what Ray's client raises into our errors."""
-        from aiohttp import ClientError
-        from ray.exceptions import AuthenticationError
-
+        """Turn what Ray's client and our own raise into our errors."""
         try:
             yield
-        except AuthenticationError as error:
+        except _refusals() as error:
             raise ClusterError(f"{self.address} refuses us: {_first_line(error)}; {_AUTH_REMEDY}") from error
-        except (OSError, ClientError) as error:  # requests' errors are OSErrors
+        except _of_the_network() as error:
             refused = getattr(error, "status", None) in (401, 403)
             reason = f"refuses us; {_AUTH_REMEDY}" if refused else f"cannot be reached: {_first_line(error)}"
             reason += proxy_hint(self.address)
@@ -256,6 +263,20 @@ class JobServer:
                 f"{_first_line(error)}. Expected the address of a running head's dashboard, http://host:8265"
                 f"{proxy_hint(self.address)}"
             ) from error
+
+
+def _refusals() -> tuple[type[BaseException], ...]:
+    return (Refused, *_raised_by("ray.exceptions", "AuthenticationError"))
+
+
+def _of_the_network() -> tuple[type[BaseException], ...]:
+    return (OSError, *_raised_by("aiohttp", "ClientError"))  # requests' errors are OSErrors
+
+
+def _raised_by(module: str, name: str) -> tuple[type[BaseException], ...]:
+    """Return an exception of a library; none where nobody has loaded it, so that nobody can have met it."""
+    loaded = sys.modules.get(module)
+    return () if loaded is None else (getattr(loaded, name),)
 
 
 @contextmanager

@@ -202,11 +202,28 @@ class RowGroupReader:
             kind = pa.dictionary(pa.int32(), kind)
         if value is None:
             return pa.nulls(num_rows, kind)
-        scalar = pa.scalar(value, self._manifest.partition_types[name])
+        scalar = _scalar(value, self._manifest.partition_types[name])
         if pa.types.is_dictionary(kind):
-            levels = pa.array([scalar.as_py()], scalar.type).cast(kind.value_type)
-            return pa.DictionaryArray.from_arrays(pa.array(np.zeros(num_rows, dtype=np.int32)), levels)
+            levels = pa.repeat(scalar, 1).cast(kind.value_type)
+            zeros = pa.py_buffer(np.zeros(num_rows, dtype=np.int32))
+            codes = pa.Array.from_buffers(pa.int32(), num_rows, [None, zeros])
+            return pa.DictionaryArray.from_arrays(codes, levels)
         return pa.repeat(scalar.cast(kind), num_rows)
+
+
+def _scalar(value: Any, kind: pa.DataType) -> pa.Scalar:
+    """Return what `pyarrow.scalar` does, for most values without importing pandas, which takes it long."""
+    if type(value) is int and pa.types.is_integer(kind) and -(2**63) <= value < 2**63:
+        one = pa.Array.from_buffers(
+            pa.int64(), 1, [None, pa.py_buffer(value.to_bytes(8, "little", signed=True))]
+        )
+    elif type(value) is str and pa.types.is_string(kind):
+        text = value.encode()
+        ends = pa.py_buffer(np.array([0, len(text)], dtype=np.int32))
+        one = pa.Array.from_buffers(pa.string(), 1, [None, ends, pa.py_buffer(text)])
+    else:
+        return pa.scalar(value, kind)
+    return one[0].cast(kind)
 
 
 def _live_rows(deleted: Positions, footer: pq.FileMetaData, ordinal: int) -> pa.Array | None:
@@ -233,8 +250,12 @@ def numeric_values(column: pa.ChunkedArray | pa.Array) -> np.ndarray[Any, np.dty
         array = array.cast(pa.uint8())
     elif pa.types.is_float16(array.type):
         array = array.cast(pa.float32())
-    values: np.ndarray[Any, np.dtype[Any]] = array.to_numpy(zero_copy_only=False)
-    return values
+    values, valid = _parts(array)
+    if valid is None:
+        return values
+    known = values.astype(np.float64) if values.dtype.kind in "iu" else values.copy()
+    known[~valid] = np.nan
+    return known
 
 
 def category_codes(
@@ -244,12 +265,41 @@ def category_codes(
     array = _single_chunk(column)
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
-    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
+    values, valid = _parts(array.indices)
+    codes = values.astype(np.int64) if valid is None else np.where(valid, values, -1).astype(np.int64)
     levels = array.dictionary.to_pylist()
     if array.dictionary.null_count:  # a null may also be a level that indices refer to
         of_levels = np.array([-1 if level is None else code for code, level in enumerate(levels)] + [-1])
         codes = of_levels[codes]
     return codes, levels
+
+
+_TYPES = {
+    **{getattr(pa, name)(): np.dtype(name) for name in ("int8", "int16", "int32", "int64")},
+    **{getattr(pa, name)(): np.dtype(name) for name in ("uint8", "uint16", "uint32", "uint64")},
+    pa.float32(): np.dtype(np.float32),
+    pa.float64(): np.dtype(np.float64),
+}
+
+
+def _parts(
+    array: pa.Array,
+) -> tuple[np.ndarray[Any, np.dtype[Any]], np.ndarray[Any, np.dtype[np.bool_]] | None]:
+    """Return the numbers of an array in its memory, and which of them are there, None where all are.
+
+    `pyarrow.Array.to_numpy` gives the same, and imports pandas, which takes longer than many a job.
+    """
+    num, offset = len(array), array.offset
+    validity, data = array.buffers()
+    dtype = _TYPES[array.type]
+    if data is None:  # of no rows
+        return np.empty(0, dtype), None
+    values = np.frombuffer(data, dtype=dtype, count=num, offset=offset * dtype.itemsize)
+    if not array.null_count or validity is None:
+        return values, None
+    first = offset // 8
+    bits = np.frombuffer(validity, dtype=np.uint8, offset=first, count=(offset + num + 7) // 8 - first)
+    return values, np.unpackbits(bits, count=offset % 8 + num, bitorder="little")[offset % 8 :].astype(bool)
 
 
 def _single_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from linreg_dist.data.design.types import is_string
@@ -117,8 +118,7 @@ class ScoringJob:
         columns = [*predicted_NK.T, *(self.intervals.bounds(x_ND, predicted_NK) if self.intervals else ())]
         kept = table.select(list(self.keep))
         predictions = {
-            name: pa.array(values, mask=np.isnan(values))
-            for name, values in zip(self.predictions, columns, strict=True)
+            name: _nan_is_null(values) for name, values in zip(self.predictions, columns, strict=True)
         }
         # By columns: a table of none has lost its number of rows.
         return pa.table({**dict(zip(kept.column_names, kept.columns, strict=True)), **predictions})
@@ -127,3 +127,10 @@ class ScoringJob:
         """Return which kept columns are texts; read as dictionaries they take as little memory as on disk."""
         kinds = {field.name: field.type for field in self.manifest.schema}
         return [name for name in self.keep if is_string(kinds[name])]
+
+
+def _nan_is_null(values: npt.NDArray[np.float64]) -> pa.Array:
+    """Return numbers of which NaN is null; unlike `pyarrow.array` this does not import pandas."""
+    valid = pa.py_buffer(np.packbits(~np.isnan(values), bitorder="little"))
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.float64(), len(values), [valid, data])
