@@ -111,3 +111,9 @@ data_option: _Decorator = click.option(
     help="Parquet: a file, a folder, a glob or a URI. Repeatable.",
 )
 """``data: tuple[str, ...]``"""
+
+allow_module_option = click.option(
+    "--allow-module",
+    is_flag=True,
+    help="For a module of one's own: import its class, which runs its code. Only for models that you trust.",
+)

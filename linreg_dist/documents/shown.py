@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import AliasChoices, Field
 
 from linreg_dist.documents.base import Document
@@ -89,6 +91,23 @@ class ModelDescription(TargetDescription):
     def each_target(self) -> list[TargetDescription]:
         """The description of each target."""
         return [self] if self.targets is None else self.targets
+
+
+class ModuleDescription(Document):
+    """What `show` says of a module of the user's own, which has no coefficients."""
+
+    name: str | None = None
+    module: str
+    module_args: dict[str, Any]
+    parameters: int
+    features: list[str]
+    targets: list[str]
+    solver: SolverDocument | None = None
+    rows: RowsDocument | None = None
+    missing_values: dict[str, int] | None = None
+    metrics: SplitMetrics | None = None
+    data: DataDocument | None = None
+    versions: dict[str, str] | None = None
 
 
 class Evaluation(Document):

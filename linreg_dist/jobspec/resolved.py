@@ -23,7 +23,8 @@ _RESULT_FIELDS: dict[str, Any] = {
 # Fields that came after the first release count only where they are used: what a run of before wrote, its
 # checkpoints and statistics, stays valid.
 _ADDED_LATER: dict[str, dict[str, Any]] = {
-    "data": {"format": "auto", "version": None, "on_bad_file": "error"}
+    "data": {"format": "auto", "version": None, "on_bad_file": "error"},
+    "model": {"module": None, "module_args": {}},
 }
 _ABSENT = object()
 

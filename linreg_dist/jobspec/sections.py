@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, StrictInt, StrictStr
+from pydantic import Field, StrictBool, StrictInt, StrictStr, StringConstraints
 
 from linreg_dist.jobspec.fields import (
     LARGEST_INT,
@@ -30,6 +30,9 @@ from linreg_dist.jobspec.fields import (
     parse_byte_size,
 )
 from linreg_dist.jobspec.solver_names import SolverName
+
+MODULE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$"
+"""A class in an importable package: ``package.Class``."""
 
 
 class ModelSpec(Section):
@@ -65,6 +68,16 @@ class ModelSpec(Section):
         description="Standard errors: nonrobust; HC0 to HC3 (right under unequal variances); cluster "
         "(right under correlation within data.cluster). All but nonrobust read the data a "
         "second time.",
+    )
+    module: Annotated[StrictStr, StringConstraints(pattern=MODULE_PATTERN)] | None = Field(
+        default=None,
+        description="A torch.nn.Module of your own in place of the linear model, as package.Class: its "
+        "code is imported and run on every worker. For sgd, adam, adamw and rmsprop.",
+    )
+    module_args: dict[StrictStr, Any] = Field(
+        default={},
+        description="Keyword arguments of the module's class, plain values; in_features and out_features are "
+        "given to it where it takes them.",
     )
 
 

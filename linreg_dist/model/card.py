@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from linreg_dist.documents import Metrics
 from linreg_dist.model.linear_model import LinearModel
+from linreg_dist.model.own_module import ModuleModel
 from linreg_dist.wording.text import markdown_code
 
 _SHOWN = 40
@@ -65,6 +66,44 @@ def model_card(model: LinearModel) -> str:
         "```python",
         "from linreg_dist import LinearModel",
         'LinearModel.load("model").predict(table)',
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def module_card(model: ModuleModel) -> str:
+    """Return the README.md of a module of the user's that a run has trained."""
+    solver, metrics = model.details.solver, model.details.metrics
+    lines = [
+        "---",
+        "library_name: linreg_dist",
+        "pipeline_tag: tabular-regression",
+        "---",
+        "",
+        f"# {model.details.name}",
+        "",
+        f"The module {markdown_code(model.module)} trained on "
+        f"{', '.join(map(markdown_code, model.targets))} by linreg_dist with "
+        f"{solver.name if solver else 'an unknown solver'}: {model.num_parameters:,} weights.",
+        "",
+        "| split | MSE | RMSE | MAE | R² |",
+        "|---|---|---|---|---|",
+    ]
+    for split, found in (
+        ("train", metrics and metrics.train),
+        ("validation", metrics and metrics.validation),
+    ):
+        if found:
+            lines.append(f"| {split} | {_cells(found)} |")
+    lines += [
+        "",
+        "The folder holds weights and no code: to predict, the class has to be importable, and its code "
+        "runs.",
+        "",
+        "```python",
+        "from linreg_dist import LinearModel",
+        'LinearModel.load("model", allow_module=True).predict(table)',
         "```",
         "",
     ]

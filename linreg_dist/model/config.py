@@ -27,7 +27,9 @@ def with_checksum(config: Mapping[str, Any], tensors: Mapping[str, Array]) -> di
     return {**plain, _CHECKSUM: digest_of(plain, tensors)}
 
 
-def check_config(config: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
+def check_config(
+    config: Mapping[str, Any], tensors: Mapping[str, Array], model_type: str = "linear_regression"
+) -> None:
     """Check all of a config but what its columns make.
 
     Raises:
@@ -37,8 +39,8 @@ def check_config(config: Mapping[str, Any], tensors: Mapping[str, Array]) -> Non
     rest = {key: value for key, value in config.items() if key != _CHECKSUM}
     if config.get(_CHECKSUM) is not None and config[_CHECKSUM] != digest_of(rest, tensors):
         raise ValueError(CHANGED)
-    if config.get("model_type") != "linear_regression":
-        raise ValueError(f"its model_type is {config.get('model_type')!r}, expected linear_regression")
+    if config.get("model_type") != model_type:
+        raise ValueError(f"its model_type is {config.get('model_type')!r}, expected {model_type}")
     check_texts(config.get("targets"), "targets")
     if not config["targets"]:
         raise ValueError("it has no targets")

@@ -18,7 +18,6 @@ import numpy.typing as npt
 import pyarrow as pa
 from safetensors.numpy import save
 
-from linreg_dist import limits
 from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.kind import ColumnKind, Mask
 from linreg_dist.documents import ModelDetails
@@ -26,7 +25,8 @@ from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model.config import OWN_KEYS, check_config, check_scaling, with_checksum
 from linreg_dist.model.covariance import FILE_NAME as _COVARIANCE
 from linreg_dist.model.covariance import CoefficientCovariance
-from linreg_dist.model.own_files import CONFIG, MODEL_TYPE, WEIGHTS, refuse_foreign_files
+from linreg_dist.model.decode import decode_stored
+from linreg_dist.model.own_files import CONFIG, MODEL_TYPE, MODULE_TYPE, WEIGHTS, refuse_foreign_files
 from linreg_dist.storage import TENSORS_BYTES, ObjectPath, as_location, one_line, read_file, write_whole
 from linreg_dist.storage.tensors import numbers, read_tensors
 from linreg_dist.wording.json_text import parse_object
@@ -68,6 +68,16 @@ class LinearModel:
     details: ModelDetails = field(default_factory=ModelDetails)
     covariance: CoefficientCovariance | None = field(default=None, repr=False, compare=False)
     folder: Path | ObjectPath | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it has coefficients: a module of the user's own has none."""
+        return True
+
+    @property
+    def weight_bytes(self) -> bytes:
+        """The numbers that tell its predictions from another model's, for a digest; intercepts apart."""
+        return self.coef_KD.tobytes()
 
     @property
     def coef_(self) -> Matrix:
@@ -200,8 +210,12 @@ class LinearModel:
                 )
         else:
             x_ND = self.design_matrix(as_table(data))
-        predicted = x_ND @ self.coef_KD.T + self.intercept_K
+        predicted = self.predict_encoded(x_ND)
         return predicted[:, 0] if len(self.targets) == 1 else predicted
+
+    def predict_encoded(self, x_ND: Matrix) -> Matrix:
+        """Return the predictions for rows as `design_matrix` makes them, (N, K)."""
+        return x_ND @ self.coef_KD.T + self.intercept_K
 
     def design_matrix(self, table: pa.Table, where: str = "the data", count_N: Mask | None = None) -> Matrix:
         """Return the (N, D) float64 design matrix of ``table``, strides (8, 8N); see `predict` for the
@@ -220,7 +234,7 @@ class LinearModel:
                 f"{some_names(table.column_names)}"
             )
         columns = [column for column in self.encoding.columns if column.name in table.column_names]
-        values = {column.name: _decode(column, table.column(column.name), where) for column in columns}
+        values = {column.name: decode_stored(column, table.column(column.name), where) for column in columns}
         count_N = self._without_missing(columns, values, count_N, where)
         x_DN = np.full((self.encoding.num_encoded, table.num_rows), np.nan)
         if count_N is None or count_N.all():
@@ -287,11 +301,12 @@ class LinearModel:
             covariance.save(path / _COVARIANCE)
 
     @classmethod
-    def load(cls, folder: str | Path | ObjectPath) -> LinearModel:
+    def load(cls, folder: str | Path | ObjectPath, *, allow_module: bool = False) -> LinearModel:
         """Read a model that `save` wrote; a run's folder is taken for the ``model`` folder in it.
 
         Args:
             folder: a path or a URI.
+            allow_module: whether the class of a `ModuleModel` may be imported, which runs its code.
 
         Raises:
             SpecError: there is no model, or it was written by a newer version.
@@ -317,6 +332,10 @@ class LinearModel:
                 f"linreg_dist reads "
                 f"{FORMAT_VERSION}: use the version that wrote it"
             )
+        if config.get("model_type") == MODULE_TYPE:
+            from linreg_dist.model.own_module import module_model
+
+            return module_model(path, config, tensors, allow_module=allow_module)
         try:
             check_config(config, tensors)
             encoding = Encoding.from_json(config["columns"])
@@ -341,30 +360,6 @@ class LinearModel:
             details=details,
             folder=path,
         )
-
-
-def _decode(column: ColumnKind, stored: pa.ChunkedArray, where: str) -> Any:
-    """Return a column's values as its kind decodes them.
-
-    Raises:
-        DataError: they have a type that training would not have taken either.
-
-    """
-    try:
-        if pa.types.is_null(stored.type):
-            return column.decode(pa.chunked_array([pa.nulls(len(stored), column.null_type)]))
-        if pa.types.is_dictionary(stored.type) and not column.takes(stored.type):
-            # As Arrow reads numbers from the names of folders, and as pandas keeps its categories.
-            stored = stored.cast(stored.type.value_type)
-        if column.takes(stored.type):
-            return column.decode(stored)
-    except (ValueError, TypeError, pa.ArrowException) as error:
-        limits.let_through(error)
-        raise DataError(f"{where}: column {column.name!r} cannot be read: {error}") from error
-    raise DataError(
-        f"{where}: column {column.name!r} has type {stored.type}; the model expects {column.expects}: it was "
-        "trained on such, convert the column"
-    )
 
 
 def as_table(data: Any) -> pa.Table:

@@ -11,6 +11,7 @@ from linreg_dist.storage import TENSORS_BYTES, ObjectPath, open_regular, read_fi
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 MODEL_TYPE = "linear_regression"
+MODULE_TYPE = "module"
 
 
 def refuse_foreign_files(folder: Path | ObjectPath) -> None:
@@ -49,7 +50,7 @@ def _is_config(content: bytes) -> bool:
         document = json.loads(content)
     except (ValueError, RecursionError):
         return False
-    return isinstance(document, dict) and document.get("model_type") == MODEL_TYPE
+    return isinstance(document, dict) and document.get("model_type") in (MODEL_TYPE, MODULE_TYPE)
 
 
 def _is_of_model(content: bytes) -> bool:

@@ -27,17 +27,19 @@ from linreg_dist.documents import (
 )
 from linreg_dist.errors import RunFailedError, SpecError, StorageError
 from linreg_dist.jobspec import JobSpec
-from linreg_dist.model.card import model_card
+from linreg_dist.model.card import model_card, module_card
 from linreg_dist.model.details import model_of
 from linreg_dist.model.linear_model import LinearModel
+from linreg_dist.model.own_module import ModuleModel
 from linreg_dist.run.diagnostics import make_diagnostics
 from linreg_dist.run.exports import RunExports, make_exports
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.ours import discard, mark, require_usable
-from linreg_dist.run.page import RunPage, make_page
+from linreg_dist.run.page import OF_LINEAR, RunPage, make_page
 from linreg_dist.run.versions import versions_of
-from linreg_dist.storage import final_patience, no_patience, write_whole
+from linreg_dist.storage import TENSORS_BYTES, final_patience, no_patience, read_file, write_whole
 from linreg_dist.storage.free_space import describe_room
+from linreg_dist.storage.tensors import read_tensors
 from linreg_dist.training.diagnostics import Subject
 from linreg_dist.training.job import TrainJob
 
@@ -185,6 +187,9 @@ def finish_job(
         ),
         versions=versions,
     )
+    if spec.model.module is not None:
+        weights = read_tensors(read_file(job.pending_module, TENSORS_BYTES))
+        model = ModuleModel.of(model, spec.model.module, spec.model.module_args, weights)
     result = ResultDocument(
         status=SUCCEEDED,
         name=spec.name,
@@ -234,8 +239,11 @@ def finish_job(
             removed_files=len(job.manifest.files) - len(job.added.files),
             removed_rows=job.manifest.num_rows - job.added.num_rows,
         )
-    card = model_card(model)
+    card = module_card(model) if isinstance(model, ModuleModel) else model_card(model)
     result = result.model_copy(update=extra)
+    if not model.is_linear:
+        reason = result.model_copy(update={"diagnostics_reason": OF_LINEAR})
+        return Finished(spec, folder, model, card, reason, found.unwritten_metrics)
     subject = Subject(manifest, job.columns, spec.data, model, result)
     diagnostics, result = make_diagnostics(spec, subject, result, time.time() - began)
     return Finished(spec, folder, model, card, result, found.unwritten_metrics, diagnostics)

@@ -53,7 +53,7 @@ class Run:
     @cached_property
     def model(self) -> LinearModel:
         """The fitted model."""
-        return self.kept_model or LinearModel.load(self.path / "model")
+        return self.kept_model or LinearModel.load(self.path / "model", allow_module=True)
 
     @property
     def report(self) -> RunReport:

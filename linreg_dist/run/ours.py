@@ -41,6 +41,7 @@ _WRITTEN = re.compile(
             r"statistics(\.pending)?\.safetensors",
             r"covariance\.pending\.safetensors",
             r"tensorboard/events\.out\.tfevents\.[^/]+",
+            r"module\.pending\.safetensors",
             r"model/(model\.safetensors|config\.json|README\.md|covariance\.safetensors)",
             rf"history/\d{{4,}}/({_SUMMARY})",
             r"checkpoints/identity\.json",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
+
 from linreg_dist.documents import Tick, Timing
 from linreg_dist.errors import LinregDistError, RunFailedError, RunInUseError, SpecError
 from linreg_dist.model.linear_model import LinearModel
@@ -17,8 +19,8 @@ from linreg_dist.wording.events import parse_event
 from linreg_dist.wording.numbers import format_duration
 
 
-def load_model(place: str | Path | Location) -> LinearModel:
-    """Return the model in a folder, or in a run's.
+def load_model(place: str | Path | Location, *, allow_module: bool = False) -> LinearModel:
+    """Return the model in a folder, or in a run's; see `LinearModel.load`.
 
     Raises:
         SpecError: there is none, and the folder is no run's.
@@ -27,7 +29,7 @@ def load_model(place: str | Path | Location) -> LinearModel:
 
     """
     try:
-        return LinearModel.load(place)
+        return LinearModel.load(place, allow_module=allow_module)
     except SpecError as error:
         path = as_location(place)
         if isinstance(path, Path) and path.is_file():
@@ -39,6 +41,21 @@ def load_model(place: str | Path | Location) -> LinearModel:
         if told is None:
             raise
         raise told from error
+
+
+def loaded_model(model: LinearModel | str | Path | Location, *, allow_module: bool) -> LinearModel:
+    """Return a model that is given, or the one in a folder, ready to predict; see `load_model`.
+
+    Raises:
+        SpecError: it is a module of the user's own that may not be imported, or cannot.
+
+    """
+    if isinstance(model, LinearModel):
+        return model
+    loaded = load_model(model, allow_module=allow_module)
+    if not loaded.is_linear:  # what cannot predict says so before anything is read or written
+        loaded.predict_encoded(np.zeros((1, loaded.encoding.num_encoded)))
+    return loaded
 
 
 def why_no_model(folder: RunFolder) -> LinregDistError | None:

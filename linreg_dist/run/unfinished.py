@@ -42,7 +42,7 @@ def digest_of(
     """Return a digest of all that decides what predictions hold: model, data, kept columns and intervals."""
     document: dict[str, Any] = {
         "model": [
-            hashlib.sha256(model.coef_KD.tobytes()).hexdigest(),
+            hashlib.sha256(model.weight_bytes).hexdigest(),
             hashlib.sha256(model.intercept_K.tobytes()).hexdigest(),
             model.encoding.to_json(),
             [list(model.targets), model.missing],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from linreg_dist.solvers.base import Choice, Fallback, Solver
 from linreg_dist.solvers.exact.solver import Exact
-from linreg_dist.solvers.gradient.solver import Sgd
+from linreg_dist.solvers.gradient.solver import Adam, Sgd
 from linreg_dist.solvers.lbfgs.solver import Lbfgs
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Auto(Solver):
 
     name = "auto"
     is_iterative = False  # as far as anybody knows before it has chosen
+    trains_modules = True
     has_statistics = True  # where the spec asks for what comes from them, it selects the exact solver
 
     def choose(self, spec: JobSpec, *, is_update: bool = False) -> Choice:
@@ -34,6 +35,8 @@ class Auto(Solver):
         only the exact solver can do (l1, tuning, robust errors, updates) it still does.
         """
         model = spec.model
+        if model.module is not None:
+            return Choice(Adam(), "auto: a module of your own has no closed form")
         if model.loss != "squared":
             reason = f"auto: {model.loss} loss has no closed form"
             if model.l1 > 0.0:

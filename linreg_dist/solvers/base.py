@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from linreg_dist.jobspec.checks import Conflict
+from linreg_dist.solvers.modules import refuse_beside_module
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,7 @@ class Solver(ABC):
         has_statistics: whether it leaves sufficient statistics, from which standard errors, cross-validation
             and updates come.
         has_momentum: whether ``solver.momentum`` means something to it.
+        trains_modules: whether it trains a module of the user's, ``model.module``.
 
     """
 
@@ -49,6 +51,7 @@ class Solver(ABC):
     standardizes: ClassVar[bool] = True
     has_statistics: ClassVar[bool] = False
     has_momentum: ClassVar[bool] = False
+    trains_modules: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, training: Training) -> Fit:
@@ -68,6 +71,9 @@ class Solver(ABC):
                 f"momentum has no meaning for solver {self.name}; set solver.name to {able}, or remove it",
                 (("solver", "momentum"), ("solver", "name")),
             )
+        if spec.model.module is not None:
+            yield from refuse_beside_module(spec, self)
+            return
         if spec.model.covariance != "nonrobust":
             yield from self._refuses_covariance(spec)
         if spec.tune is not None and not self.has_statistics:

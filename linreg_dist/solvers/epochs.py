@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from linreg_dist import liveness
-from linreg_dist.documents import EpochLine
+from linreg_dist.documents import EpochLine, Metrics
 from linreg_dist.errors import RunFailedError
 from linreg_dist.training.checkpoints.checkpoint import CheckpointStore, Progress
-from linreg_dist.training.evaluate import Evaluator
+from linreg_dist.training.evaluate import Evaluator, Predictor
 from linreg_dist.training.fit import Fit
 from linreg_dist.training.training import Training
 
@@ -120,6 +120,10 @@ class Method(ABC):
     def in_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the model so far: coefficients (D, K) and intercepts (K) for rows as blocks hold them."""
 
+    def predictor(self) -> Predictor | None:
+        """Return what predicts the rows of a block, where the model is not linear in them."""
+        return None
+
     def terminate(self, line: EpochLine) -> str | None:
         """Return why the epoch of this line is the last one; None to go on."""
         return None
@@ -200,13 +204,19 @@ class _Epochs:
             rows_per_s=end.rows / seconds,
             seconds=seconds,
             train_mse=end.train_mse,
-            validation=self._evaluator.validation(*(each.cpu().numpy() for each in method.in_blocks())),
+            validation=self._validation(),
             loss=end.loss,
         )
         at.history.append(line)
         training.log.line(line)
         at.epoch, at.step = at.epoch + 1, 0
         return end.rows
+
+    def _validation(self) -> Metrics | None:
+        predict = self._method.predictor()
+        if predict is not None:
+            return self._evaluator.validation_of(predict)
+        return self._evaluator.validation(*(each.cpu().numpy() for each in self._method.in_blocks()))
 
     def _is_due(self) -> bool:
         due = time.monotonic() - self._saved_at >= self._training.job.spec.run.checkpoint_every_s

@@ -14,6 +14,8 @@ from linreg_dist.training.rows.metrics import ErrorSums
 from linreg_dist.training.training import Training
 
 Floats = npt.NDArray[np.float64]
+Predictor = Callable[[Block], Floats]
+"""Predicts (N, K) for the rows of a block, in the units of its targets."""
 
 
 class Evaluator:
@@ -50,6 +52,17 @@ class Evaluator:
         self._training.log.enter("metrics")
         return self._measure(coef_DK, intercept_K, ("train", "validation"), "metrics")
 
+    def validation_of(self, predict: Predictor) -> Metrics | None:
+        """Return what `validation` does, of any model. Every worker must call it."""
+        if self._num_validation == 0:
+            return None
+        return self._sum_up(_errors_of(predict, self._center_K), ("validation",)).validation
+
+    def final_of(self, predict: Predictor) -> SplitMetrics:
+        """Return what `final` does, of any model. Every worker must call it."""
+        self._training.log.enter("metrics")
+        return self._sum_up(_errors_of(predict, self._center_K), ("train", "validation"), "metrics")
+
     @property
     def is_cheap(self) -> bool:
         """Whether every worker has all its blocks in memory. Every worker must ask."""
@@ -62,8 +75,12 @@ class Evaluator:
         splits: tuple[str, ...],
         phase: str | None = None,
     ) -> SplitMetrics:
+        return self._sum_up(self._sums_of(coef_DK, intercept_K), splits, phase)
+
+    def _sum_up(
+        self, sums_of: Callable[[Block], ErrorSums], splits: tuple[str, ...], phase: str | None = None
+    ) -> SplitMetrics:
         targets = self._training.job.columns.targets
-        sums_of = self._sums_of(coef_DK, intercept_K)
 
         def measure_one(index: int) -> list[ErrorSums]:
             block = self._store.load(index)
@@ -96,3 +113,16 @@ class Evaluator:
 
         there = [torch.as_tensor(each, device=device) for each in model]
         return lambda rows: ErrorSums(error_sums(rows_of(rows, slice(None), device), *there))
+
+
+def _errors_of(predict: Predictor, center_K: Floats) -> Callable[[Block], ErrorSums]:
+    """Return what sums the errors of any model: its predictions are measured as features with slope 1."""
+    targets = len(center_K)
+
+    def sums_of(rows: Block) -> ErrorSums:
+        if rows.num_rows == 0:
+            return ErrorSums.zeros(targets)
+        predicted = Block(predict(rows), rows.y_NK, rows.w_N, rows.num_rows)
+        return ErrorSums.of(predicted, np.eye(targets), np.zeros(targets), center_K)
+
+    return sums_of

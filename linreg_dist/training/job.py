@@ -65,6 +65,11 @@ class TrainJob:
         return self.run_dir / "covariance.pending.safetensors"
 
     @property
+    def pending_module(self) -> Location:
+        """Where a module of the user's leaves its weights and scales; they become the model."""
+        return self.run_dir / "module.pending.safetensors"
+
+    @property
     def added(self) -> Manifest:
         """The files without those whose rows are taken away."""
         if not self.removed:

@@ -46,8 +46,10 @@ def export(
     if dialect is not None and not one.has_dialects:
         able = " or ".join(name for name, each in FORMATS.items() if each.has_dialects)
         raise SpecError(f"--dialect has no meaning for {to}; leave it out, or export --to {able}")
-    one.require("--to")
     loaded = model if isinstance(model, LinearModel) else load_model(model)
+    if not loaded.is_linear:
+        raise SpecError(f"{loaded!r} has no coefficients to export; its weights are in model.safetensors")
+    one.require("--to")
     place = as_location(output)
     exists = os.path.lexists(place) if isinstance(place, Path) else place.exists()
     if exists:

@@ -30,7 +30,7 @@ from linreg_dist.model.intervals import Intervals
 from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.run.local_limits import check_this_machine
 from linreg_dist.run.outputs import place_below, refuse_in_run, refuse_other_files, refuse_over_input
-from linreg_dist.run.state import load_model
+from linreg_dist.run.state import loaded_model
 from linreg_dist.run.unfinished import begun_with, digest_of, nulls_of_finished, unfinished, version_of
 from linreg_dist.storage import Location, ObjectPath, as_location
 from linreg_dist.training.rows.metrics import ErrorSums
@@ -46,12 +46,15 @@ _LOOKUP_THREADS = 16
 _WHERE = re.compile(r"(scaling|cluster|run)\.")
 
 
-def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[str]) -> Evaluation:
+def evaluate(
+    model: LinearModel | str | Path | ObjectPath, data: str | Sequence[str], *, allow_module: bool = False
+) -> Evaluation:
     """Measure a model on Parquet that has its features and its target.
 
     Args:
         model: the model, its folder or its run's folder.
         data: file, folder, glob, URI, or a list of those.
+        allow_module: whether the class of a module of the user's own may be imported, which runs its code.
 
     Returns:
         The metrics; ``dropped`` counts rows without a usable target, and without a usable feature where the
@@ -62,7 +65,7 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
         DataError: the data does not fit the model, or no row can be measured.
 
     """
-    fitted = _load(model)
+    fitted = loaded_model(model, allow_module=allow_module)
     started = time.perf_counter()
     manifest = _manifest(data, fitted, fitted.targets)
     check_numbers([(name, "target") for name in fitted.targets], manifest)
@@ -72,13 +75,16 @@ def evaluate(model: LinearModel | str | Path | ObjectPath, data: str | Sequence[
     scaling = fitted.details.scaling
     x_mean = [0.0] * coef.shape[0] if scaling is None else scaling.x_mean
     center = intercept + np.asarray(x_mean) @ coef
+    if not fitted.is_linear:  # its predictions are measured as features with slope 1
+        coef, intercept, center = np.eye(len(intercept)), np.zeros(len(intercept)), np.zeros(len(intercept))
 
     def measure(group: RowGroup, table: pa.Table) -> tuple[ErrorSums, int]:
         y_NK = np.stack([numeric_values(table.column(name)).astype(np.float64) for name in fitted.targets], 1)
         usable: Mask = np.asarray(np.isfinite(y_NK).all(axis=1))
         x_ND = fitted.design_matrix(table, manifest.where(group), usable)
         usable &= np.isfinite(x_ND).all(axis=1)
-        rows = Block(x_ND[usable], y_NK[usable], None, int(usable.sum()))
+        x_ND = x_ND[usable] if fitted.is_linear else fitted.predict_encoded(x_ND[usable])
+        rows = Block(x_ND, y_NK[usable], None, len(x_ND))
         return ErrorSums.of(rows, coef, intercept, center), rows.num_rows
 
     total, used = ErrorSums.zeros(len(fitted.targets)), 0
@@ -109,6 +115,7 @@ def predict(
     overwrite: bool = False,
     interval: float | None = None,
     overrides: Mapping[str, Any] | Sequence[str] = (),
+    allow_module: bool = False,
 ) -> Prediction:
     """Score Parquet into Parquet, row for row: one output file for each input file, in the same order of
     rows.
@@ -128,9 +135,9 @@ def predict(
         interval: a level of confidence: adds ``prediction_mean_low``, ``…_mean_high``, of the mean
             of rows like each, and ``prediction_low`` and ``prediction_high``, of one observation; of several
             targets ``prediction_<target>_mean_low`` and so on.
-
         overrides: where it runs, as fields of a spec: ``{"scaling.num_workers": 2}``, or
             ``["scaling.num_workers=2"]``; of the sections scaling, cluster and run.
+        allow_module: as in `evaluate`.
 
     Returns:
         What was written.
@@ -143,7 +150,7 @@ def predict(
         RunInUseError: the same is written there by another process now.
 
     """
-    fitted = _load(model)
+    fitted = loaded_model(model, allow_module=allow_module)
     spec = _where(data, fitted, overrides) if overrides else None
     intervals = None if interval is None else Intervals(fitted, interval)
     started = time.perf_counter()
@@ -231,10 +238,6 @@ def _finished_files(
     with ThreadPoolExecutor(_LOOKUP_THREADS) as pool:
         found = pool.map(lambda key: nulls_of_finished(folder / key, columns, rows[key]), keys)
         return {key: nulls for key, nulls in zip(keys, found, strict=True) if nulls is not None}
-
-
-def _load(model: LinearModel | str | Path | ObjectPath) -> LinearModel:
-    return model if isinstance(model, LinearModel) else load_model(model)
 
 
 def _manifest(data: str | Sequence[str], model: LinearModel, needed: Sequence[str]) -> Manifest:

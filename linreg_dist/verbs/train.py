@@ -381,6 +381,7 @@ def _keep_statistics(job: TrainJob, folder: RunFolder) -> None:
     """Let the statistics and the covariance that the run left count; remove the checkpoints behind them."""
     if job.pending_statistics.exists():
         move_file(job.pending_statistics, folder.statistics)
+    job.pending_module.unlink(missing_ok=True)  # the model has its weights
     if job.pending_covariance.exists():
         move_file(job.pending_covariance, folder.model / COVARIANCE_FILE)
     for used_up in (FIRST_PASS, MOMENT_CHECKPOINTS):

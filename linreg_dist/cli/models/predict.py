@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from linreg_dist.cli.options import address_option, data_option, json_option, model_argument, overrides_option
+from linreg_dist.cli.options import (
+    address_option,
+    allow_module_option,
+    data_option,
+    json_option,
+    model_argument,
+    overrides_option,
+)
 from linreg_dist.cli.output import print_json
 
 
@@ -31,6 +38,7 @@ from linreg_dist.cli.output import print_json
 )
 @address_option
 @overrides_option
+@allow_module_option
 @json_option
 def predict(
     model: str,
@@ -42,6 +50,7 @@ def predict(
     workers: int | None,
     address: str | None,
     overrides: tuple[str, ...],
+    allow_module: bool,
     as_json: bool,
 ) -> None:
     """Score Parquet with the model in the folder MODEL: Parquet in, Parquet out, row for row."""
@@ -53,7 +62,14 @@ def predict(
     if address is not None:
         overrides = (*overrides, f"cluster.address={address}")
     result = score(
-        model, list(data), output, columns, overwrite=overwrite, interval=interval, overrides=overrides
+        model,
+        list(data),
+        output,
+        columns,
+        overwrite=overwrite,
+        interval=interval,
+        overrides=overrides,
+        allow_module=allow_module,
     )
     if as_json:
         print_json(result)

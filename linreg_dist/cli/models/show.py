@@ -32,9 +32,16 @@ def show(model: str, with_covariance: bool, as_json: bool) -> None:
     MODEL is a run's folder too; of one without a model it says what became of it, and exits with 1.
     """
     from linreg_dist.model.describe import describe
+    from linreg_dist.model.own_module import ModuleModel
     from linreg_dist.run.state import load_model, timing_of
 
     loaded = load_model(model)
+    if isinstance(loaded, ModuleModel):
+        if as_json:
+            print_json(loaded.describe())
+        else:
+            click.echo(str(loaded.summary()))
+        return
     if with_covariance and not as_json:
         print_covariance(loaded)
         return

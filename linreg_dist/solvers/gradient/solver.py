@@ -20,6 +20,7 @@ class GradientSolver(Solver):
     """Steps on mini-batches by an update rule."""
 
     shuffles = True
+    trains_modules = True
 
     def load(self, job: TrainJob) -> None:
         """Import torch, and its compiler where DistributedDataParallel will: more than a second each."""
@@ -29,6 +30,10 @@ class GradientSolver(Solver):
 
     def fit(self, training: Training) -> Fit:
         """Train by steps on mini-batches."""
+        if training.job.spec.model.module is not None:
+            from linreg_dist.solvers.module.descent import fit_module
+
+            return fit_module(training, self.name)
         from linreg_dist.solvers.gradient.descent import fit_by_steps
 
         return fit_by_steps(training, self)

@@ -114,7 +114,7 @@ class ScoringJob:
     def _score(self, group: RowGroup, table: pa.Table) -> pa.Table:
         model = self.model
         x_ND = model.design_matrix(table, self.manifest.where(group))
-        predicted_NK = x_ND @ model.coef_KD.T + model.intercept_K
+        predicted_NK = model.predict_encoded(x_ND)
         columns = [*predicted_NK.T, *(self.intervals.bounds(x_ND, predicted_NK) if self.intervals else ())]
         kept = table.select(list(self.keep))
         predictions = {

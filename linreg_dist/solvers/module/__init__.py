@@ -1,0 +1,1 @@
+"""Steps on a module of the user's own."""
