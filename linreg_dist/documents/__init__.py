@@ -43,6 +43,7 @@ from linreg_dist.documents.result import (
     Tune,
     TunePoint,
     UpdateDocument,
+    WorkerTime,
     result_schema,
 )
 from linreg_dist.documents.shown import (
@@ -129,5 +130,6 @@ __all__ = [
     "Tune",
     "TunePoint",
     "UpdateDocument",
+    "WorkerTime",
     "result_schema",
 ]

@@ -97,6 +97,25 @@ class Timing(Document):
     report_s: float | None = None
 
 
+class WorkerTime(Document):
+    """The time of one worker in the last attempt.
+
+    Attributes:
+        rank: 0 … n-1.
+        seconds: from its first row group to its last step.
+        waiting_s: of these, waiting for the other workers and exchanging with them.
+        row_groups: that it owned.
+        bytes_read: of the files, compressed.
+
+    """
+
+    rank: int
+    seconds: float
+    waiting_s: float
+    row_groups: int
+    bytes_read: int
+
+
 class SkippedFile(Document):
     """An entry of the data that was not read, and why."""
 
@@ -295,6 +314,7 @@ class ResultDocument(Document):
         diagnostics: what the pass behind diagnostics.json took; None where there was none.
         diagnostics_reason: why there is none.
         worker_groups: sizes of the groups of workers that were started.
+        workers: the time of each worker, where there were some.
         stuck: workers that were found stuck on the way.
 
     """
@@ -325,6 +345,7 @@ class ResultDocument(Document):
     timing: Timing | None = None
     num_workers: int | None = None
     worker_groups: list[int] = Field(default_factory=list)
+    workers: list[WorkerTime] = Field(default_factory=list)
     stuck: list[StuckReport] = Field(default_factory=list)
     versions: dict[str, str] | None = None
     tune: Tune | None = None
@@ -354,6 +375,7 @@ class Found:
         rows_per_s: training rows a second over all workers.
         read_s, fit_s: seconds of reading and of solving.
         bytes_read: of the files, over all workers, in this attempt.
+        workers: the time of each.
         unwritten_metrics: the lines of metrics.jsonl, if an object store would not take them.
 
     """
@@ -373,6 +395,7 @@ class Found:
     inference: Inference | None = None
     tune: Tune | None = None
     bytes_read: int | None = None
+    workers: Sequence[WorkerTime] = ()
     unwritten_metrics: str | None = None
 
 

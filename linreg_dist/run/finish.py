@@ -226,6 +226,7 @@ def finish_job(
         ),
         num_workers=outcome.world_size if spec.scaling.max_workers else 0,
         worker_groups=list(outcome.worker_groups),
+        workers=list(found.workers) if spec.scaling.max_workers else [],
         stuck=[StuckReport.from_json(report) for report in outcome.stuck],
         versions=versions,
         error=None,

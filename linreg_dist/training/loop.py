@@ -13,7 +13,7 @@ from typing import Any
 
 from linreg_dist import limits
 from linreg_dist.data.cache import default_cache_folder, remove_cache
-from linreg_dist.documents import Found, Outcome
+from linreg_dist.documents import Found, Outcome, WorkerTime
 from linreg_dist.errors import LinregDistError, RunFailedError, StorageError, to_record
 from linreg_dist.training.beats import WorkerWatch, watched
 from linreg_dist.training.evaluate import Evaluator
@@ -102,9 +102,22 @@ def _train(worker: Worker, job: TrainJob, progress: JobProgress | None) -> Found
         with data.store:
             found = _found(training, training.job.solver.fit(training))
     # No worker still reads a block when its neighbour removes the files.
-    bytes_read = sum(worker.gather(data.store.bytes_read))
+    workers = worker.gather(
+        WorkerTime(
+            rank=worker.rank,
+            seconds=time.perf_counter() - started,
+            waiting_s=worker.waited.seconds,
+            row_groups=len(training.my_row_groups),
+            bytes_read=data.store.bytes_read,
+        )
+    )
     remove_cache(default_cache_folder(job.fingerprint))
-    return replace(found, unwritten_metrics=log.unwritten, bytes_read=bytes_read)
+    return replace(
+        found,
+        unwritten_metrics=log.unwritten,
+        bytes_read=sum(each.bytes_read for each in workers),
+        workers=workers,
+    )
 
 
 def _found(training: Training, fit: Fit) -> Found:

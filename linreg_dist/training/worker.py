@@ -7,9 +7,10 @@ where workers talk to each other, and by the solvers that need it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -23,6 +24,13 @@ from linreg_dist.errors import LinregDistError, from_record, to_record
 T = TypeVar("T")
 
 
+@dataclass
+class WaitClock:
+    """Seconds that a worker has spent waiting for the others, and exchanging with them."""
+
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True)
 class Worker:
     """Where this process stands in the group.
@@ -33,6 +41,7 @@ class Worker:
         device: where the arithmetic runs, as torch names it: cpu, cuda, cuda:1.
         num_threads: threads for decoding and arithmetic, this worker's share of its node's cores.
         group: what the workers talk over; None is torch's default group.
+        waited: for how long it has waited for the others.
 
     """
 
@@ -41,10 +50,17 @@ class Worker:
     device: str
     num_threads: int
     group: Any = None
+    waited: WaitClock = field(default_factory=WaitClock, compare=False)
 
-    def waiting(self) -> AbstractContextManager[None]:
-        """Say for the time of a ``with`` block that this worker waits for the others."""
-        return liveness.process.waiting("waiting for the other workers")
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Say for the time of a ``with`` block that this worker waits for the others, and count it."""
+        began = time.perf_counter()
+        try:
+            with liveness.process.waiting("waiting for the other workers"):
+                yield
+        finally:
+            self.waited.seconds += time.perf_counter() - began
 
     def gather(self, item: T) -> list[T]:
         """Return every worker's ``item``, by rank. Every worker must call it."""

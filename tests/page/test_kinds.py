@@ -279,3 +279,16 @@ def test_many_targets_share_the_room(tmp_path: Path, train_here: Train) -> None:
     assert "The coefficients of 50 targets more: linreg-dist show" in page.sentences
     assert "10 targets more are in result.json" in page.sentences
     assert len(page.html) < 600_000
+
+
+def test_the_time_of_each_worker_is_shown(path: Path, train_here: Train, light_workers: None) -> None:
+    run = train_here(path, scaling={"num_workers": 2}, data={"missing": "drop"})
+    workers = run.result["workers"]
+    assert [worker["rank"] for worker in workers] == [0, 1]
+    assert sum(worker["bytes_read"] for worker in workers) == run.result["data"]["bytes_read"]
+    assert sum(worker["row_groups"] for worker in workers) == run.result["data"]["row_groups"]
+    for worker in workers:
+        assert 0 <= worker["waiting_s"] <= worker["seconds"] <= run.result["timing"]["total_s"]
+    rows = Document.of(run.path).table("Time of each worker").rows
+    assert list(rows) == ["0", "1"]
+    assert rows["1"][2] == f"{workers[1]['seconds']:.2f}"
