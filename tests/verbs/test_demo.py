@@ -42,7 +42,16 @@ def test_what_is_in_the_folder_already_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for folder in (tmp_path / "file", "s3://bucket/demo"):
+    (tmp_path / "loop").symlink_to("loop")
+    places = [
+        tmp_path / "file",
+        tmp_path / "loop",
+        tmp_path / ("a" * 5000),
+        "/dev/zero",
+        "",
+        "s3://bucket/demo",
+    ]
+    for folder in places:
         with pytest.raises(lr.SpecError, match="folder"):
             copy_samples(folder)
 

@@ -39,6 +39,8 @@ def copy_samples(folder: str | os.PathLike[str] = DEFAULT_FOLDER) -> Samples:
         SpecError: the folder cannot be written, or is a URI.
 
     """
+    if not os.fspath(folder):
+        raise SpecError(f"the name of the folder is empty; expected a folder such as {DEFAULT_FOLDER}")
     if is_uri(os.fspath(folder)):
         raise SpecError(f"{folder} is a URI; expected a folder on this machine, such as {DEFAULT_FOLDER}")
     target = Path(folder)
