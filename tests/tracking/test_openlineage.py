@@ -209,6 +209,7 @@ def test_a_real_run_tells_its_begin_and_its_end_once(server: Server, tmp_path: P
     assert len(server.received) == 2, "a run that has finished is not told again"
 
 
+@pytest.mark.slow  # it loads torch
 def test_a_run_that_fails_tells_it(server: Server, tmp_path: Path) -> None:
     diverges = {"name": "sgd", "epochs": 5, "learning_rate": 1e9, "early_stop": None}
     with pytest.raises(RunFailedError):
