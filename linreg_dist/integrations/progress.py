@@ -29,6 +29,7 @@ class ProgressLines:
         self._say, self._every_s, self._clock = say, every_s, clock
         self._next = clock()
         self._unsaid: EpochLine | None = None
+        self._last = ""
 
     def event(self, event: Event) -> None:
         """Take a line of ``metrics.jsonl``."""
@@ -45,7 +46,10 @@ class ProgressLines:
     def _tell(self, event: Event) -> None:
         self._next = self._clock() + self._every_s
         self._unsaid = None
-        self._say(line_of(event))
+        line = line_of(event)
+        if line != self._last:  # a job that waits says the same again and again
+            self._say(line)
+        self._last = line
 
 
 def line_of(event: Event) -> str:

@@ -28,3 +28,7 @@ def test_lines_come_seldom_and_the_last_epoch_is_never_left_out() -> None:
     assert said[-1] == "epoch 100"
     lines.close()
     assert len(said) == 6
+    for _ in range(3):
+        now[0] += 20
+        lines.event(Tick(progress=0.5, phase="waiting"))
+    assert said[6:] == ["50 % · waiting"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import dagster as dg
 import pytest
+import yaml
 
 from linreg_dist.documents import ResultDocument
 from linreg_dist.errors import ClusterError, DataError, SpecError
@@ -49,6 +51,21 @@ def test_an_asset_is_called_after_its_job_and_has_its_checks() -> None:
     assert asset.specs_by_key[KEY].group_name == "models"
     assert linreg_asset(SPEC, key=["models", "mine"]).key == dg.AssetKey(["models", "mine"])
     dg.Definitions.validate_loadable(dg.Definitions(assets=[asset]))
+
+
+def test_the_lines_of_the_page_load(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/dagster.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (component,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "defs.py", "exec"), names)  # noqa: S102 (our own page)
+    dg.Definitions.validate_loadable(names["defs"])
+    assert names["monthly"].name == "monthly_schedule"
+
+    (tmp_path / "job.yaml").write_text("data: {path: rows, target: y}\n")
+    attributes = yaml.safe_load(component)["attributes"]
+    built = LinregComponent.from_attributes_dict(attributes=attributes).build_defs(_at(tmp_path))
+    dg.Definitions.validate_loadable(built)
 
 
 def test_a_wrong_spec_is_told_when_the_code_is_loaded(tmp_path: Path) -> None:
