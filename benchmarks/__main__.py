@@ -110,6 +110,19 @@ def convergence(rows: int, epochs: int) -> None:
         click.echo(path)
 
 
+@cli.command()
+@click.option("--rows", type=click.IntRange(min=1_000), default=2_000_000, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+def scoring(rows: int, rounds: int) -> None:
+    """Time `predict` against bare pyarrow that reads and writes the same, interleaved."""
+    from benchmarks.scoring import measure
+
+    found = measure(rows, rounds=rounds)
+    for name, seconds in (("bare read and write", found.bare_s), ("predict", found.ours_s)):
+        click.echo(f"{name}: {', '.join(f'{each:.2f}' for each in seconds)} s")
+    click.echo(f"predict is at {found.share:.2f} of the bare rate, of the medians")
+
+
 def _names(text: str | None, known: Mapping[str, object], kind: str) -> tuple[str, ...] | None:
     if text is None:
         return None
