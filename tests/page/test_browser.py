@@ -29,11 +29,10 @@ OPTIONS = (
 JOBS: dict[str, dict[str, Any]] = {
     "exact": {},
     "adam": {"solver.name": "adam", "solver.epochs": 3, "solver.learning_rate": 0.2},
-    "huber": {"model.loss": "huber"},
     "tuned": {"tune": {"l2": [0.001, 0.1, 10], "l1_ratio": [0, 1], "folds": 3}},
 }
 LONG_NAMES = ["m" * 100, "W" * 100, "温" * 60, "a few words, each of which is short, " * 5]
-PAGES = [*JOBS, "long", "compared"]
+PAGES = [*JOBS, "long", "huber", "compared"]
 LEAST_CONTRAST = 4.5  # WCAG 2 AA, for text of normal size
 
 
@@ -79,6 +78,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     made["long"] = lr.train(
         {"name": "long", "data": {"path": str(path), "target": "y" * 90, "missing": "drop"}}, runs
     )
+    small = write_parquet(folder / "small" / "a.parquet", linear_columns(3000))
+    huber = {"name": "huber", "data": {"path": str(small), "target": "y"}, "model": {"loss": "huber"}}
+    made["huber"] = lr.train(huber, runs)
     addresses = {name: (run.path / "report.html").as_uri() for name, run in made.items()}
     compared = folder / "compared.html"
     report([run.path for run in made.values()], compared)
