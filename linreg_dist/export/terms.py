@@ -66,9 +66,11 @@ def terms(model: LinearModel) -> list[NumberTerm | LevelTerm]:
     """Return the terms of a model, in the order of its columns.
 
     Raises:
-        SpecError: a column has no form that other programs can compute.
+        SpecError: a column has no form that other programs can compute, or the model is not linear.
 
     """
+    if not model.is_linear:
+        raise SpecError(f"{model!r} has no coefficients to export; its weights are in model.safetensors")
     found: list[NumberTerm | LevelTerm] = []
     fills = model.missing == "mean"
     for column, start, stop in model.encoding.spans():

@@ -136,7 +136,7 @@ class Mlflow(Tracker):
                     continue
                 (Path(scratch) / name).write_bytes(content)
             self._client.log_artifacts(self.run_id, scratch)
-        if model is None or FORMATS["mlflow"].missing_modules():
+        if model is None or not model.is_linear or FORMATS["mlflow"].missing_modules():
             return
         with tempfile.TemporaryDirectory(prefix="linreg_dist-") as scratch:
             for path, content in FORMATS["mlflow"].files(model).items():

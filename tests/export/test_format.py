@@ -114,6 +114,7 @@ def test_an_update_in_place_leaves_no_export_of_the_earlier_model(
 def test_a_missing_extra_is_named_before_anything_is_read(
     spec: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    run = lr.train({**spec, "name": "before", "outputs": {"report": False}})
     monkeypatch.setattr(Toy, "needs", ("json", "no_such_module"))
     spec["data"]["path"] = str(tmp_path / "nowhere")
     message = r"outputs\.export toy needs no_such_module.*pip install 'linreg-dist\[toy\]'"
@@ -121,8 +122,8 @@ def test_a_missing_extra_is_named_before_anything_is_read(
         lr.train(spec)
     with pytest.raises(lr.SpecError, match=message):
         check_data(lr.JobSpec.model_validate(spec))
-    assert not (tmp_path / "runs").exists()
-    assert call(["export", "nowhere", "--to", "toy", "-o", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "runs" / "job").exists()
+    assert call(["export", str(run.path), "--to", "toy", "-o", str(tmp_path / "out")]) == 2
     assert "--to toy needs no_such_module" in capsys.readouterr().err
 
 
