@@ -56,7 +56,8 @@ def test_a_fit_goes_on_from_its_checkpoint(job: str) -> None:
     at["history"][0]["train_mse"] = 12345.0
     (checkpoint / "progress.json").write_text(json.dumps(at))
     run = train(spec_of(job))
-    np.testing.assert_allclose(_weights(run.model), whole, rtol=1e-9, atol=1e-12)
+    # 0.1.0 summed means and spreads of float32 columns in float32: the unit scale has moved by its digits.
+    np.testing.assert_allclose(_weights(run.model), whole, rtol=1e-6, atol=1e-12)
     lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     epochs = [line for line in lines if "epoch" in line]
     assert epochs[0]["train_mse"] == 12345.0
