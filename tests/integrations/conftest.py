@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-collect_ignore = [name for name in ("dagster", "airflow") if find_spec(name) is None]
+collect_ignore = [name for name in ("dagster", "airflow", "dvc", "prefect") if find_spec(name) is None]
