@@ -39,7 +39,8 @@ from linreg_dist.training.diagnostics.residuals import target_diagnostics
 
 _MOST_ROWS = 1_000_000
 _MOST_VALUES = 1 << 25  # encoded, of all rows that are looked at
-_SMALL_VALUES = 1 << 24  # what is always looked at whole: a fraction of a second
+_SMALL_VALUES = 1 << 21  # what is always looked at: some hundredths of a second
+_ONE_OF = 50  # values of larger data: a pass over all of them costs a fit several times as much
 _SHARE = 0.08  # of the run's time until then, after which no further row group is read
 _FEWEST_HELD_OUT = 500
 _SAMPLED = 150
@@ -84,7 +85,8 @@ def diagnose(subject: Subject, run_s: float) -> Diagnostics:
     train_rows, held_out = (rows.train, rows.validation) if rows else (manifest.num_rows, 0)
     split = "validation" if held_out >= _FEWEST_HELD_OUT else "train"
     width = max(model.encoding.num_encoded, 1)
-    most_rows = max(min(_MOST_ROWS, _MOST_VALUES // width), 1)
+    most_values = min(max(_SMALL_VALUES, manifest.num_rows * width // _ONE_OF), _MOST_VALUES)
+    most_rows = max(min(_MOST_ROWS, most_values // width), 1)
     order = sampled_order(manifest)
     groups = _within(order, most_rows)
     chosen_rows = sum(group.num_rows for group in groups)
@@ -93,8 +95,7 @@ def diagnose(subject: Subject, run_s: float) -> Diagnostics:
     every = max(1, round(train_rows * seen_share / _SAMPLED))
     question = question_of(model, manifest, split, every=every)
     looker = Looker(manifest, subject.columns, subject.data, model.encoding, question, stride)
-    is_small = chosen_rows * width <= _SMALL_VALUES and len(groups) == len(order)
-    until = None if is_small else began + _SHARE * run_s
+    until = None if most_values <= _SMALL_VALUES else began + _SHARE * run_s
     part, num_groups = _pass(looker, question, groups, subject, until)
     if not part.fitted_KN or not sum(piece.shape[1] for piece in part.fitted_KN) or not part.train_rows:
         raise DataError("the row groups that were looked at hold no rows that were used")

@@ -259,6 +259,7 @@ def test_of_large_data_a_sample_of_row_groups_is_looked_at_and_said_so(
 ) -> None:
     monkeypatch.setattr(module, "_MOST_ROWS", 1000)
     monkeypatch.setattr(module, "_SMALL_VALUES", 0)
+    monkeypatch.setattr(module, "_ONE_OF", 1)
     subject = subject_of(path, run)
     found = diagnose(subject, 1000.0)
     groups = sampled_order(subject.manifest)
@@ -272,6 +273,7 @@ def test_the_pass_ends_when_it_has_taken_its_share_of_the_run(
     path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_SMALL_VALUES", 0)
+    monkeypatch.setattr(module, "_ONE_OF", 1)
     found = diagnose(subject_of(path, run), 0.0)
     assert found.cost.row_groups == 2
     assert found.cost.stopped == "after 8% of the run's time"
