@@ -14,9 +14,9 @@ from linreg_dist.run.finished_run import Run
 from linreg_dist.run.progress.follow import EventSink
 from linreg_dist.storage import ObjectPath
 from linreg_dist.tracking.tracker import Tracker
-from linreg_dist.verbs.changed import IfChanged
 from linreg_dist.verbs.train import Watcher
 from linreg_dist.verbs.train import train as run_job
+from linreg_dist.verbs.updating.changed import IfChanged
 
 
 def train(

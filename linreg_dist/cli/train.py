@@ -25,7 +25,7 @@ from linreg_dist.wording.names import some_names
 
 if TYPE_CHECKING:
     from linreg_dist.run.progress.follow import EventSink
-    from linreg_dist.verbs.changed import IfChanged
+    from linreg_dist.verbs.updating.changed import IfChanged
 
 
 @click.command

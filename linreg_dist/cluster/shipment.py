@@ -17,7 +17,7 @@ from linreg_dist.errors import SpecError
 from linreg_dist.jobspec import JobSpec, load_spec, resolved_yaml, spec_hash
 from linreg_dist.jobspec.reading.interpolation import uninterpolated
 from linreg_dist.run.folder import RunFolder
-from linreg_dist.verbs.changed import IfChanged
+from linreg_dist.verbs.updating.changed import IfChanged
 
 SPEC_FILE = "job.yaml"
 METADATA_NAME = "linreg_dist.name"

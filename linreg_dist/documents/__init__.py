@@ -21,16 +21,21 @@ from linreg_dist.documents.diagnostics import (
     RowResidual,
     TargetDiagnostics,
 )
+from linreg_dist.documents.inference import (
+    CoefficientInference,
+    Inference,
+    PenaltyDocument,
+    TargetInference,
+    Tune,
+    TunePoint,
+)
 from linreg_dist.documents.metrics import EpochLine, Event, Metrics, SplitMetrics, Tick
 from linreg_dist.documents.result import (
-    CoefficientInference,
     DataDocument,
     ErrorRecord,
     Found,
-    Inference,
     ModelDetails,
     Outcome,
-    PenaltyDocument,
     ResultDocument,
     RowsDocument,
     ScalingDocument,
@@ -38,10 +43,7 @@ from linreg_dist.documents.result import (
     SolverDocument,
     StuckReport,
     TableDocument,
-    TargetInference,
     Timing,
-    Tune,
-    TunePoint,
     UpdateDocument,
     WorkerTime,
     result_schema,

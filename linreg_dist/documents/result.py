@@ -13,6 +13,7 @@ from pydantic import AliasChoices, ConfigDict, Field
 
 from linreg_dist.documents.base import Document
 from linreg_dist.documents.diagnostics import DiagnosticsCost
+from linreg_dist.documents.inference import Inference, PenaltyDocument, Tune
 from linreg_dist.documents.metrics import SplitMetrics
 
 
@@ -200,32 +201,6 @@ class ErrorRecord(Document):
     stuck: list[StuckReport] = Field(default_factory=list)
 
 
-class PenaltyDocument(Document):
-    """The weights of a penalty, and the rule that chose them, if one did."""
-
-    l1: float = 0.0
-    l2: float = 0.0
-    rule: str | None = None
-
-
-class TunePoint(PenaltyDocument):
-    """The cross-validated error of one penalty."""
-
-    mse: float
-    std_err: float
-    fold_mse: list[float] = Field(default_factory=list)
-
-
-class Tune(Document):
-    """A cross-validation: the penalties that were compared, the best and the chosen one by position."""
-
-    folds: int
-    points: list[TunePoint]
-    best: int
-    one_std_err: int
-    chosen: PenaltyDocument | None = None
-
-
 class UpdateDocument(Document):
     """What an update added: to which run, how many new files and rows, and how many of a table's files and
     rows it took away because they are no longer part of the table.
@@ -236,41 +211,6 @@ class UpdateDocument(Document):
     rows: int
     removed_files: int = 0
     removed_rows: int = 0
-
-
-class CoefficientInference(Document):
-    """The inference of one coefficient; None where it does not exist."""
-
-    std_err: float | None = None
-    t: float | None = None
-    p: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    vif: float | None = None
-
-
-class TargetInference(Document):
-    """The tests by feature (the intercept under ``(intercept)``) and statistics of the fit, of one target."""
-
-    tests: dict[str, CoefficientInference] = Field(default_factory=dict)
-    fit: dict[str, float | None] = Field(default_factory=dict)
-
-
-class Inference(Document):
-    """The statistician's half of an exact fit.
-
-    Attributes:
-        reason: why there are no tests; None where there are.
-        covariance: the kind of standard errors that was asked for.
-        df: degrees of freedom of t, None for the normal distribution.
-        targets: by name.
-
-    """
-
-    reason: str | None = None
-    covariance: str | None = None
-    df: float | None = None
-    targets: dict[str, TargetInference] = Field(default_factory=dict)
 
 
 class ScalingDocument(Document):

@@ -7,17 +7,15 @@ from typing import Any
 from pydantic import AliasChoices, Field
 
 from linreg_dist.documents.base import Document
+from linreg_dist.documents.inference import CoefficientInference, PenaltyDocument, Tune
 from linreg_dist.documents.metrics import EpochLine, Metrics, SplitMetrics
 from linreg_dist.documents.result import (
-    CoefficientInference,
     DataDocument,
-    PenaltyDocument,
     ResultDocument,
     RowsDocument,
     SkippedFile,
     SolverDocument,
     TableDocument,
-    Tune,
 )
 
 

@@ -13,7 +13,7 @@ from linreg_dist.errors import LinregDistError
 from linreg_dist.integrations.command import STOPS_WITHIN_S
 from linreg_dist.integrations.outcome import JobEnd, end_with
 from linreg_dist.jobspec import JobSpec
-from linreg_dist.verbs.changed import IfChanged
+from linreg_dist.verbs.updating.changed import IfChanged
 
 _LOOKS_EVERY_S = 0.5
 

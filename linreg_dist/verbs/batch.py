@@ -24,7 +24,7 @@ from pathlib import Path
 from linreg_dist.documents import BatchDocument, JobDocument, ResultDocument
 from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, SpecError
 from linreg_dist.jobspec import JobSpec, resolved_yaml, spec_hash
-from linreg_dist.run.failure import error_record
+from linreg_dist.run.ending.failure import error_record
 from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder
 from linreg_dist.run.ray.python_path import child_environment
 from linreg_dist.run.watch.interrupts import stop_notice_interrupts

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from linreg_dist.documents import ReportWritten
 from linreg_dist.errors import SpecError
+from linreg_dist.run.ending.page import kept_source
 from linreg_dist.run.outputs import refuse_in_run
-from linreg_dist.run.page import kept_source
 from linreg_dist.storage import Location, ObjectPath, as_location, read_file, write_whole
 
 _MARK = b"linear regression</title>"

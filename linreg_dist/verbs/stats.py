@@ -17,16 +17,16 @@ from linreg_dist.jobspec import JobSpec, load_spec
 from linreg_dist.jobspec.reading.interpolation import escape
 from linreg_dist.model.details import model_of
 from linreg_dist.model.linear_model import LinearModel
+from linreg_dist.run.ending.versions import versions_of
 from linreg_dist.run.outputs import is_same_file, refuse_in_run
-from linreg_dist.run.versions import versions_of
 from linreg_dist.solvers import Choice
 from linreg_dist.solvers.exact.inference import NO_ROWS, RobustTests
 from linreg_dist.solvers.exact.moment_metrics import NOT_READ
-from linreg_dist.solvers.exact.moment_sums import ExactSums
 from linreg_dist.solvers.exact.penalty import choose_penalty
 from linreg_dist.solvers.exact.solution import fit_of, metrics_of, solve_sums
 from linreg_dist.solvers.exact.solver import Exact
 from linreg_dist.solvers.exact.statistics import sums_of
+from linreg_dist.solvers.exact.sums.moment_sums import ExactSums
 from linreg_dist.stats.artefact import (
     Artefact,
     load_artefact,

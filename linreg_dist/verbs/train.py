@@ -17,8 +17,8 @@ from linreg_dist.documents import Outcome, ResultDocument
 from linreg_dist.errors import ClusterError, DataError, LinregDistError
 from linreg_dist.jobspec import JobSpec, load_spec
 from linreg_dist.model.covariance import FILE_NAME as COVARIANCE_FILE
-from linreg_dist.run.failure import explain_unwritten, failed_result, record_failure, unwritten_logged
-from linreg_dist.run.finish import Finished, finish_job, kept_if_refused
+from linreg_dist.run.ending.failure import explain_unwritten, failed_result, record_failure, unwritten_logged
+from linreg_dist.run.ending.finish import Finished, finish_job, kept_if_refused
 from linreg_dist.run.finished_run import Run
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.local_limits import check_this_machine
@@ -30,7 +30,7 @@ from linreg_dist.run.watch.interrupts import interrupt_main_thread, interruptibl
 from linreg_dist.run.watch.submitted_job import watch_supervisor
 from linreg_dist.run.watch.this_process import watch_this_process
 from linreg_dist.solvers import SOLVERS
-from linreg_dist.solvers.exact.partials import FOLDER as MOMENT_CHECKPOINTS
+from linreg_dist.solvers.exact.sums.partials import FOLDER as MOMENT_CHECKPOINTS
 from linreg_dist.storage import (
     Location,
     ObjectPath,
@@ -44,9 +44,9 @@ from linreg_dist.tracking.tracker import TrackedRun, Tracker
 from linreg_dist.training.checkpoints.first_pass import FOLDER as FIRST_PASS
 from linreg_dist.training.job import TrainJob
 from linreg_dist.verbs.available import refuse_unavailable
-from linreg_dist.verbs.changed import IfChanged, settle_change
 from linreg_dist.verbs.opening import read_data, read_part
-from linreg_dist.verbs.update import Addition, plan_update
+from linreg_dist.verbs.updating.changed import IfChanged, settle_change
+from linreg_dist.verbs.updating.update import Addition, plan_update
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)

@@ -11,7 +11,7 @@ import pytest
 
 from linreg_dist.data.store import BlockStore
 from linreg_dist.errors import LinregDistError
-from linreg_dist.solvers.exact.partials import FOLDER
+from linreg_dist.solvers.exact.sums.partials import FOLDER
 from linreg_dist.verbs.stats import open_statistics
 from linreg_dist.verbs.train import train
 from tests.exact.problems import Problem, features_of, make_problem

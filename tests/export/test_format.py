@@ -16,7 +16,7 @@ from linreg_dist.cli.main import run as call
 from linreg_dist.export import FORMATS, Format, is_export
 from linreg_dist.export.terms import terms
 from linreg_dist.model.linear_model import LinearModel
-from linreg_dist.run.exports import make_exports
+from linreg_dist.run.ending.exports import make_exports
 from linreg_dist.verbs.export import export
 from linreg_dist.verbs.validate import check_data
 from tests.parquet import linear_columns, write_parquet

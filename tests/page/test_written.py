@@ -14,7 +14,7 @@ import pytest
 
 import linreg_dist as lr
 from linreg_dist.page import html
-from linreg_dist.run import page as page_module
+from linreg_dist.run.ending import page as page_module
 from linreg_dist.run.finished_run import Run
 from linreg_dist.run.folder import RunFolder
 from tests.page.document import Document

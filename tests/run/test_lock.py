@@ -20,7 +20,7 @@ import yaml
 import linreg_dist as lr
 from linreg_dist.errors import InterruptedRunError, RunFailedError, RunInUseError
 from linreg_dist.liveness import process_start
-from linreg_dist.run.finish import Finished
+from linreg_dist.run.ending.finish import Finished
 from linreg_dist.run.folder import RunFolder
 from linreg_dist.run.lock import hold as lock_module
 from linreg_dist.run.lock import on_files as lock_file_module

@@ -13,7 +13,7 @@ import pytest
 import linreg_dist as lr
 from linreg_dist.cli.main import run as call
 from linreg_dist.documents import Document, ResultDocument, SolverDocument, result_schema
-from linreg_dist.run.failure import error_record
+from linreg_dist.run.ending.failure import error_record
 from tests.parquet import linear_columns, write_parquet
 
 

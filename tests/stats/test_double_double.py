@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linreg_dist.stats.double_double import Double
+from linreg_dist.stats.digits.double_double import Double
 
 NUMBERS = st.floats(-1e60, 1e60).filter(lambda value: value == 0 or abs(value) > 1e-60)
 PAIRS = st.tuples(NUMBERS, NUMBERS)

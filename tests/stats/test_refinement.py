@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from linreg_dist.stats.double_double import Double
-from linreg_dist.stats.refinement import GradientSums, NormalSums, cholesky, solve_normal
+from linreg_dist.stats.digits.double_double import Double
+from linreg_dist.stats.digits.refinement import GradientSums, NormalSums, cholesky, solve_normal
 
 
 def rational(x: np.ndarray, y: np.ndarray, w: np.ndarray | None, penalty: np.ndarray) -> list[Fraction]:

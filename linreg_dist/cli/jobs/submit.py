@@ -25,7 +25,7 @@ from linreg_dist.wording.secrets import show_uri
 
 if TYPE_CHECKING:
     from linreg_dist.cluster import Ending, JobServer
-    from linreg_dist.verbs.changed import IfChanged
+    from linreg_dist.verbs.updating.changed import IfChanged
 
 
 @click.command

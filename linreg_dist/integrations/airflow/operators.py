@@ -17,7 +17,7 @@ from linreg_dist.integrations.airflow.base import LinregOperator
 if TYPE_CHECKING:
     from linreg_dist.cluster import Shipment
     from linreg_dist.jobspec import JobSpec
-    from linreg_dist.verbs.changed import IfChanged
+    from linreg_dist.verbs.updating.changed import IfChanged
 
 
 class LinregTrainOperator(LinregOperator):

@@ -12,7 +12,7 @@ from linreg_dist.integrations.dagster import checks
 from linreg_dist.integrations.dagster.metadata import column_means, metadata_of
 from linreg_dist.integrations.dagster.running import show_model, train_model
 from linreg_dist.integrations.dagster.settings import Settings
-from linreg_dist.verbs.changed import IfChanged
+from linreg_dist.verbs.updating.changed import IfChanged
 
 RETRIES = dg.RetryPolicy(max_retries=3, delay=30, backoff=dg.Backoff.EXPONENTIAL)
 """The retries of a step whose run failed or whose cluster was lost; wrong specs and data are not retried."""

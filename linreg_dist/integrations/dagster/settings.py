@@ -12,7 +12,7 @@ import dagster as dg
 
 from linreg_dist.errors import SpecError
 from linreg_dist.jobspec import JobSpec, load_spec
-from linreg_dist.verbs.changed import IfChanged
+from linreg_dist.verbs.updating.changed import IfChanged
 
 _OF_TIME = ("start", "end")
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from linreg_dist.data.block import Shift
 from linreg_dist.solvers.exact.shifts import in_files_units
-from linreg_dist.stats.double_double import Double, Floats
+from linreg_dist.stats.digits.double_double import Double, Floats
+from linreg_dist.stats.digits.refinement import GradientSums, NormalSums, cholesky, solve_normal
 from linreg_dist.stats.kernel import Array
-from linreg_dist.stats.refinement import GradientSums, NormalSums, cholesky, solve_normal
 from linreg_dist.stats.solve import Solution
 from linreg_dist.training.reading.lanes import merge_lanes
 from linreg_dist.training.training import Training

@@ -13,11 +13,11 @@ from linreg_dist.documents import EpochLine, SplitMetrics
 from linreg_dist.solvers.exact.digits import is_worth_refining, refine
 from linreg_dist.solvers.exact.inference import NO_ROWS, RobustTests
 from linreg_dist.solvers.exact.moment_metrics import NOT_KEPT, NOT_READ
-from linreg_dist.solvers.exact.moment_sums import ExactSums, check_sums, gather_moments
 from linreg_dist.solvers.exact.penalty import choose_penalty
 from linreg_dist.solvers.exact.robust_pass import gather_meat
 from linreg_dist.solvers.exact.solution import fit_of, metrics_of, solve_sums
 from linreg_dist.solvers.exact.statistics import add_earlier, artefact_of, save_statistics, sums_of
+from linreg_dist.solvers.exact.sums.moment_sums import ExactSums, check_sums, gather_moments
 from linreg_dist.stats.inference import Refusal, refusal
 from linreg_dist.stats.kernel import Floats
 from linreg_dist.stats.moments import Moments

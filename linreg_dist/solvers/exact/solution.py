@@ -13,8 +13,8 @@ from linreg_dist.solvers.exact.inference import (
     inference_document,
 )
 from linreg_dist.solvers.exact.moment_metrics import moment_metrics
-from linreg_dist.solvers.exact.moment_sums import ExactSums
 from linreg_dist.solvers.exact.penalty import PenaltyChoice
+from linreg_dist.solvers.exact.sums.moment_sums import ExactSums
 from linreg_dist.stats.penalised import Penalty, solve_penalised
 from linreg_dist.stats.solve import Solution
 from linreg_dist.training.fit import Fit

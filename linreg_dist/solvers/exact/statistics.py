@@ -18,7 +18,7 @@ from linreg_dist.data.source.manifest import Manifest, ParquetFileInfo
 from linreg_dist.data.summary import RowCounts
 from linreg_dist.errors import DataError, RunFailedError
 from linreg_dist.jobspec import JobSpec
-from linreg_dist.solvers.exact.moment_sums import ExactSums
+from linreg_dist.solvers.exact.sums.moment_sums import ExactSums
 from linreg_dist.stats.artefact import Artefact, load_artefact, merge_artefacts, save_artefact
 from linreg_dist.stats.moments import Moments
 from linreg_dist.storage.free_space import describe_room

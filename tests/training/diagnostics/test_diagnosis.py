@@ -310,7 +310,7 @@ def test_a_fault_in_the_diagnostics_costs_them_and_not_the_run(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr("linreg_dist.run.diagnostics.diagnose", broken)
+    monkeypatch.setattr("linreg_dist.run.ending.diagnostics.diagnose", broken)
     run = train_here(path, data={"features": ["a", "b", "kind"]})
     assert run.result["status"] == "succeeded"
     assert run.result["diagnostics_reason"] == "ZeroDivisionError: of ours"

@@ -16,8 +16,8 @@ from linreg_dist.solvers import SOLVERS
 from linreg_dist.solvers.exact.statistics import contents_of, schema_of
 from linreg_dist.stats.artefact import Artefact, canonical, row_ranges
 from linreg_dist.storage import Location, ObjectPath, as_location
-from linreg_dist.verbs.removed_files import Removed, earlier_tables, read_removed
 from linreg_dist.verbs.stats import open_statistics, statistics_path
+from linreg_dist.verbs.updating.removed_files import Removed, earlier_tables, read_removed
 from linreg_dist.wording.names import some_names
 from linreg_dist.wording.streams import get_logger
 

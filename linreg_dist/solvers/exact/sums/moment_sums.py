@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from linreg_dist.data.block import Shift
 from linreg_dist.data.summary import RowCounts
-from linreg_dist.solvers.exact.partials import MomentFile
-from linreg_dist.solvers.exact.row_group import MomentTask, RowGroupMoments
+from linreg_dist.solvers.exact.sums.partials import MomentFile
+from linreg_dist.solvers.exact.sums.row_group import MomentTask, RowGroupMoments
 from linreg_dist.stats.kernel import Sums, native_sums, shifted_sums
 from linreg_dist.stats.moments import Moments, merged_moments
 from linreg_dist.training.checkpoints.lane_keeper import LaneKeeper
@@ -135,7 +135,7 @@ def check_sums(job: TrainJob, sums: ExactSums) -> None:
 def _sums_of(training: Training) -> Sums:
     """Return who adds up: the GPU of this worker, native kernels, or numpy."""
     if training.worker.device != "cpu":
-        from linreg_dist.solvers.exact.on_gpu import sums_on
+        from linreg_dist.solvers.exact.sums.on_gpu import sums_on
 
         return sums_on(training.worker.device)
     return native_sums if training.data.store.native else shifted_sums

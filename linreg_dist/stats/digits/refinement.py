@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from linreg_dist.stats.double_double import Double, Floats, two_product
+from linreg_dist.stats.digits.double_double import Double, Floats, two_product
 from linreg_dist.stats.kernel import Array
 
 _SLICE_ROWS = 512

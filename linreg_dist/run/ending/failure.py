@@ -16,8 +16,8 @@ from linreg_dist.errors import (
 )
 from linreg_dist.jobspec import JobSpec
 from linreg_dist.limits import let_through, limit_met
+from linreg_dist.run.ending.versions import versions_of
 from linreg_dist.run.folder import FAILED, INTERRUPTED, RunFolder
-from linreg_dist.run.versions import versions_of
 from linreg_dist.storage import no_patience
 from linreg_dist.storage.free_space import describe_room
 from linreg_dist.wording.secrets import shown

@@ -31,12 +31,12 @@ from linreg_dist.model.card import model_card, module_card
 from linreg_dist.model.details import model_of
 from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.model.own_module import ModuleModel
-from linreg_dist.run.diagnostics import make_diagnostics
-from linreg_dist.run.exports import RunExports, make_exports
+from linreg_dist.run.ending.diagnostics import make_diagnostics
+from linreg_dist.run.ending.exports import RunExports, make_exports
+from linreg_dist.run.ending.page import OF_LINEAR, RunPage, make_page
+from linreg_dist.run.ending.versions import versions_of
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.ours import discard, mark, require_usable
-from linreg_dist.run.page import OF_LINEAR, RunPage, make_page
-from linreg_dist.run.versions import versions_of
 from linreg_dist.storage import TENSORS_BYTES, final_patience, no_patience, read_file, write_whole
 from linreg_dist.storage.free_space import describe_room
 from linreg_dist.storage.tensors import read_tensors

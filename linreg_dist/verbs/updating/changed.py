@@ -9,7 +9,7 @@ from linreg_dist.data.source.manifest import Manifest
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.jobspec import JobSpec
 from linreg_dist.run.folder import RunFolder
-from linreg_dist.verbs.update import Addition, plan_update
+from linreg_dist.verbs.updating.update import Addition, plan_update
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)

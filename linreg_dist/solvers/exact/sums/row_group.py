@@ -17,8 +17,8 @@ from linreg_dist.data.rows import RowSelection
 from linreg_dist.data.store import BlockStore
 from linreg_dist.data.summary import RowCounts
 from linreg_dist.kernels.blas import one_blas_thread
-from linreg_dist.solvers.exact.folds import fold_of_rows, rows_per_run, spans_of_folds
-from linreg_dist.solvers.exact.partials import MomentPart
+from linreg_dist.solvers.exact.sums.folds import fold_of_rows, rows_per_run, spans_of_folds
+from linreg_dist.solvers.exact.sums.partials import MomentPart
 from linreg_dist.stats.column_moments import moments_of_columns
 from linreg_dist.stats.kernel import Sums, native_sums, shifted_sums
 from linreg_dist.stats.moments import Moments
