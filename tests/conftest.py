@@ -131,3 +131,17 @@ def light_workers() -> Iterator[None]:
 
     with without_ray():
         yield
+
+
+@pytest.fixture
+def ray_cluster() -> None:
+    """One local Ray with room for three workers; `linreg_dist.train` joins it because it is this process's.
+
+    It stays for the tests that follow, and ends with the process or where a test wants a Ray of its own.
+    """
+    import ray
+
+    from tests.local_ray import start_local_ray
+
+    if not ray.is_initialized():
+        start_local_ray()

@@ -18,7 +18,7 @@ from linreg_dist.jobspec import JobSpec, expand_matrix, load_spec
 from linreg_dist.verbs import batch as batch_module
 from linreg_dist.verbs.batch import Batch, run_batch
 from tests.parquet import linear_columns, write_parquet
-from tests.run.conftest import wait_for
+from tests.parts import wait_for
 
 Call = Callable[..., tuple[int, str, str]]
 

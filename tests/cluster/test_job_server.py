@@ -18,7 +18,7 @@ from linreg_dist.jobspec import load_spec
 from linreg_dist.verbs.train import train
 from tests.cluster.heads import Head, running_head
 from tests.parquet import linear_columns, write_parquet
-from tests.run.conftest import wait_for
+from tests.parts import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

@@ -13,7 +13,7 @@ import yaml
 
 import linreg_dist as lr
 from tests.cluster.hosts import Hosts, running_hosts, why_not
-from tests.run.conftest import wait_for, write_parts
+from tests.parts import wait_for, write_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

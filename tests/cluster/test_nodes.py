@@ -18,11 +18,11 @@ import linreg_dist as lr
 from linreg_dist.verbs.score import predict
 from tests.cluster.heads import Head
 from tests.nodes import Nodes, running_nodes
-from tests.run.conftest import wait_for, write_parts
+from tests.parts import wait_for, write_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-# The others differ in what workers do, which `tests.run.test_workers` compares without a cluster.
+# The others differ in what workers do, which `tests.promises.test_workers` compares without a cluster.
 SOLVERS: dict[str, dict[str, Any]] = {
     "exact": {},
     "sgd": {"epochs": 4, "global_batch_size": 256},

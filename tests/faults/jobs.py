@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.run.conftest import write_parts
+from tests.parts import write_parts
 
 SOLVERS = ("exact", "sgd", "adam", "lbfgs")
 CHECKPOINT_EVERY_S = 0.2

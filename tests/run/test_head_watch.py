@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.nodes import Nodes
-from tests.run.conftest import wait_for, write_parts
+from tests.parts import wait_for, write_parts
 
 # The watch may end the process, so each of these has one of its own.
 _HEAD = """

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from linreg_dist.liveness import process_exists, process_start
+from tests.parts import wait_for, write_parts
 from tests.processes import kill
-from tests.run.conftest import wait_for, write_parts
 
 pytestmark = pytest.mark.slow
 

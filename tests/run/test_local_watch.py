@@ -20,7 +20,7 @@ from linreg_dist.errors import ClusterError, RunFailedError, StorageError
 from linreg_dist.run.watch.interrupts import interruptible, stop_notice_interrupts
 from linreg_dist.run.watch.this_process import watch_this_process
 from linreg_dist.storage import retried
-from tests.run.conftest import wait_for, write_parts
+from tests.parts import wait_for, write_parts
 
 LIMIT_S = 1.0
 

@@ -27,8 +27,8 @@ from linreg_dist.run.lock import on_files as lock_file_module
 from linreg_dist.run.lock.hold import STALE_S, hold_run
 from linreg_dist.run.lock.on_files import LockFile
 from linreg_dist.run.lock.owner import Owner
+from tests.parts import write_parts
 from tests.processes import meanwhile
-from tests.run.conftest import write_parts
 
 
 def elsewhere(nonce: str = "other") -> Owner:

@@ -18,7 +18,7 @@ from linreg_dist.data.block import BlockBuilder
 from linreg_dist.solvers.epochs import EpochEnd, Position
 from linreg_dist.solvers.gradient.descent import MiniBatches
 from linreg_dist.storage import ObjectPath
-from tests.run.conftest import write_parts
+from tests.parts import write_parts
 from tests.storage.conftest import Store
 from tests.storage.s3_proxy import Fault, S3Proxy
 from tests.storage.test_runs import SGD, spec_of

@@ -21,8 +21,8 @@ from linreg_dist.run.lock.hold import hold_run
 from linreg_dist.run.lock.on_objects import LockObject
 from linreg_dist.run.lock.owner import Owner
 from linreg_dist.storage import ObjectPath, as_location
+from tests.parts import wait_for
 from tests.processes import meanwhile
-from tests.run.conftest import wait_for
 from tests.storage.conftest import Store
 from tests.storage.s3_proxy import Fault
 

@@ -18,7 +18,7 @@ from linreg_dist.training.checkpoints.checkpoint import CheckpointStore
 from linreg_dist.verbs.score import evaluate, predict
 from linreg_dist.verbs.stats import merge_statistics, open_statistics, solve_statistics
 from tests.page.document import Document
-from tests.run.conftest import write_parts
+from tests.parts import write_parts
 from tests.storage.conftest import Store
 
 SGD = {"name": "sgd", "epochs": 3, "global_batch_size": 256, "seed": 3}
@@ -222,7 +222,7 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(store: Store) -> None:
 
 
 def test_an_exact_pass_continues(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.exact.test_checkpoint import PowerCutError, Reads
+    from tests.solvers.exact.test_checkpoint import PowerCutError, Reads
 
     write_parts(tmp_path / "data", [3000], row_group_size=200)
     spec = spec_of(

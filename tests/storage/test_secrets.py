@@ -9,7 +9,7 @@ import pytest
 
 import linreg_dist as lr
 from linreg_dist.cli.main import run as run_cli
-from tests.run.conftest import write_parts
+from tests.parts import write_parts
 from tests.storage.conftest import KEY_ID, SECRET, Store
 from tests.storage.s3_proxy import Fault
 from tests.storage.test_runs import SGD, spec_of

@@ -15,7 +15,7 @@ import linreg_dist as lr
 from linreg_dist.run.folder import RunFolder
 from tests.cluster.heads import Head, running_head
 from tests.local_ray import start_local_ray
-from tests.run.conftest import write_parts
+from tests.parts import write_parts
 from tests.storage.conftest import SECRET, Store, environment
 from tests.storage.s3_proxy import Fault, S3Proxy
 from tests.storage.test_runs import SGD, spec_of

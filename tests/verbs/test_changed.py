@@ -14,7 +14,7 @@ import pytest
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.run.finished_run import Run
 from linreg_dist.verbs.train import train
-from tests.exact.problems import Problem, features_of, make_problem
+from tests.solvers.problems import Problem, features_of, make_problem
 
 Nightly = Callable[..., Run]
 

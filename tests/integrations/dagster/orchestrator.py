@@ -17,7 +17,7 @@ import dagster as dg
 import requests
 
 from tests.cluster.heads import free_ports
-from tests.run.conftest import wait_for
+from tests.parts import wait_for
 
 DEFS = Path(__file__).with_name("defs.py")
 ROOT = Path(__file__).parents[3]

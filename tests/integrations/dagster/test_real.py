@@ -20,8 +20,8 @@ from linreg_dist.cluster import JobServer
 from tests.cluster.heads import Head, free_ports, running_head
 from tests.integrations.dagster.orchestrator import Orchestrator, running_dagster
 from tests.parquet import linear_columns, write_parquet
+from tests.parts import wait_for
 from tests.processes import descendants, kill, train_workers
-from tests.run.conftest import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a real Dagster and a real head in each
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from linreg_dist.sklearn import DistributedLinearRegression
-from tests.run.conftest import write_parts
+from tests.parts import write_parts
 
 
 @pytest.mark.usefixtures("light_workers")

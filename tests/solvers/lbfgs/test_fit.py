@@ -11,7 +11,7 @@ import statsmodels.api as sm
 from scipy.optimize import minimize
 
 from linreg_dist.solvers import automatic
-from tests.exact.problems import Problem, Train, features_of, make_problem
+from tests.solvers.problems import Problem, Train, features_of, make_problem
 
 
 def _with_outliers(tmp_path: Path) -> Problem:

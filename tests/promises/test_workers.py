@@ -14,7 +14,7 @@ from linreg_dist.jobspec import load_spec
 from linreg_dist.kernels.choice import VARIABLE
 from linreg_dist.run.watch.capacity import watch_capacity
 from linreg_dist.run.watch.interrupts import interruptible
-from tests.run.conftest import write_parts
+from tests.parts import write_parts
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from sklearn.linear_model import ElasticNet, Ridge
 from linreg_dist.model.describe import describe
 from linreg_dist.solvers.exact.sums.folds import fold_of_rows, rows_per_run, spans_of_folds
 from linreg_dist.verbs.stats import solve_statistics
-from tests.exact.problems import Problem, Train, features_of, make_problem
+from tests.solvers.problems import Problem, Train, features_of, make_problem
 
 STRENGTHS = [0.001, 0.01, 0.1, 0.3, 1.0]
 

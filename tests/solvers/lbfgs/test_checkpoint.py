@@ -16,7 +16,7 @@ from linreg_dist.solvers.lbfgs import objective as objective_module
 from linreg_dist.solvers.lbfgs.state import lbfgs_tensors, restore_lbfgs
 from linreg_dist.training.checkpoints.checkpoint import CheckpointStore, Progress
 from linreg_dist.verbs.train import train
-from tests.exact.problems import Problem, features_of, make_problem
+from tests.solvers.problems import Problem, features_of, make_problem
 
 LANES = 3
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.exact.problems import Train, features_of, make_problem
+from tests.solvers.problems import Train, features_of, make_problem
 from tests.stats.nist_problems import REFERENCES, Reference, exact_solution
 
 

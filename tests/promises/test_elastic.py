@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import linreg_dist as lr
+from tests.parts import wait_for, write_parts
 from tests.processes import braked, train_workers
-from tests.run.conftest import wait_for, write_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # it starts three nodes and three groups
 

@@ -18,8 +18,8 @@ import pytest
 
 import linreg_dist as lr
 from linreg_dist.liveness import process_start, process_state
+from tests.parts import wait_for, write_parts
 from tests.processes import train_workers
-from tests.run.conftest import wait_for, write_parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 

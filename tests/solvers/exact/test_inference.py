@@ -17,7 +17,7 @@ from linreg_dist.errors import DataError, SpecError
 from linreg_dist.model.describe import describe
 from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.verbs.stats import solve_statistics
-from tests.exact.problems import Problem, Train, features_of, make_problem
+from tests.solvers.problems import Problem, Train, features_of, make_problem
 
 
 def _table(document: dict[str, Any], key: str) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 
 from linreg_dist.verbs.stats import open_statistics
 from linreg_dist.verbs.train import train
-from tests.exact.problems import Problem, features_of, make_problem
+from tests.solvers.problems import Problem, features_of, make_problem
 
 pytestmark = pytest.mark.usefixtures("light_workers")
 

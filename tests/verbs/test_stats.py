@@ -25,7 +25,7 @@ from linreg_dist.verbs.stats import (
     solve_statistics,
     subtract_statistics,
 )
-from tests.exact.problems import Problem, Train, features_of, make_problem
+from tests.solvers.problems import Problem, Train, features_of, make_problem
 
 Call = Callable[..., tuple[int, str, str]]
 VALIDATION = {"method": "hash", "fraction": 0.3}

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import linreg_dist as lr
-from tests.run.conftest import write_parts
+from tests.parts import write_parts
 
 _PROGRAM = """
 import os, signal, sys

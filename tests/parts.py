@@ -1,4 +1,4 @@
-"""What the tests of whole jobs share: one Ray for all of them, and small Parquet files."""
+"""What the tests of whole jobs share: small Parquet files, and waiting for what another process does."""
 
 from __future__ import annotations
 
@@ -10,21 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
-
-from tests.local_ray import start_local_ray
-
-
-@pytest.fixture
-def ray_cluster() -> None:
-    """One local Ray with room for three workers; `linreg_dist.train` joins it because it is this process's.
-
-    It stays for the tests that follow, and ends with the process or where a test wants a Ray of its own.
-    """
-    import ray
-
-    if not ray.is_initialized():
-        start_local_ray()
 
 
 def write_parts(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.conftest import write_parts
+from tests.parts import write_parts
 
 ROWS, FEATURES = 100_000, 64
 BLOCK_BYTES = ROWS * (FEATURES + 1) * 4

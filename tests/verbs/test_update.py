@@ -20,7 +20,7 @@ from linreg_dist.stats.artefact import merge_artefacts, subtract_artefacts
 from linreg_dist.verbs import train as train_job
 from linreg_dist.verbs.stats import open_statistics
 from linreg_dist.verbs.train import train
-from tests.exact.problems import Problem, features_of, make_problem
+from tests.solvers.problems import Problem, features_of, make_problem
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.exact.problems import Train
+from tests.solvers.problems import Train
 
 pytestmark = pytest.mark.slow
 

@@ -16,9 +16,9 @@ import pytest
 
 import linreg_dist as lr
 from tests.light_workers import without_ray
+from tests.parts import write_parts
 from tests.processes import train_workers
-from tests.run.conftest import write_parts
-from tests.run.test_stuck_workers import wait_for
+from tests.promises.test_stuck_workers import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 

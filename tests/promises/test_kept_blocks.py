@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from linreg_dist.data.block import BlockBuilder
-from tests.run.conftest import write_parts
+from tests.parts import write_parts
 
 SOLVER = {"name": "sgd", "epochs": 4, "global_batch_size": 200, "early_stop": None}
 

@@ -14,7 +14,7 @@ from linreg_dist.errors import LinregDistError
 from linreg_dist.solvers.exact.sums.partials import FOLDER
 from linreg_dist.verbs.stats import open_statistics
 from linreg_dist.verbs.train import train
-from tests.exact.problems import Problem, features_of, make_problem
+from tests.solvers.problems import Problem, features_of, make_problem
 
 LANES = 3
 

@@ -10,7 +10,7 @@ from sklearn.linear_model import ElasticNet, Ridge
 
 from linreg_dist.errors import SpecError
 from linreg_dist.model.describe import describe
-from tests.exact.problems import Train, features_of, make_problem
+from tests.solvers.problems import Train, features_of, make_problem
 
 
 def _standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

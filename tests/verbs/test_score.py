@@ -15,7 +15,7 @@ import linreg_dist as lr
 import linreg_dist.verbs.scoring.files
 from linreg_dist.run.unfinished import unfinished
 from linreg_dist.verbs.score import predict
-from tests.run.conftest import write_parts
+from tests.parts import write_parts
 
 
 @pytest.mark.parametrize("keep", [[], ["y"], ["x0", "y"]])
