@@ -68,16 +68,21 @@ def make(folder: Path, columns: int, rows: int) -> tuple[torch.Tensor, torch.Ten
 def loop(x: torch.Tensor, y: torch.Tensor, batch: int) -> float:
     """Return the rate of slices of a tensor in memory."""
     steps = min(len(x) // batch, _MOST_STEPS)
-    return _rate(((x[i * batch : (i + 1) * batch], y[i * batch : (i + 1) * batch]) for i in range(steps)), x)
+    return rate_of_steps(
+        ((x[i * batch : (i + 1) * batch], y[i * batch : (i + 1) * batch]) for i in range(steps)), x
+    )
 
 
 def tutorial(x: torch.Tensor, y: torch.Tensor, batch: int) -> float:
     """Return the rate of a ``DataLoader``."""
-    return _rate(DataLoader(TensorDataset(x[:_TUTORIAL_ROWS], y[:_TUTORIAL_ROWS]), batch_size=batch), x)
+    return rate_of_steps(
+        DataLoader(TensorDataset(x[:_TUTORIAL_ROWS], y[:_TUTORIAL_ROWS]), batch_size=batch), x
+    )
 
 
-def _rate(batches: Iterable[Sequence[torch.Tensor]], x: torch.Tensor) -> float:
-    model = nn.Linear(x.shape[1], 1)
+def rate_of_steps(batches: Iterable[Sequence[torch.Tensor]], x: torch.Tensor) -> float:
+    """Return the rate of the steps of a plain loop, in Mrow/s, on the device where ``x`` is."""
+    model = nn.Linear(x.shape[1], 1, device=x.device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
     loss_of: Callable[..., torch.Tensor] = nn.MSELoss()
     rows, started = 0, time.perf_counter()
@@ -86,10 +91,12 @@ def _rate(batches: Iterable[Sequence[torch.Tensor]], x: torch.Tensor) -> float:
         loss_of(model(x_batch), y_batch).backward()
         optimizer.step()
         rows += len(x_batch)
+    if x.is_cuda:
+        torch.cuda.synchronize()
     return rows / (time.perf_counter() - started) / 1e6
 
 
-def ours(data: Path, batch: int, storage: Path) -> tuple[float, float]:
+def ours(data: Path, batch: int, storage: Path, *, use_gpu: bool = False) -> tuple[float, float]:
     """Return the rate of reading and the first epoch together, and of a later epoch."""
     import linreg_dist as lr
 
@@ -100,6 +107,7 @@ def ours(data: Path, batch: int, storage: Path) -> tuple[float, float]:
             "name": "run",
             "data": {"path": str(data), "target": "y"},
             "solver": {**solver, "early_stop": None},
+            "scaling": {"use_gpu": use_gpu},
             "run": {"storage_path": str(storage)},
             "outputs": {"report": False},
         }
