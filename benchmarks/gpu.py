@@ -29,9 +29,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batches", type=int, nargs="*", default=[65536, 1_000_000])
+    parser.add_argument("--devices", nargs="*", default=["cuda", "cpu"], choices=["cuda", "cpu"])
     options = parser.parse_args()
-    devices = ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
-    machine = torch.cuda.get_device_name() if len(devices) == 2 else "no GPU"
+    has_gpu = torch.cuda.is_available()
+    devices = [device for device in options.devices if device == "cpu" or has_gpu]
+    machine = torch.cuda.get_device_name() if has_gpu else "no GPU"
     print(f"{machine}, {torch.get_num_threads()} threads; {options.rows:,} rows x {options.columns} float32")
     print("device | what | Mrow/s | to the plain loop on the device")
     with tempfile.TemporaryDirectory() as name:

@@ -16,6 +16,8 @@ from linreg_dist.training.training import Training
 Floats = npt.NDArray[np.float64]
 Predictor = Callable[[Block], Floats]
 """Predicts (N, K) for the rows of a block, in the units of its targets."""
+SumsOf = Callable[[int, Block, slice], ErrorSums]
+"""Sums the errors over a range of the rows of a row group's block."""
 
 
 class Evaluator:
@@ -77,15 +79,13 @@ class Evaluator:
     ) -> SplitMetrics:
         return self._sum_up(self._sums_of(coef_DK, intercept_K), splits, phase)
 
-    def _sum_up(
-        self, sums_of: Callable[[Block], ErrorSums], splits: tuple[str, ...], phase: str | None = None
-    ) -> SplitMetrics:
+    def _sum_up(self, sums_of: SumsOf, splits: tuple[str, ...], phase: str | None = None) -> SplitMetrics:
         targets = self._training.job.columns.targets
 
         def measure_one(index: int) -> list[ErrorSums]:
             block = self._store.load(index)
-            parts = {"train": block.train, "validation": block.validation}
-            return [sums_of(parts[split]) for split in splits]
+            parts = {"train": slice(0, block.num_train), "validation": slice(block.num_train, None)}
+            return [sums_of(index, block, parts[split]) for split in splits]
 
         sums = [ErrorSums.zeros(len(targets)) for _ in splits]
         log = self._training.log
@@ -102,24 +102,25 @@ class Evaluator:
             }
         )
 
-    def _sums_of(self, coef_DK: Floats, intercept_K: Floats) -> Callable[[Block], ErrorSums]:
+    def _sums_of(self, coef_DK: Floats, intercept_K: Floats) -> SumsOf:
         """Return what sums the errors over a block, on this worker's device."""
         device, model = self._worker.device, (coef_DK, intercept_K, self._center_K)
         if device == "cpu":
-            return lambda rows: ErrorSums.of(rows, *model)
+            return lambda _, block, rows: ErrorSums.of(block.part(rows), *model)
         import torch
 
-        from linreg_dist.training.rows.device import error_sums, rows_of
+        from linreg_dist.training.rows.device import error_sums
 
-        there = [torch.as_tensor(each, device=device) for each in model]
-        return lambda rows: ErrorSums(error_sums(rows_of(rows, slice(None), device), *there))
+        there, on_device = [torch.as_tensor(each, device=device) for each in model], self._training.on_device
+        return lambda index, block, rows: ErrorSums(error_sums(on_device.of(index, block, rows), *there))
 
 
-def _errors_of(predict: Predictor, center_K: Floats) -> Callable[[Block], ErrorSums]:
+def _errors_of(predict: Predictor, center_K: Floats) -> SumsOf:
     """Return what sums the errors of any model: its predictions are measured as features with slope 1."""
     targets = len(center_K)
 
-    def sums_of(rows: Block) -> ErrorSums:
+    def sums_of(_: int, block: Block, part: slice) -> ErrorSums:
+        rows = block.part(part)
         if rows.num_rows == 0:
             return ErrorSums.zeros(targets)
         predicted = Block(predict(rows), rows.y_NK, rows.w_N, rows.num_rows)

@@ -26,6 +26,7 @@ from linreg_dist.training.worker import Worker
 if TYPE_CHECKING:
     import torch
 
+    from linreg_dist.training.rows.device import DeviceRows
     from linreg_dist.training.rows.sweep import Rows
 
 M = TypeVar("M", bound=Mergeable)
@@ -74,10 +75,15 @@ class Training:
 
     def rows(self, index: int) -> Rows:
         """Return the training rows of a row group of this worker's, as tensors on its device."""
-        from linreg_dist.training.rows.device import rows_of
-
         block = self.data.store.load(index)
-        return rows_of(block, slice(0, block.num_train), self.worker.device)
+        return self.on_device.of(index, block, slice(0, block.num_train))
+
+    @cached_property
+    def on_device(self) -> DeviceRows:
+        """The rows of this worker's blocks where the arithmetic is done."""
+        from linreg_dist.training.rows.device import DeviceRows
+
+        return DeviceRows.on(self.worker.device)
 
     def pass_over(
         self,

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from linreg_dist.data.plan import EpochPlan
 from linreg_dist.data.store import BlockStore
-from linreg_dist.training.rows.device import rows_of
+from linreg_dist.training.rows.device import DeviceRows
 from linreg_dist.training.rows.sweep import Rows
 
 
 def epoch_batches(
-    store: BlockStore, plan: EpochPlan, lanes: Sequence[int], device: str, first_step: int = 0
+    store: BlockStore, plan: EpochPlan, lanes: Sequence[int], on_device: DeviceRows, first_step: int = 0
 ) -> Iterator[list[Rows]]:
     """Yield this worker's rows for every step from ``first_step`` on; a list may be empty, none is left
     out.
@@ -23,7 +23,8 @@ def epoch_batches(
         for lane in lanes:
             for share in plan.slices(lane, step):
                 block = blocks.take(share.group)
-                pieces += [rows_of(block, slice(a, b), device) for a, b in share.spans(block.num_train)]
+                spans = [slice(a, b) for a, b in share.spans(block.num_train)]
+                pieces += [on_device.of(share.group, block, rows) for rows in spans]
                 if share.stop == share.of:
                     finished.append(share.group)
         yield pieces

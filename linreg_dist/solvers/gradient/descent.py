@@ -202,7 +202,7 @@ class MiniBatches(Method):
             if rows.fits:
                 self._rows = rows
                 return
-        self._batches = epoch_batches(data.store, plan, self._lanes, self._worker.device, at.step)
+        self._batches = epoch_batches(data.store, plan, self._lanes, self._training.on_device, at.step)
 
     def steps(self, at: Position) -> int:
         """Take one step or, alone on the CPU and natively, as many as a tenth of a second allows."""

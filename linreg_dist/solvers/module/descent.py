@@ -128,7 +128,7 @@ class ModuleSteps(Method):
             seed=self._spec.seed,
             row_elements=data.encoding.num_encoded,
         )
-        self._batches = epoch_batches(data.store, plan, self._lanes, self._worker.device, at.step)
+        self._batches = epoch_batches(data.store, plan, self._lanes, self._training.on_device, at.step)
         return None
 
     def is_over(self, at: Position) -> bool:

@@ -167,20 +167,23 @@ def sweep(pieces: Sequence[Rows], plane: Hyperplane, pool: SweepPool | None) -> 
         loss_K, squared_K, grad_K = sums[1 : 1 + 3 * targets].reshape(3, targets)
         grad_KD = sums[1 + 3 * targets :].reshape(targets, width)
         return SweepSums(float(sums[0]), loss_K, squared_K, grad_KD.t(), grad_K)
-    narrow = plane.to(pieces[0].x_ND.dtype)
+    if pieces[0].x_ND.device.type != "cpu":  # a launch costs more than a copy within the device
+        swept_there = sweep_slices(_joined(pieces), plane.to(pieces[0].x_ND.dtype))
+        return _summed(pieces, swept_there) if swept_there else sweep([], plane, pool)
     num_rows = sum(rows.x_ND.shape[0] for rows in pieces)
     if pool is None or num_rows * width < _INLINE_ELEMENTS:
-        swept = [_sweep_bundle(bundle, plane, narrow) for bundle in bundle_small(pieces)]
+        swept = [_sweep_bundle(bundle, plane) for bundle in bundle_small(pieces)]
     else:
         # One task a thread: handing over a dozen small pieces one by one would cost more than sweeping them.
         shares = _shares(bundle_small(pieces), -(-num_rows // pool.num_threads))
-        done = pool.executor.map(
-            lambda share: [_sweep_bundle(bundle, plane, narrow) for bundle in share], shares
-        )
+        done = pool.executor.map(lambda share: [_sweep_bundle(bundle, plane) for bundle in share], shares)
         swept = [slices for share in done for slices in share]
     by_slice = [sums for slices in swept for sums in slices]
-    if not by_slice:
-        return sweep([], plane, pool)
+    return _summed(pieces, by_slice) if by_slice else sweep([], plane, pool)
+
+
+def _summed(pieces: Sequence[Rows], by_slice: Sequence[_SliceSums]) -> SweepSums:
+    """Return the sums over all slices of pieces that have rows."""
     # One sum over the slices of each part: adding slice by slice would cost a dozen operations a slice.
     loss_K, squared_K, grad_DK, grad_K = (
         torch.stack(parts).sum(0, dtype=torch.float64) for parts in zip(*by_slice, strict=True)
@@ -209,25 +212,31 @@ def bundle_small(pieces: Sequence[Rows]) -> list[list[Rows]]:
     return bundles
 
 
-def _sweep_bundle(bundle: Sequence[Rows], plane: Hyperplane, narrow: Hyperplane) -> list[_SliceSums]:
-    """Sweep a large piece slice by slice, or small ones together, in float64 but for a GPU.
+def _sweep_bundle(bundle: Sequence[Rows], plane: Hyperplane) -> list[_SliceSums]:
+    """Sweep a large piece slice by slice, or small ones together, in float64.
 
     A worker bundles the pieces of its own lanes. In float64 the sums do not depend on which those are, so
     the answer stays that of any other number of workers to the last few bits.
     """
     first = bundle[0]
     if first.x_ND.numel() >= _SMALL_ELEMENTS:
-        if first.x_ND.device.type != "cpu":
-            return sweep_slices(first, narrow)
         return [_sweep_slice(wide.x_ND, wide.y_NK, wide.w_N, plane) for wide in wide_slices(first)]
-    weights = [rows.w_N for rows in bundle if rows.w_N is not None]
-    together = Rows(
-        # Transposed, as a block is: each column's rows lie next to each other.
-        torch.cat([rows.x_ND.t() for rows in bundle], dim=1).double().t(),
-        torch.cat([rows.y_NK.t() for rows in bundle], dim=1).double().t(),
-        torch.cat(weights).double() if weights else None,
+    together = _joined(bundle)
+    w_N = None if together.w_N is None else together.w_N.double()
+    wide = Rows(together.x_ND.t().double().t(), together.y_NK.t().double().t(), w_N)
+    return sweep_slices(wide, plane)
+
+
+def _joined(pieces: Sequence[Rows]) -> Rows:
+    """Return the rows of all pieces in one, each column's next to each other, as in a block."""
+    if len(pieces) == 1:
+        return pieces[0]
+    weights = [rows.w_N for rows in pieces if rows.w_N is not None]
+    return Rows(
+        torch.cat([rows.x_ND.t() for rows in pieces], dim=1).t(),
+        torch.cat([rows.y_NK.t() for rows in pieces], dim=1).t(),
+        torch.cat(weights) if weights else None,
     )
-    return sweep_slices(together, plane)
 
 
 def wide_slices(rows: Rows) -> Iterator[Rows]:
