@@ -13,7 +13,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src
-COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY constraints.txt pyproject.toml setup.py README.md LICENSE ./
 COPY linreg_dist ./linreg_dist
 RUN pip install --no-cache-dir --constraint constraints.txt ".${EXTRAS}" && rm -rf /src/*
 

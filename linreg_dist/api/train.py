@@ -11,6 +11,7 @@ from linreg_dist.api.rows import names_parquet
 from linreg_dist.console.live import shown_progress
 from linreg_dist.jobspec import JobSpec
 from linreg_dist.run.finished_run import Run
+from linreg_dist.run.guest import settings_kept
 from linreg_dist.run.progress.follow import EventSink
 from linreg_dist.storage import ObjectPath
 from linreg_dist.tracking.tracker import Tracker
@@ -52,7 +53,7 @@ def train(
 
     """
     _refuse_rows(spec)
-    with _sink(progress) as sink:
+    with settings_kept(), _sink(progress) as sink:  # rich draws random numbers too
         return run_job(
             spec,
             overrides,

@@ -21,6 +21,7 @@ from linreg_dist.run.ending.failure import explain_unwritten, failed_result, rec
 from linreg_dist.run.ending.finish import Finished, finish_job, kept_if_refused
 from linreg_dist.run.finished_run import Run
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
+from linreg_dist.run.guest import settings_kept
 from linreg_dist.run.local_limits import check_this_machine
 from linreg_dist.run.lock.hold import RunLock, hold_run
 from linreg_dist.run.ours import discard
@@ -126,7 +127,7 @@ def _hold_and_train(
     folder.require_usable(checked, fresh=fresh)
     in_main_thread = threading.current_thread() is threading.main_thread()
     on_loss = interrupt_main_thread if in_main_thread else None
-    with unblocked_interrupts(), hold_run(folder.path, on_loss=on_loss) as lock:
+    with settings_kept(), unblocked_interrupts(), hold_run(folder.path, on_loss=on_loss) as lock:
         try:
             return _train(
                 checked,
@@ -346,13 +347,12 @@ def _run_workers(
     tracking: Tracking,
 ) -> Outcome:
     progress.enter("load")
-    from linreg_dist.run.guest import settings_kept
     from linreg_dist.run.ray.session import ray_session
 
     workers = job.spec.scaling.max_workers
     if workers > 0 or job.spec.cluster.address is not None:
         progress.enter("ray")
-    with settings_kept(), ray_session(job.spec, verbose=verbose, last_words=last_words) as head:
+    with ray_session(job.spec, verbose=verbose, last_words=last_words) as head:
         folder.metrics_jsonl.unlink(missing_ok=True)
         if workers > 0:
             progress.enter("workers")

@@ -193,7 +193,7 @@ def test_digits_that_sums_cannot_give_are_missed_aloud(tmp_path: Path, train_her
     table = pa.table({"a": x, "b": x**2, "c": x**3, "d": x**4, "y": 1 + x + np.sin(40 * x)})
     pq.write_table(table, tmp_path / "powers.parquet")
     run = train_here(tmp_path / "powers.parquet")
-    assert run.result["solver"]["method"] == "tsqr"
+    assert run.result["solver"]["method"] == "double_double"
     assert run.result["solver"]["accuracy"] is None
     code, out, _ = call("stats", "solve", run.path)
     assert code == 0

@@ -12,6 +12,7 @@ from linreg_dist.wording.streams import get_logger
 logger = get_logger(__name__)
 
 NOT_ASKED = "outputs.report is false"
+OF_UPDATE = "an update reads only what is new; `train --fresh` looks at all rows"
 
 
 def make_diagnostics(

@@ -31,7 +31,7 @@ from linreg_dist.model.card import model_card, module_card
 from linreg_dist.model.details import model_of
 from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.model.own_module import ModuleModel
-from linreg_dist.run.ending.diagnostics import make_diagnostics
+from linreg_dist.run.ending.diagnostics import OF_UPDATE, make_diagnostics
 from linreg_dist.run.ending.exports import RunExports, make_exports
 from linreg_dist.run.ending.page import OF_LINEAR, RunPage, make_page
 from linreg_dist.run.ending.versions import versions_of
@@ -244,6 +244,9 @@ def finish_job(
     result = result.model_copy(update=extra)
     if not model.is_linear:
         reason = result.model_copy(update={"diagnostics_reason": OF_LINEAR})
+        return Finished(spec, folder, model, card, reason, found.unwritten_metrics)
+    if job.update_from is not None:
+        reason = result.model_copy(update={"diagnostics_reason": OF_UPDATE})
         return Finished(spec, folder, model, card, reason, found.unwritten_metrics)
     subject = Subject(manifest, job.columns, spec.data, model, result)
     diagnostics, result = make_diagnostics(spec, subject, result, time.time() - began)
