@@ -6,6 +6,7 @@ Importing this package loads neither torch nor ray: the heavy names below are re
 from __future__ import annotations
 
 import importlib
+import random
 from typing import TYPE_CHECKING, Any
 
 from linreg_dist._version import __version__
@@ -55,7 +56,11 @@ _LAZY = {
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        state = random.getstate()  # rich draws when it is imported, and the caller may have seeded
+        try:
+            return getattr(importlib.import_module(_LAZY[name]), name)
+        finally:
+            random.setstate(state)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

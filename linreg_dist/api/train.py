@@ -53,7 +53,7 @@ def train(
 
     """
     _refuse_rows(spec)
-    with settings_kept(), _sink(progress) as sink:  # rich draws random numbers too
+    with settings_kept(), _sink(progress) as sink:
         return run_job(
             spec,
             overrides,

@@ -92,7 +92,7 @@ def test_the_page_is_the_one_on_disk(tmp_path: Path, store: Store, data: str) ->
     here, there = Document.of(Path(local.path)), Document(html)
     assert there.table("Coefficients").rows == here.table("Coefficients").rows
     assert there.headings == here.headings
-    assert len(there.table("The epochs").rows) == len(here.table("The epochs").rows) == 3, (
+    assert len(there.table("Every epoch").rows) == len(here.table("Every epoch").rows) == 3, (
         "read from the store"
     )
     assert there.table("Data, run and versions").rows["run"] == [f"{store.uri}/runs/job"]
