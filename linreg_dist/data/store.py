@@ -88,12 +88,11 @@ class BlockStore:
     def in_place(self, index: int) -> ColumnsInPlace | None:
         """Decode a row group and leave its columns where they are; None where only a block will do.
 
-        A pass whose blocks are kept for later ones builds them.
+        A pass whose blocks are kept for later ones builds them; so does one that is short of memory, because
+        Arrow's table of a row group takes more of it, and longer, than the block.
         """
-        if self._cache.keeps_any:
+        if self._cache.keeps_any or self._tight:
             return None
-        if self._tight:
-            pa.default_memory_pool().release_unused()
         try:
             return self._builder.in_place(self._manifest.row_groups[index])
         except LinregDistError as error:

@@ -164,7 +164,9 @@ def _pass(
     def look(group: RowGroup) -> Part:
         return context.copy().run(looker.look, group)
 
-    threads = at_once(2 * largest, min(limits.available_cpus(), len(groups)))
+    # A small sample is soon looked at, and a run that was short of memory has none for several row groups.
+    wanted = 1 if until is None else min(limits.available_cpus(), len(groups))
+    threads = at_once(2 * largest, wanted)
     with ThreadPoolExecutor(threads, thread_name_prefix="diagnose") as pool:
         found: Iterator[Part] = bounded_map(pool, look, groups, threads)
         for part in found:
