@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 import linreg_dist as lr
 from linreg_dist.cli.main import run as call
+from linreg_dist.cli.models.export import export as command  # loaded before there is a toy
 from linreg_dist.export import FORMATS, Format, is_export
 from linreg_dist.export.terms import terms
 from linreg_dist.model.linear_model import LinearModel
@@ -182,6 +183,9 @@ class TestTheVerb:
         assert said in error
         assert "Traceback" not in error
         assert not (tmp_path / "new").exists()
+
+    def test_its_help_names_a_format_that_was_added_after_it_was_loaded(self) -> None:
+        assert "|toy]" in CliRunner().invoke(command, ["--help"], catch_exceptions=False).stdout
 
     def test_python_is_told_of_an_unknown_format_too(self, run: lr.Run, tmp_path: Path) -> None:
         with pytest.raises(lr.SpecError, match="--to pmml is no format; expected one of"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from linreg_dist.cli.options import json_option, model_argument
@@ -9,10 +11,28 @@ from linreg_dist.cli.output import print_json
 from linreg_dist.export import FORMATS
 from linreg_dist.wording.text import safe_text
 
+if TYPE_CHECKING:
+    _Choice = click.Choice[str]
+else:
+    _Choice = click.Choice  # which takes no type before click 8.2
+
+
+class _FormatName(_Choice):
+    """The name of a format that there is when a command is read, or added after this module was loaded."""
+
+    case_sensitive = True
+
+    def __init__(self) -> None:
+        pass  # of `Choice` it would fix the names
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]  # nobody sets them
+        return tuple(FORMATS)
+
 
 @click.command
 @model_argument
-@click.option("--to", required=True, type=click.Choice(list(FORMATS)), help="The form to write.")
+@click.option("--to", required=True, type=_FormatName(), help="The form to write.")
 @click.option(
     "-o",
     "--output",
