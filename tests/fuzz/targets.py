@@ -107,6 +107,7 @@ def model(folder: Path, rng: random.Random) -> None:
     """A model predicts what it did, or is refused; one of an earlier version is at least no failure."""
     base = _base(folder)
     copy = _fresh_copy(base / "model", folder / "model")
+    shutil.copy(base / "result.json", folder)  # of which `show` has the seconds of the run
     config = json.loads((copy / "config.json").read_text())
     old = rng.random() < 0.4
     if old:
