@@ -134,6 +134,14 @@ def light_workers() -> Iterator[None]:
 
 
 @pytest.fixture
+def no_ray() -> None:
+    """No Ray of this process, which other tests may have left: what is started here is a Ray of its own."""
+    import ray
+
+    ray.shutdown()
+
+
+@pytest.fixture
 def ray_cluster() -> None:
     """One local Ray with room for three workers; `linreg_dist.train` joins it because it is this process's.
 

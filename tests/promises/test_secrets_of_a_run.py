@@ -115,6 +115,7 @@ def test_a_password_of_a_job_servers_address_is_in_no_message(tmp_path: Path) ->
     assert HUSH not in out + err
 
 
+@pytest.mark.usefixtures("no_ray")
 def test_workers_of_our_own_ray_inherit_variables_that_no_listing_shows(
     tmp_path: Path,
 ) -> None:

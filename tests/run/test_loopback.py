@@ -75,6 +75,7 @@ def test_the_listeners_of_a_process_are_found() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize("solver", ["exact", "sgd"])
 def test_nothing_that_a_run_on_workers_starts_can_be_reached_from_elsewhere(
     tmp_path: Path, solver: str, monkeypatch: pytest.MonkeyPatch

@@ -54,6 +54,7 @@ def files(folder: Path) -> dict[str, pa.Table]:
 
 
 @pytest.mark.slow  # starts Ray
+@pytest.mark.usefixtures("no_ray")
 def test_files_are_the_same_as_without_workers_and_errors_are_those_of_the_data(
     data: Path,
     tmp_path: Path,
