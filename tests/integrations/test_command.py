@@ -109,13 +109,17 @@ def test_a_real_job_tells_its_progress_and_ends_with_whoever_watches_it(tmp_path
 
     watcher = (
         "from linreg_dist.integrations.command import run_command, train_command\n"
+        "from linreg_dist.documents import EpochLine\n"
+        "def tell(event):\n"
+        "    if isinstance(event, EpochLine):  # the run has begun, so it has a result to end with\n"
+        "        print(event, flush=True)\n"
         f"command = train_command({str(tmp_path / 'job.json')!r}, overrides=['name=long', "
         "'solver={name: sgd, epochs: 1000000, learning_rate: 1.0e-9, early_stop: null}'])\n"
-        "run_command(command, on_event=lambda event: print(event, flush=True))\n"
+        "run_command(command, on_event=tell)\n"
     )
     with subprocess.Popen([sys.executable, "-c", watcher], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        process.stdout.readline()
+        assert process.stdout.readline()
         process.kill()
     result = tmp_path / "runs/long/result.json"
     deadline = time.monotonic() + 60
