@@ -18,7 +18,9 @@ _FENCE = re.compile(r"^```(console|python|yaml)\n(.*?)^```", flags=re.MULTILINE 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow and its database
 @pytest.mark.slow  # it trains and loads what the model is taken to
-@pytest.mark.parametrize("page", ["export", "tracking", "scoring"])
+# tracking.md runs in tests/test_docs.py alone: a process has one MLflow store of a relative address, which is
+# that of the folder where it was opened first, so the page cannot run in two folders.
+@pytest.mark.parametrize("page", ["export", "scoring"])
 def test_a_page_works_from_top_to_bottom(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
     monkeypatch.chdir(tmp_path)
