@@ -1,4 +1,4 @@
-"""What was meant by an option or a verb that does not exist."""
+"""Hints at what was meant by an option or a verb that does not exist."""
 
 from __future__ import annotations
 

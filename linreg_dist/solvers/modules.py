@@ -1,4 +1,4 @@
-"""What goes together with a module of the user's own, and what does not."""
+"""Rules for a module of the user's own: what a spec may ask for beside it, and what it may not."""
 
 from __future__ import annotations
 

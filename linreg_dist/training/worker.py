@@ -118,7 +118,7 @@ def alone(*, use_gpu: bool) -> Worker:
 
 
 torch_threads_found: int | None = None
-"""How many threads torch had in this process before `keep_torch_to_one_thread`, where it was loaded."""
+"""Threads that torch had in this process before `keep_torch_to_one_thread`, where it was loaded."""
 
 
 def keep_torch_to_one_thread() -> None:

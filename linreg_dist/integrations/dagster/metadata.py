@@ -1,4 +1,4 @@
-"""What Dagster shows of a trained model: figures that it plots, the coefficients, and where things are."""
+"""Metadata of a trained model for Dagster: figures that it plots, the coefficients, where things are."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the pass over the rows after the fit says, on the page: residuals, single rows, features."""
+"""Diagnostics on the page: residuals, single rows and features, from the pass over the rows after the fit."""

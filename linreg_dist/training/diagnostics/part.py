@@ -1,4 +1,4 @@
-"""What the pass finds in some rows; parts of disjoint rows merge, in order.
+"""`Part`: what the pass finds in some rows; parts of disjoint rows merge, in order.
 
 Shape suffixes: N rows, D encoded columns, K targets, B bins, L levels.
 """
