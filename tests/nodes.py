@@ -41,6 +41,7 @@ class Nodes:
     address: str = ""
     job_server: str = ""
     _cluster: Cluster | None = None
+    _added: int = 0
     _ports: list[int] = field(default_factory=list)
     # A short name: sockets lie in it, and their paths may have 107 characters only.
     _temporary: tempfile.TemporaryDirectory[str] = field(
@@ -74,7 +75,14 @@ class Nodes:
 
     def add_node(self, cpus: int = 1) -> None:
         """Add a worker node and wait until it has joined."""
-        self._running.add_node(num_cpus=cpus, object_store_memory=_OBJECT_STORE_BYTES)
+        self._added += 1
+        self._running.add_node(
+            num_cpus=cpus,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            # As on a host of its own. A node that unpacks a job's files removes what is in their place: in a
+            # folder that nodes share, that is the current directory of the running job.
+            runtime_env_dir_name=f"runtime_resources_{self._added}",
+        )
 
     def kill_node(self) -> None:
         """Kill a worker node with everything on it, as a power cut would."""
