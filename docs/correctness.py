@@ -229,7 +229,7 @@ Written by `make correctness` ({versions}).
 The linear regression problems of the NIST Statistical Reference Datasets: correct significant digits of the
 worst coefficient, against the certified values, which have 15. Every program is given the same float64 rows,
 with its defaults. "Exact arithmetic" is a solve of those rows in rational numbers: where it falls short of
-15, rounding the powers of x to float64 has already moved the answer, and a program does better by chance alone.
+15, rounding the powers of x to float64 has already moved the answer: more digits are chance.
 
 {certified}
 
