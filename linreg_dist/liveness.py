@@ -58,6 +58,11 @@ class Liveness:
         self._last = "starting", clock()
         self._cpu: deque[tuple[float, float]] = deque()
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something that it said to be `doing` has not ended."""
+        return bool(self._at)
+
     def mark(self, done: str) -> None:
         """Say that a piece of work is done."""
         self._last = done, self._clock()

@@ -133,7 +133,8 @@ def main() -> NoReturn:
     with suppress(OSError, ValueError):  # nobody reads it any more
         sys.stdout.flush()
     sys.stdout = sys.stderr  # what libraries say at exit is no part of the result
-    if code != 0 and (_has_blocked_thread() or _waits_for_a_store()):
+    # A success leaves other threads their time: a tracker's may still send.
+    if (code != 0 or _has_left_a_read()) and (_has_blocked_thread() or _waits_for_a_store()):
         sys.stderr.flush()
         os._exit(code)  # Python's own exit would wait for the thread
     sys.exit(code)
@@ -153,6 +154,12 @@ def _waits_for_a_store() -> bool:
     """Return whether a thread is left behind in a request that gets no answer."""
     answer = sys.modules.get("linreg_dist.storage.answer")
     return answer is not None and bool(answer.has_abandoned())
+
+
+def _has_left_a_read() -> bool:
+    """Return whether a read goes on that nobody waits for any more, such as one for the diagnostics."""
+    liveness = sys.modules.get("linreg_dist.liveness")
+    return liveness is not None and bool(liveness.process.is_at_work)
 
 
 def _has_blocked_thread() -> bool:

@@ -20,7 +20,8 @@ from linreg_dist.errors import ClusterError, RunFailedError, StorageError
 from linreg_dist.run.watch.interrupts import interruptible, stop_notice_interrupts
 from linreg_dist.run.watch.this_process import watch_this_process
 from linreg_dist.storage import retried
-from tests.parts import wait_for, write_parts
+from linreg_dist.verbs.train import train
+from tests.parts import write_parts
 
 LIMIT_S = 1.0
 
@@ -39,7 +40,10 @@ def start(folder: Path, **run: float) -> subprocess.Popen[str]:
 def block(file: Path, begun: Path) -> Path:
     """Once the job has begun, put a named pipe in the place of a file: whoever opens it waits for ever."""
     aside = file.with_name("_aside")  # hidden files are no data
-    wait_for(begun.exists)
+    deadline = time.monotonic() + 180
+    while not begun.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)  # so few rows are soon read
     file.rename(aside)
     os.mkfifo(file)
     return aside
@@ -81,6 +85,29 @@ def test_time_is_over_also_where_a_read_blocks_and_a_shell_put_the_job_in_the_ba
     _, printed = process.communicate(timeout=120)
     assert process.returncode == 1, printed
     assert "run.timeout_s of 6 s is over" in printed
+
+
+def test_a_read_that_blocks_after_the_fit_costs_the_diagnostics_and_not_the_run(
+    tmp_path, monkeypatch
+) -> None:
+    write_parts(tmp_path / "data", [800, 800])
+
+    def blocked(subject: object, run_s: float) -> None:
+        with liveness.process.doing("reading part-1"):
+            threading.Event().wait()
+
+    monkeypatch.setattr("linreg_dist.run.ending.diagnostics.diagnose", blocked)
+    run = train(
+        {
+            "name": "job",
+            "data": {"path": str(tmp_path / "data"), "target": "y"},
+            "run": {"storage_path": str(tmp_path / "runs"), "stuck_after_s": LIMIT_S},
+        }
+    )
+    assert run.result["status"] == "succeeded"
+    reason = run.result["diagnostics_reason"]
+    assert "reading part-1" in reason
+    assert "File " not in reason, "the stacks are in the log"
 
 
 def test_a_wait_that_does_not_end_is_interrupted_also_in_its_cleaning_up() -> None:

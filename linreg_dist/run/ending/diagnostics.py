@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from linreg_dist.documents import Diagnostics, ResultDocument, Timing
+from linreg_dist.errors import RunFailedError
 from linreg_dist.jobspec import JobSpec
+from linreg_dist.run.watch.interrupts import interruptible
+from linreg_dist.run.watch.this_process import watch_this_process
 from linreg_dist.storage import no_patience
+from linreg_dist.training.beats import describe_stuck
 from linreg_dist.training.diagnostics import Subject, diagnose
 from linreg_dist.wording.secrets import shown
 from linreg_dist.wording.streams import get_logger
@@ -30,12 +34,19 @@ def make_diagnostics(
     if not spec.outputs.report:
         return None, result.model_copy(update={"diagnostics_reason": NOT_ASKED})
     try:
-        with no_patience():  # a store that does not answer now has cost the run enough
+        with (
+            no_patience(),  # a store that does not answer now has cost the run enough
+            interruptible() as interruption,
+            watch_this_process(spec.run.stuck_after_s, interruption),
+        ):
             found = diagnose(subject, run_s)
     except Exception as error:
         logger.warning("the report has no diagnostics: %s", shown(f"{type(error).__name__}: {error}"))
         logger.debug("the diagnostics could not be made", exc_info=True)
-        reason = shown(f"{type(error).__name__}: {error}")
+        stuck = error.stuck if isinstance(error, RunFailedError) else []
+        # The stacks are in the log.
+        text = describe_stuck(stuck[0], with_stack=False) if stuck else f"{type(error).__name__}: {error}"
+        reason = shown(text)
         return None, result.model_copy(update={"diagnostics_reason": reason})
     timing = result.timing or Timing()
     spent = {
