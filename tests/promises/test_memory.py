@@ -40,7 +40,6 @@ def _spec(folder: Path, storage: Path, name: str, solver: str) -> str:
         "solver": {"name": solver} | ({} if solver == "exact" else {"epochs": 2, "early_stop": None}),
         "scaling": {"memory_budget": 0, "disk_budget": 0},
         "run": {"storage_path": str(storage)},
-        "outputs": {"report": False},
     }
     return json.dumps(spec)
 

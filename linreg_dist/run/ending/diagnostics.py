@@ -16,6 +16,7 @@ from linreg_dist.wording.streams import get_logger
 logger = get_logger(__name__)
 
 NOT_ASKED = "outputs.report is false"
+OF_NO_MEMORY = "scaling.memory_budget is 0, and another look at the rows takes more memory than the fit"
 OF_UPDATE = "an update reads only what is new; `train --fresh` looks at all rows"
 
 
@@ -33,6 +34,8 @@ def make_diagnostics(
     """
     if not spec.outputs.report:
         return None, result.model_copy(update={"diagnostics_reason": NOT_ASKED})
+    if spec.scaling.memory_budget_bytes == 0:
+        return None, result.model_copy(update={"diagnostics_reason": OF_NO_MEMORY})
     try:
         with (
             no_patience(),  # a store that does not answer now has cost the run enough

@@ -1,1 +1,1 @@
-"""What `predict` is made of: files that appear whole, and workers that share them."""
+"""Parts of `predict`: files that appear whole, and workers that share them."""

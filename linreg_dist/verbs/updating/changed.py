@@ -15,7 +15,7 @@ from linreg_dist.wording.streams import get_logger
 logger = get_logger(__name__)
 
 IfChanged = Literal["refuse", "update", "fresh"]
-"""What to do where the run of this name is of another spec or of other data.
+"""The way to go on where the run of this name is of another spec or of other data.
 
 ``refuse`` says what differs. ``update`` reads only what is new where that is possible, and starts over where
 it is not. ``fresh`` starts over. An unfinished attempt at the same job is continued in all three.
