@@ -34,8 +34,8 @@ def table(num_rows: int, seed: int = 0, **more: Any) -> pa.Table:
         "id": np.arange(num_rows) + 1_000_000 * seed,
         "x": rng.normal(size=num_rows),
         "some": pa.array([None if i % 7 == 0 else i for i in range(num_rows)], pa.int32()),
-        "text": [f"t{i % 5}" for i in range(num_rows)],
-        "many": [[float(i), float(i)] for i in range(num_rows)],
+        "text": pa.array([f"t{i % 5}" for i in range(num_rows)], pa.string()),
+        "many": pa.array([[float(i), float(i)] for i in range(num_rows)], pa.list_(pa.float64())),
         "when": pa.array(range(num_rows), pa.timestamp("us")),
     }
     return pa.table({**columns, **more})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +34,8 @@ class FileWriter:
         if file != self._file:
             self._finish()
             self._file = file
-            self._temporary, self._sink = self._make_temporary(self._targets[file])
+            self._temporary = _beside(self._targets[file])  # known first: a stop may come between
+            self._sink = create_file(self._temporary)
             self._writer = pq.ParquetWriter(self._sink, _plain(table.slice(0, 0)).schema)
         if self._writer is not None:
             for part in _parts(table):
@@ -73,13 +74,13 @@ class FileWriter:
             self._sink.close()
             self._sink = None
 
-    def _make_temporary(self, target: Location) -> tuple[Path, BinaryIO]:
-        if isinstance(target, ObjectPath):
-            handle, name = tempfile.mkstemp(prefix="linreg_dist-", suffix=".parquet")
-            return Path(name), os.fdopen(handle, "wb")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.tmp")
-        return beside, create_file(beside)
+
+def _beside(target: Location) -> Path:
+    """Return where a file is written until it is complete: an object here, a file beside itself."""
+    if isinstance(target, ObjectPath):
+        return Path(tempfile.gettempdir(), f"linreg_dist-{uuid.uuid4().hex}.parquet")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.with_name(f".{target.name}.tmp")
 
 
 def _plain(table: pa.Table) -> pa.Table:
