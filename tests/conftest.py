@@ -24,12 +24,15 @@ _CPU_BEFORE = pytest.StashKey[float]()
 _QUICK_CPU_S = 4.0  # what a test of `make test-quick` may take
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Give all tests, also those in the processes of `pytest -n`, the same signals and the same Ray."""
     clusters.is_guarded = True
     # No test fails because its machine has other work to do: an example may take any time.
-    settings.register_profile("patient", settings(), deadline=None)
-    settings.load_profile("patient")
+    # And none because of the day: examples are the same in every run, unless new ones are asked for by
+    # `pytest --hypothesis-profile explore`.
+    settings.register_profile("explore", settings(), deadline=None)
+    settings.register_profile("steady", settings(), deadline=None, derandomize=True)
+    settings.load_profile(config.getoption("--hypothesis-profile") or "steady")
     # Ctrl-C shall reach the programs that tests start; the processes of pytest -n are born ignoring it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
