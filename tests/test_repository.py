@@ -173,3 +173,20 @@ def test_decisions_name_tests_that_are_there_and_are_all_listed() -> None:
         assert page.name == "README.md" or f"({page.name})" in index
         for named in re.findall(r"`((?:tests|benchmarks)/[\w/.]+)`", page.read_text()):
             assert (ROOT / named).exists(), f"{page.name} names {named}"
+
+
+def test_no_module_is_long_and_no_room_is_crowded() -> None:
+    """A reader holds a file and a folder in the head: at most 400 lines, at most 14 modules."""
+    package = ROOT / "linreg_dist"
+    long = {
+        str(module.relative_to(package)): lines
+        for module in package.rglob("*.py")
+        if (lines := len(module.read_text().splitlines())) > 400
+    }
+    assert not long
+    crowded = {
+        str(folder.relative_to(package)): modules
+        for folder in [package, *(each for each in package.rglob("*") if each.is_dir())]
+        if (modules := len([each for each in folder.glob("*.py") if each.name != "__init__.py"])) > 14
+    }
+    assert not crowded

@@ -36,7 +36,7 @@ class Shipment:
 
     Attributes:
         name: the run's name.
-        spec_yaml: the resolved spec; what came from the environment stands in it as ``${VAR}``. Empty for a
+        spec_yaml: the resolved spec; values from the environment are written in it as ``${VAR}``. Empty for a
             verb that has none.
         environment: the variables that the spec reads and those of ``cluster.env``, with their values.
         runtime_env: Ray's runtime_env from the spec, without the two above.

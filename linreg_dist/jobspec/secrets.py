@@ -1,7 +1,7 @@
 """Secrets in a job spec: refused where they would be written, hidden where they come from the environment.
 
-A value read by ``${VAR}`` never stands in a file of a run as far as it names a place of data, a cluster or a
-tracker: there the text as it was written stands for it. Everywhere else (columns, levels, filters, the run's
+A value read by ``${VAR}`` is never written to a file of a run where it names a place of data, a cluster or a
+tracker: the text of the spec is written in its place. Everywhere else (columns, levels, filters, the run's
 name and its folder) the value is part of the model or of its place, which must be written; a variable whose
 name says that it is a secret is refused there.
 """

@@ -34,7 +34,7 @@ _PROTOCOL = re.compile(r"https?")
 
 @dataclass(frozen=True)
 class Scheme:
-    """What stands between ``://`` and the path, and after the question mark.
+    """The parts of a URI between ``://`` and the path, and after the question mark.
 
     Attributes:
         authority: its pattern; without a password in any scheme.

@@ -1,6 +1,6 @@
 """``report.html``: one run on one page, for the one who looks after it and for those it is shown to.
 
-`build_page` says in plain data what stands on it, `render_page` makes HTML of that. Importing this package
+`build_page` gives its content as plain data, `render_page` makes HTML of that. Importing this package
 loads neither the template engine nor the plotting library: `render_page` does.
 """
 

@@ -20,7 +20,7 @@ _MANY_DROPPED = 0.1  # of the rows read, above which it is worth a note at the t
 
 
 def build_page(source: Source) -> Page:
-    """Return what stands on the page of a run."""
+    """Return the content of a run's page."""
     sections = (
         _notes(source),
         quality_section(source),

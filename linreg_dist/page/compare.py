@@ -34,7 +34,7 @@ _NO_SETTING = ("name", "cluster", "run.storage_path")
 
 
 def build_comparison(sources: Sequence[Source]) -> Page:
-    """Return what stands on the page of several runs, at most `MOST_RUNS`."""
+    """Return the content of the page of several runs, at most `MOST_RUNS`."""
     names = names_of(sources)
     sections = (
         _notes(sources, names),

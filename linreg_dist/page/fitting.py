@@ -255,7 +255,7 @@ def _ratio(point: TunePoint) -> str:
 
 
 def _places(strengths: Sequence[float]) -> dict[float, float]:
-    """Return where each strength stands on a logarithmic axis; none at all stands a step before the least."""
+    """Return the position of each strength on a logarithmic axis; zero is one step before the smallest."""
     logs = {strength: math.log10(strength) for strength in strengths if strength > 0}
     steps = [b - a for a, b in zip(list(logs.values()), list(logs.values())[1:], strict=False)]
     before = min(logs.values()) - (sum(steps) / len(steps) if steps else 1.0)

@@ -91,7 +91,7 @@ Block = Paragraph | Items | Table | Figure | Listing
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and the content below it."""
 
     heading: str
     blocks: tuple[Block, ...]

@@ -1,4 +1,4 @@
-"""A run's folder: what lies where, when a name may be used again, and files that appear whole or not at
+"""A run's folder: its layout, when a name may be used again, and files that appear whole or not at
 all.
 """
 

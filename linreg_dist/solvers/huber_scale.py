@@ -93,7 +93,7 @@ def _narrow(
         return _count(_residual(rows, coef_DK, intercept_K), rows.w_N, low, width)
 
     weight = training.sum_over(count, num_targets * (_BINS + 2))
-    # Bin 0 holds what lies below `low`, the last what lies above `high`.
+    # Bin 0 holds values below `low`, the last one values above `high`.
     cumulated = weight.reshape(num_targets, _BINS + 2).cumsum(1).numpy()
     crossing = (cumulated >= cumulated[:, -1:] / 2).argmax(axis=1)
     inside = crossing.clip(1, _BINS)

@@ -163,14 +163,6 @@ class Moments:
         _require_finite(gram_ZZ, (*names[0], *names[1]))
         return cls(*names, num_rows, n_zero, sum_w, sum_w2, sum_log_w, shift_Z, offset_Z, gram_ZZ)
 
-    def accumulate(self, x_ND: Array, y_NK: Array, w_N: Array | None = None) -> None:
-        """Add the rows of one block in place; raises as `from_block` does and is then unchanged."""
-        self.merge(
-            Moments.from_block(
-                x_ND, y_NK, w_N, feature_names=self.feature_names, target_names=self.target_names
-            )
-        )
-
     def merge(self, other: Moments) -> None:
         """Add the rows of ``other`` in place; the shift of ``self`` is kept unless ``self`` is empty.
 

@@ -93,7 +93,7 @@ class Factor:
 
     Attributes:
         r (A, A): upper triangular; rows from `rank` on are meaningless.
-        pivot (A,): ``pivot[i]`` is the usable column that stands at place i.
+        pivot (A,): ``pivot[i]`` is the usable column at position i.
         rank: how many columns are independent to working precision.
         rhs (rank, K): the right-hand side: R11 extra_scale·γ = rhs for the first `rank` columns.
         extra_scale (A,): the second scaling, which equilibrates the penalties too.

@@ -108,7 +108,7 @@ class ObjectPath:
         return (info.mtime_ns or 0, info.size) if info.type == fs.FileType.File else None
 
     def iterdir(self) -> Iterator[ObjectPath]:
-        """Yield what lies directly below; nothing if there is nothing."""
+        """Yield the entries directly below; nothing if there are none."""
 
         def listed(filesystem: fs.FileSystem, path: str) -> list[str]:
             selector = fs.FileSelector(path, allow_not_found=True)

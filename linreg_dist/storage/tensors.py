@@ -39,7 +39,7 @@ def read_tensors(content: bytes) -> dict[str, Array]:
 
 
 def read_metadata(content: bytes) -> dict[str, Any]:
-    """Return the JSON document that stands as ``linreg_dist`` in the metadata of a safetensors file.
+    """Return the JSON document under ``linreg_dist`` in the metadata of a safetensors file.
 
     The file begins with the length of its header, in eight bytes, and the header, which is JSON.
 

@@ -1,4 +1,4 @@
-"""Every Ray worker's side of the watch: it says every few seconds where it stands, and ends itself when it is
+"""Every Ray worker's side of the watch: it reports its progress every few seconds, and ends itself when it is
 stuck.
 
 The rule: a worker is stuck when, for ``run.stuck_after_s``, it has finished nothing (no row group, step,

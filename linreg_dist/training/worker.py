@@ -33,7 +33,7 @@ class WaitClock:
 
 @dataclass(frozen=True)
 class Worker:
-    """Where this process stands in the group.
+    """The position of this process in the group.
 
     Attributes:
         rank: 0 … world_size-1; rank 0 writes the files.

@@ -80,6 +80,10 @@ def train(
         update: the folder of an earlier run of the exact solver: only files that are new since are read, and
             their rows are added to its statistics; of a table also those that a newer snapshot removed, whose
             rows are taken away. It may be this very run, whose history is then kept.
+        if_changed: what to do where the spec or the data of a finished run of this name has changed.
+        add: paths or globs of files whose rows are added to the run of this name; the others stay unread.
+        progress: takes every event of the job as it happens, also before and after the fit.
+        trackers: told of the run beside those of the spec.
         trackers: told of the run beside those of the spec.
 
     Raises:
@@ -93,74 +97,46 @@ def train(
         InterruptedRunError: it was stopped by an interrupt.
 
     """
+    options = _Options(fresh, verbose, watch, update, if_changed, tuple(add), tuple(trackers))
     with DriverProgress(progress) as told:
-        run = _hold_and_train(
-            load_spec(spec, overrides),
-            told,
-            fresh=fresh,
-            verbose=verbose,
-            watch=watch,
-            update=update,
-            if_changed=if_changed,
-            add=add,
-            trackers=trackers,
-        )
+        run = _hold_and_train(load_spec(spec, overrides), told, options)
         told.finish()
     return run
 
 
-def _hold_and_train(
-    checked: JobSpec,
-    progress: DriverProgress,
-    *,
-    fresh: bool,
-    verbose: bool,
-    watch: Watcher | None,
-    update: str | Path | ObjectPath | None,
-    if_changed: IfChanged,
-    add: Sequence[str],
-    trackers: Sequence[Tracker],
-) -> Run:
+@dataclass(frozen=True)
+class _Options:
+    """The arguments of `train` beside the job."""
+
+    fresh: bool
+    verbose: bool
+    watch: Watcher | None
+    update: str | Path | ObjectPath | None
+    if_changed: IfChanged
+    add: tuple[str, ...]
+    trackers: tuple[Tracker, ...]
+
+
+def _hold_and_train(checked: JobSpec, progress: DriverProgress, options: _Options) -> Run:
     refuse_unavailable(checked)
     check_this_machine(checked)
     folder = RunFolder.of(checked)
-    folder.require_usable(checked, fresh=fresh)
+    folder.require_usable(checked, fresh=options.fresh)
     in_main_thread = threading.current_thread() is threading.main_thread()
     on_loss = interrupt_main_thread if in_main_thread else None
     with settings_kept(), unblocked_interrupts(), hold_run(folder.path, on_loss=on_loss) as lock:
         try:
-            return _train(
-                checked,
-                folder,
-                lock,
-                progress,
-                fresh=fresh,
-                verbose=verbose,
-                watch=watch,
-                update=update,
-                if_changed=if_changed,
-                add=add,
-                tracking=Tracking([*trackers_of(checked), *trackers], required=checked.tracking.required),
-            )
+            return _train(checked, folder, lock, progress, options)
         except KeyboardInterrupt:
             lock.check()  # it may have come from there
             raise
 
 
 def _train(
-    checked: JobSpec,
-    folder: RunFolder,
-    lock: RunLock,
-    progress: DriverProgress,
-    *,
-    fresh: bool,
-    verbose: bool,
-    watch: Watcher | None,
-    update: str | Path | ObjectPath | None,
-    if_changed: IfChanged,
-    add: Sequence[str],
-    tracking: Tracking,
+    checked: JobSpec, folder: RunFolder, lock: RunLock, progress: DriverProgress, options: _Options
 ) -> Run:
+    tracking = Tracking([*trackers_of(checked), *options.trackers], required=checked.tracking.required)
+    fresh, add = options.fresh, options.add
     began = time.time()
     progress.enter("footers", "reading footers")
     try:
@@ -174,16 +150,16 @@ def _train(
         with unwritten_logged(folder, error):
             folder.fail_early(failed_result(checked, error))
         raise
-    addition = None if update is None else plan_update(update, checked, manifest, columns)
-    if update is None and not fresh:
-        fresh, addition = settle_change(folder, checked, manifest, columns, if_changed, adds=bool(add))
+    addition = None if options.update is None else plan_update(options.update, checked, manifest, columns)
+    if options.update is None and not fresh:
+        fresh, addition = settle_change(
+            folder, checked, manifest, columns, options.if_changed, adds=bool(add)
+        )
         if fresh:
             folder.require_usable(checked, fresh=True)
     if addition is not None and addition.is_empty:
         return Run(addition.run, _finished(addition.run), already_finished=True)
-    attempt = _Attempt(
-        checked, manifest, columns, addition, folder, lock, progress, began, watch, verbose, tracking
-    )
+    attempt = _Attempt(checked, manifest, columns, addition, folder, lock, progress, began, options, tracking)
     if addition is not None and is_same_place(addition.run, folder.path):
         return _update_in_place(attempt)
     return _run(attempt, fresh=fresh)
@@ -199,7 +175,7 @@ class _Attempt:
         folder, lock: the run's.
         progress: of the job.
         began: Unix time.
-        watch, verbose: see `train`.
+        options: what the caller asked for.
         tracking: of the run.
 
     """
@@ -212,8 +188,7 @@ class _Attempt:
     lock: RunLock
     progress: DriverProgress
     began: float
-    watch: Watcher | None
-    verbose: bool
+    options: _Options
     tracking: Tracking
 
     def begin_tracking(self) -> None:
@@ -240,8 +215,8 @@ class _Attempt:
             job,
             folder,
             progress,
-            verbose=self.verbose,
-            watch=self.watch,
+            verbose=self.options.verbose,
+            watch=self.options.watch,
             last_words=last_words,
             tracking=self.tracking,
         )

@@ -88,7 +88,11 @@ def test_a_constant_column_has_exactly_zero_variance_across_blocks():
     total = Moments.empty(["c", "x"], ["y"])
     for n in (100, 777, 3):
         x = np.stack([np.full(n, 0.1), rng.normal(size=n)], 1)
-        total.accumulate(x, x[:, 1:])
+        total.merge(
+            Moments.from_block(
+                x, x[:, 1:], feature_names=total.feature_names, target_names=total.target_names
+            )
+        )
     assert total.cross[0].tolist() == [0.0, 0.0, 0.0]
     assert total.mean[0] == 0.1
 
@@ -236,7 +240,11 @@ def test_different_columns_do_not_merge():
 def test_a_block_without_rows_changes_nothing():
     m = Moments.from_block(*make_block(np.random.default_rng(15), 10, 2))
     before = m.clone()
-    m.accumulate(np.zeros((0, 2)), np.zeros((0, 1)))
+    m.merge(
+        Moments.from_block(
+            np.zeros((0, 2)), np.zeros((0, 1)), feature_names=m.feature_names, target_names=m.target_names
+        )
+    )
     assert np.array_equal(m.cross, before.cross)
     assert m.n == 10
 

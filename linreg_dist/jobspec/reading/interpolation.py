@@ -52,7 +52,7 @@ def interpolate(layers: Layers, environ: Mapping[str, str]) -> tuple[dict[Path, 
 
 
 def uninterpolated(node: Any, path: Path, record: Mapping[Path, Interpolated]) -> Any:
-    """Return `node`, which stands at `path`, as it was before the environment was read: fit to be shown."""
+    """Return `node`, found at `path`, as it was before the environment was read: fit to be shown."""
     if path in record:
         return record[path].template
     if isinstance(node, dict):

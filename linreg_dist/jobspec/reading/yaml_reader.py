@@ -46,12 +46,12 @@ _WORDS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a value stands in its file; lines and columns count from 1."""
+    """The position of a value in its file; lines and columns count from 1."""
 
     line: int
     column: int
     key_line: int
-    """Where its key stands; for an element of a list, where the value stands."""
+    """The position of its key; for an element of a list, that of the value."""
     key_column: int
     plain: bool
     """Whether it is a scalar without quotes, to which the rules for numbers and words apply."""
@@ -170,7 +170,7 @@ class _Builder:
         self._count = 0
 
     def build(self, node: Node, path: Path, key: Node | None) -> Any:
-        """Return the data of `node`, which stands at `path` under `key`."""
+        """Return the data of `node`, found at `path` under `key`."""
         line, column = _position(node)
         key_line, key_column = _position(key) if key is not None else (line, column)
         plain = isinstance(node, ScalarNode) and node.style is None

@@ -1,4 +1,4 @@
-"""Scales: where a number lies on an axis, and which numbers are marked on it."""
+"""Scales: positions of numbers on an axis, and its tick marks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Scale:
         return self.start + share * (self.stop - self.start)
 
     def clipped(self, value: float) -> float:
-        """Return the place of a number, or the end that it lies beyond."""
+        """Return the position of a number, or the end of the axis that it is beyond."""
         return self(min(max(value, self.low), self.high))
 
     def ticks(self, most: int, *, whole: bool = False) -> list[float]:

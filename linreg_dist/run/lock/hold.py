@@ -6,7 +6,7 @@ host, boot and process namespace), else after `STALE_S` without a heartbeat. Age
 the storage, so hosts whose clocks differ agree. An owner that was paused that long, and finds the lock gone
 or taken, has lost the run: it stops and writes nothing more.
 
-How the lock lies on a file system and on an object store is said in `on_files` and `on_objects`.
+Its form on a file system and on an object store is described in `on_files` and `on_objects`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def lock_at(folder: Location, owner: Owner) -> LockFile | LockObject:
 
 
 def is_of_lock(path: Location) -> bool:
-    """Return whether what lies directly in a run's folder is of its lock."""
+    """Return whether an entry of a run's folder belongs to its lock."""
     if isinstance(path, Path):
         return path.name.lstrip(".").startswith(on_files.FILE)
     return path.name == on_objects.FOLDER

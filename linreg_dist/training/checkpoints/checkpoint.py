@@ -48,7 +48,7 @@ _NAME = re.compile(r"epoch\d{6,}-step\d{9,}")
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a fit stands; with the spec and the manifest it says which rows come next.
+    """The position of a fit; with the spec and the manifest it says which rows come next.
 
     Attributes:
         epoch: the epoch in progress, from 0.
@@ -141,7 +141,7 @@ class CheckpointStore:
             self._background.start(put)
 
     def _prune(self, name: str) -> None:
-        # What lies ahead was not resumed from: it is torn, or another job's, and must not pass for newer.
+        # Later checkpoints were not resumed from: it is torn, or another job's, and must not pass for newer.
         earlier = [other for other in self._names() if other < name]
         kept = {name, *earlier[::-1][: self._num_to_keep - 1]}
         for other in set(self._names()) - kept:
