@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from linreg_dist.documents import Evaluation, ModelDescription, Timing
-from linreg_dist.wording.done import left_out_lines, loss_lines, penalty_lines, steps_lines, time_lines
+from linreg_dist.wording.done import aliased_lines, fit_lines, time_lines
 from linreg_dist.wording.numbers import format_count, format_number
-from linreg_dist.wording.results import METRICS, listed, metric_values, shown_document, solver_text
+from linreg_dist.wording.results import METRICS, metric_values, shown_document
 
 
 def evaluation_table(result: Evaluation) -> RenderableType:
@@ -28,20 +28,7 @@ def evaluation_table(result: Evaluation) -> RenderableType:
 def provenance_table(model: ModelDescription, timing: Timing | None = None) -> RenderableType:
     """Return how a model was made and where it came from, with the seconds of its run if they are known."""
     model = shown_document(model)
-    solver, rows = model.solver, model.rows
-    lines = [("run", str(model.name))]
-    if solver:
-        lines.append(("solver", f"{solver_text(solver)}, {solver.stopped or ''}".rstrip(", ")))
-        if solver.fallback:
-            lines.append(("instead of", solver.fallback))
-    lines += loss_lines(model.loss, solver, [each.target for each in model.each_target])
-    lines += penalty_lines(model.penalty, model.tune)
-    lines += steps_lines(solver)
-    if rows:
-        lines.append(
-            ("rows", f"{format_count(rows.train)} train, {format_count(rows.validation)} validation")
-        )
-    lines += left_out_lines(rows, model.data)
+    lines = [("run", str(model.name)), *fit_lines(model)]
     if model.metrics and model.metrics.train and model.metrics.train.mae_reason:
         lines.append(("no MAE", model.metrics.train.mae_reason))
     if model.data and model.data.path:
@@ -51,10 +38,7 @@ def provenance_table(model: ModelDescription, timing: Timing | None = None) -> R
     if model.versions:
         lines.append(("versions", ", ".join(f"{name} {number}" for name, number in model.versions.items())))
     lines += time_lines(timing)
-    if solver and solver.collinear_columns:
-        lines.append(("collinear", listed(solver.collinear_columns)))
-    if solver and solver.constant_columns:
-        lines.append(("constant", listed(solver.constant_columns)))
+    lines += aliased_lines(model.solver)
     return _lines(lines)
 
 

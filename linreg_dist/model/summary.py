@@ -13,7 +13,7 @@ import numpy.typing as npt
 from linreg_dist.documents import ModelDescription, TargetDescription, TargetInference
 from linreg_dist.errors import SpecError
 from linreg_dist.model.describe import describe
-from linreg_dist.wording.done import left_out_lines, loss_lines, penalty_lines, steps_lines
+from linreg_dist.wording.done import aliased_lines, fit_lines
 from linreg_dist.wording.names import intercept_name
 from linreg_dist.wording.numbers import format_count
 from linreg_dist.wording.results import (
@@ -21,8 +21,6 @@ from linreg_dist.wording.results import (
     fit_facts,
     inference_notes,
     intercept_row,
-    listed,
-    solver_text,
 )
 from linreg_dist.wording.summary import Summary, SummaryTable
 from linreg_dist.wording.text import safe_name
@@ -113,20 +111,5 @@ def _of_target(each: TargetDescription) -> list[SummaryTable]:
 
 
 def _provenance(model: ModelDescription) -> list[tuple[str, str]]:
-    solver, rows = model.solver, model.rows
     lines = [("run", model.name)] if model.name else []
-    if solver:
-        lines.append(("solver", f"{solver_text(solver)}, {solver.stopped or ''}".rstrip(", ")))
-    lines += loss_lines(model.loss, solver, [each.target for each in model.each_target])
-    lines += penalty_lines(model.penalty, model.tune)
-    lines += steps_lines(solver)
-    if rows:
-        lines.append(
-            ("rows", f"{format_count(rows.train)} train, {format_count(rows.validation)} validation")
-        )
-    lines += left_out_lines(rows, model.data)
-    if solver and solver.collinear_columns:
-        lines.append(("collinear", listed(solver.collinear_columns)))
-    if solver and solver.constant_columns:
-        lines.append(("constant", listed(solver.constant_columns)))
-    return lines
+    return [*lines, *fit_lines(model), *aliased_lines(model.solver)]

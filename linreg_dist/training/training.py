@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from linreg_dist.data.plan import EpochPlan, plan_epoch
 from linreg_dist.data.summary import BlockSummary
 from linreg_dist.kernels.blas import one_blas_thread
 from linreg_dist.kernels.choice import is_yet_to_compile
@@ -72,6 +73,19 @@ class Training:
     def my_row_groups(self) -> list[int]:
         """The row groups that this worker owns, lane by lane, in order."""
         return [index for _, groups in self.my_lanes for index in groups]
+
+    def epoch_plan(self, epoch: int, steps: int) -> EpochPlan:
+        """Return the order of the rows of one epoch, in so many steps: see `plan_epoch`."""
+        solver = self.job.spec.solver
+        return plan_epoch(
+            self.job.manifest,
+            self.job.lanes,
+            epoch=epoch,
+            steps=steps,
+            shuffle=solver.shuffle,
+            seed=solver.seed,
+            row_elements=self.num_features,
+        )
 
     def rows(self, index: int) -> Rows:
         """Return the training rows of a row group of this worker's, as tensors on its device."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from linreg_dist.documents import (
     DataDocument,
+    ModelDescription,
     PenaltyDocument,
     RowsDocument,
     SkippedFile,
@@ -14,11 +15,35 @@ from linreg_dist.documents import (
     Tune,
 )
 from linreg_dist.wording.numbers import format_count, format_duration, format_number
+from linreg_dist.wording.results import listed, solver_text
 
 Line = tuple[str, str]
 
 _RULES = {"one standard error": "the largest within one standard error of the best"}
 _MOST_NAMES = 6
+
+
+def fit_lines(model: ModelDescription) -> Iterator[Line]:
+    """Yield how a model was fitted, and on which rows."""
+    solver, rows = model.solver, model.rows
+    if solver:
+        yield "solver", f"{solver_text(solver)}, {solver.stopped or ''}".rstrip(", ")
+        if solver.fallback:
+            yield "instead of", solver.fallback
+    yield from loss_lines(model.loss, solver, [each.target for each in model.each_target])
+    yield from penalty_lines(model.penalty, model.tune)
+    yield from steps_lines(solver)
+    if rows:
+        yield "rows", f"{format_count(rows.train)} train, {format_count(rows.validation)} validation"
+    yield from left_out_lines(rows, model.data)
+
+
+def aliased_lines(solver: SolverDocument | None) -> Iterator[Line]:
+    """Yield the columns that have no coefficient of their own: linear functions of others, and constants."""
+    if solver and solver.collinear_columns:
+        yield "collinear", listed(solver.collinear_columns)
+    if solver and solver.constant_columns:
+        yield "constant", listed(solver.constant_columns)
 
 
 def loss_lines(loss: str | None, solver: SolverDocument | None, targets: Sequence[str]) -> Iterator[Line]:

@@ -154,3 +154,10 @@ def _magnitude(case: Case) -> Matrix:
         except DataError:
             rows.append(np.full((1, len(model.targets)), np.nan))
     return np.concatenate(rows)
+
+
+def model_of(*columns: ColumnKind, missing: str = "drop") -> LinearModel:
+    """Return a model of one target with these columns, random coefficients and an intercept of 1e5."""
+    encoding = Encoding(columns)
+    coef = np.random.default_rng(0).normal(size=(1, encoding.num_encoded))
+    return LinearModel(coef, np.array([1e5]), encoding, ("y",), missing)  # type: ignore[arg-type]

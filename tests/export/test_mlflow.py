@@ -15,8 +15,6 @@ import yaml
 from hypothesis import given, settings
 
 from linreg_dist.data.design.categorical import CategoricalColumn
-from linreg_dist.data.design.encoding import Encoding
-from linreg_dist.data.design.kind import ColumnKind
 from linreg_dist.data.design.numeric import NumericColumn
 from linreg_dist.data.design.vector import VectorColumn
 from linreg_dist.errors import DataError
@@ -24,7 +22,7 @@ from linreg_dist.export import FORMATS, is_export
 from linreg_dist.export.mlflow import example
 from linreg_dist.model.linear_model import LinearModel, Matrix
 from linreg_dist.verbs.export import export
-from tests.export.models import Case, assert_as_ours, cases
+from tests.export.models import Case, assert_as_ours, cases, model_of
 
 MLFLOW = FORMATS["mlflow"]
 pytestmark = pytest.mark.slow  # importing MLflow takes seconds, and it writes and checks a folder a model
@@ -63,12 +61,6 @@ def scored(model: LinearModel, rows: pa.Table) -> Matrix:
         except DataError:
             found.append(np.full((1, len(model.targets)), np.nan))
     return np.concatenate(found)
-
-
-def model_of(*columns: ColumnKind, missing: str = "drop") -> LinearModel:
-    encoding = Encoding(tuple(columns))
-    coef = np.random.default_rng(0).normal(size=(1, encoding.num_encoded))
-    return LinearModel(coef, np.array([1e5]), encoding, ("y",), missing)  # type: ignore[arg-type]
 
 
 @given(cases())

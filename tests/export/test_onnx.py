@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 
 from linreg_dist.data.design.categorical import CategoricalColumn
-from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.kind import ColumnKind
 from linreg_dist.data.design.numeric import NumericColumn
 from linreg_dist.data.design.vector import VectorColumn
@@ -19,7 +18,7 @@ from linreg_dist.errors import SpecError
 from linreg_dist.export import FORMATS
 from linreg_dist.export.terms import prediction_names
 from linreg_dist.model.linear_model import LinearModel, Matrix
-from tests.export.models import Case, assert_as_ours, cases
+from tests.export.models import Case, assert_as_ours, cases, model_of
 
 ONNX = FORMATS["onnx"]
 
@@ -51,12 +50,6 @@ def feed_of(model: LinearModel, rows: pa.Table) -> dict[str, Any]:
 def scored(model: LinearModel, rows: pa.Table) -> Matrix:
     found = session_of(model).run(list(prediction_names(model)), feed_of(model, rows))
     return np.concatenate(found, axis=1)
-
-
-def model_of(*columns: ColumnKind, missing: str = "drop") -> LinearModel:
-    encoding = Encoding(tuple(columns))
-    coef = np.random.default_rng(0).normal(size=(1, encoding.num_encoded))
-    return LinearModel(coef, np.array([1e5]), encoding, ("y",), missing)  # type: ignore[arg-type]
 
 
 @given(cases())

@@ -13,14 +13,13 @@ import skops.io
 from hypothesis import given, settings
 
 from linreg_dist.data.design.categorical import CategoricalColumn
-from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.kind import ColumnKind
 from linreg_dist.data.design.numeric import NumericColumn
 from linreg_dist.data.design.vector import VectorColumn
 from linreg_dist.errors import SpecError
 from linreg_dist.export import FORMATS
 from linreg_dist.model.linear_model import LinearModel, Matrix
-from tests.export.models import Case, assert_as_ours, cases
+from tests.export.models import Case, assert_as_ours, cases, model_of
 
 SKLEARN = FORMATS["sklearn"]
 TRUSTED = ["numpy.asarray", "numpy.dtype", "numpy.nan_to_num"]  # as docs/export.md has them
@@ -54,12 +53,6 @@ def scored(model: LinearModel, rows: pa.Table) -> Matrix:
         except ValueError:
             found.append(np.full((1, len(model.targets)), np.nan))
     return np.concatenate(found)
-
-
-def model_of(*columns: ColumnKind, missing: str = "drop") -> LinearModel:
-    encoding = Encoding(tuple(columns))
-    coef = np.random.default_rng(0).normal(size=(1, encoding.num_encoded))
-    return LinearModel(coef, np.array([1e5]), encoding, ("y",), missing)  # type: ignore[arg-type]
 
 
 @given(cases())

@@ -10,7 +10,6 @@ import sqlglot
 from hypothesis import given, settings
 
 from linreg_dist.data.design.categorical import CategoricalColumn
-from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.numeric import NumericColumn
 from linreg_dist.data.design.vector import VectorColumn
 from linreg_dist.errors import SpecError
@@ -18,7 +17,7 @@ from linreg_dist.export import FORMATS
 from linreg_dist.export.sql import expressions
 from linreg_dist.export.terms import prediction_names
 from linreg_dist.model.linear_model import LinearModel, Matrix
-from tests.export.models import Case, assert_as_ours, cases
+from tests.export.models import Case, assert_as_ours, cases, model_of
 
 SQL = FORMATS["sql"]
 CONNECTION = duckdb.connect()  # which keeps the order of rows
@@ -29,14 +28,6 @@ def scored(model: LinearModel, rows: pa.Table) -> Matrix:
     found = CONNECTION.from_arrow(rows).project(text).to_arrow_table()
     columns = [found.column(name).to_numpy(zero_copy_only=False) for name in prediction_names(model)]
     return np.stack(columns, axis=1).astype(np.float64)
-
-
-def model_of(
-    *columns: NumericColumn | CategoricalColumn | VectorColumn, missing: str = "drop"
-) -> LinearModel:
-    encoding = Encoding(tuple(columns))
-    coef = np.random.default_rng(0).normal(size=(1, encoding.num_encoded))
-    return LinearModel(coef, np.array([1e5]), encoding, ("y",), missing)  # type: ignore[arg-type]
 
 
 @given(cases())

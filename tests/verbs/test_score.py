@@ -58,42 +58,38 @@ class TestStoppedHalfWay:
     """The same command goes on where predictions were stopped; anything else is refused as before."""
 
     @pytest.fixture
-    def stop_after(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-        def stop(files: int) -> None:
-            finish = linreg_dist.verbs.scoring.files.FileWriter._finish
+    def run(self, tmp_path: Path, train_here: Callable[..., lr.Run]) -> lr.Run:
+        write_parts(tmp_path / "data", [300, 200, 100])
+        return train_here(tmp_path / "data")
+
+    @pytest.fixture
+    def stopped(self, tmp_path: Path, run: lr.Run) -> Callable[..., Path]:
+        """Return what scores the rows and is interrupted after the first file."""
+        finish = linreg_dist.verbs.scoring.files.FileWriter._finish
+
+        def score(**options: bool) -> Path:
             calls = iter(range(100))
 
             def interrupted(writer: linreg_dist.verbs.scoring.files.FileWriter) -> None:
-                if next(calls) > files:  # the first call has nothing to finish
+                if next(calls) > 1:  # the first call has nothing to finish
                     raise KeyboardInterrupt
                 finish(writer)
 
-            monkeypatch.setattr(linreg_dist.verbs.scoring.files.FileWriter, "_finish", interrupted)
+            out = tmp_path / "scored"
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(linreg_dist.verbs.scoring.files.FileWriter, "_finish", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    predict(run.path, str(tmp_path / "data"), out, **options)
+            assert not [name for name in names(out) if name.endswith(".tmp")]
+            return out
 
-        return stop
-
-    def stopped(
-        self, path: Path, run: lr.Run, stop_after: Callable[[int], None], files: int = 1, **options: bool
-    ) -> Path:
-        out = path / "scored"
-        stop_after(files)
-        with pytest.raises(KeyboardInterrupt):
-            predict(run.path, str(path / "data"), out, **options)
-        assert not [name for name in names(out) if name.endswith(".tmp")]
-        return out
+        return score
 
     def test_finished_files_are_kept_and_the_others_written(
-        self,
-        tmp_path: Path,
-        train_here: Callable[..., lr.Run],
-        stop_after: Callable[[int], None],
-        monkeypatch,
+        self, tmp_path: Path, run: lr.Run, stopped: Callable[..., Path]
     ) -> None:
-        write_parts(tmp_path / "data", [300, 200, 100])
-        run = train_here(tmp_path / "data")
         expected = predict(run.path, str(tmp_path / "data"), tmp_path / "whole")
-        out = self.stopped(tmp_path, run, stop_after)
-        monkeypatch.undo()
+        out = stopped()
         (first,) = out.glob("*.parquet")
         before = first.stat()
         result = predict(run.path, str(tmp_path / "data"), out)
@@ -106,53 +102,32 @@ class TestStoppedHalfWay:
             predict(run.path, str(tmp_path / "data"), out)
 
     def test_another_model_other_data_or_other_columns_are_refused(
-        self,
-        tmp_path: Path,
-        train_here: Callable[..., lr.Run],
-        stop_after: Callable[[int], None],
-        monkeypatch,
+        self, tmp_path: Path, run: lr.Run, stopped: Callable[..., Path]
     ) -> None:
-        write_parts(tmp_path / "data", [300, 200])
-        run = train_here(tmp_path / "data")
-        out = self.stopped(tmp_path, run, stop_after)
-        monkeypatch.undo()
+        out = stopped()
         with pytest.raises(lr.errors.SpecError, match="exists already"):
             predict(run.path, str(tmp_path / "data"), out, ["y"])
         model = replace(run.model, intercept_K=run.model.intercept_K + 1)
         with pytest.raises(lr.errors.SpecError, match="exists already"):
             predict(model, str(tmp_path / "data"), out)
-        write_parts(tmp_path / "data", [300, 201])
+        write_parts(tmp_path / "data", [300, 200, 101])
         with pytest.raises(lr.errors.SpecError, match="exists already"):
             predict(run.path, str(tmp_path / "data"), out)
 
     def test_files_that_were_to_be_overwritten_are_not_taken_for_finished(
-        self,
-        tmp_path: Path,
-        train_here: Callable[..., lr.Run],
-        stop_after: Callable[[int], None],
-        monkeypatch,
+        self, tmp_path: Path, run: lr.Run, stopped: Callable[..., Path]
     ) -> None:
-        write_parts(tmp_path / "data", [300, 200, 100])
-        run = train_here(tmp_path / "data")
         old = replace(run.model, intercept_K=run.model.intercept_K + 1)
         predict(old, str(tmp_path / "data"), tmp_path / "scored")
-        out = self.stopped(tmp_path, run, stop_after, overwrite=True)
-        monkeypatch.undo()
+        out = stopped(overwrite=True)
         predict(run.path, str(tmp_path / "data"), out, overwrite=True)
         predict(run.path, str(tmp_path / "data"), tmp_path / "whole")
         assert pq.read_table(out).equals(pq.read_table(tmp_path / "whole"))
 
     def test_what_is_no_file_of_predictions_is_not_replaced(
-        self,
-        tmp_path: Path,
-        train_here: Callable[..., lr.Run],
-        stop_after: Callable[[int], None],
-        monkeypatch,
+        self, tmp_path: Path, run: lr.Run, stopped: Callable[..., Path]
     ) -> None:
-        write_parts(tmp_path / "data", [300, 200])
-        run = train_here(tmp_path / "data")
-        out = self.stopped(tmp_path, run, stop_after)
-        monkeypatch.undo()
+        out = stopped()
         next(out.glob("*.parquet")).write_bytes(b"somebody's")
         with pytest.raises(lr.errors.SpecError, match="is not a file of predictions"):
             predict(run.path, str(tmp_path / "data"), out)

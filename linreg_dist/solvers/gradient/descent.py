@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from linreg_dist import liveness
-from linreg_dist.data.plan import num_steps, plan_epoch
+from linreg_dist.data.plan import num_steps
 from linreg_dist.data.store import arithmetic_threads
 from linreg_dist.documents import EpochLine
 from linreg_dist.solvers.epochs import (
@@ -184,16 +184,8 @@ class MiniBatches(Method):
         self._plan(at)
 
     def _plan(self, at: Position) -> None:
-        job, data = self._training.job, self._training.data
-        plan = plan_epoch(
-            job.manifest,
-            job.lanes,
-            epoch=at.epoch,
-            steps=self._steps,
-            shuffle=self._spec.shuffle,
-            seed=self._spec.seed,
-            row_elements=data.encoding.num_encoded,
-        )
+        data = self._training.data
+        plan = self._training.epoch_plan(at.epoch, self._steps)
         self._rows = None
         if self._native is not None:
             from linreg_dist.solvers.gradient.native import PlannedRows

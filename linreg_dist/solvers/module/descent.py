@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import nn
 
 from linreg_dist.data.block import Block
-from linreg_dist.data.plan import num_steps, plan_epoch
+from linreg_dist.data.plan import num_steps
 from linreg_dist.documents import EpochLine
 from linreg_dist.model.network import ScaledNetwork, build_module
 from linreg_dist.solvers.epochs import Checkpoint, Diverged, EpochEnd, Method, Position, Snapshot, run_epochs
@@ -118,16 +118,8 @@ class ModuleSteps(Method):
 
     def begin_epoch(self, at: Position) -> str | None:
         """Plan the epoch's batches."""
-        job, data = self._training.job, self._training.data
-        plan = plan_epoch(
-            job.manifest,
-            job.lanes,
-            epoch=at.epoch,
-            steps=self._steps,
-            shuffle=self._spec.shuffle,
-            seed=self._spec.seed,
-            row_elements=data.encoding.num_encoded,
-        )
+        data = self._training.data
+        plan = self._training.epoch_plan(at.epoch, self._steps)
         self._batches = epoch_batches(data.store, plan, self._lanes, self._training.on_device, at.step)
         return None
 
