@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -17,6 +18,7 @@ import yaml
 import linreg_dist as lr
 import linreg_dist.sklearn as of_sklearn
 from docs import excerpts
+from linreg_dist.data.design.kinds import KINDS
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -173,6 +175,20 @@ def test_decisions_name_tests_that_are_there_and_are_all_listed() -> None:
         assert page.name == "README.md" or f"({page.name})" in index
         for named in re.findall(r"`((?:tests|benchmarks)/[\w/.]+)`", page.read_text()):
             assert (ROOT / named).exists(), f"{page.name} names {named}"
+
+
+def test_only_the_room_of_kinds_asks_what_kind_a_column_is() -> None:
+    kinds = {kind.__name__ for kind in KINDS}
+    package = ROOT / "linreg_dist"
+    asking = [
+        f"{module.relative_to(package)}:{call.lineno}"
+        for module in package.rglob("*.py")
+        if "design" not in module.parts
+        for call in ast.walk(ast.parse(module.read_text()))
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in {"isinstance", "issubclass"}
+        if kinds & {getattr(name, "id", "") for name in ast.walk(call.args[1])}
+    ]
+    assert not asking, "a class of its own for each kind knows what differs: add a method there"
 
 
 def test_no_module_is_long_and_no_room_is_crowded() -> None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from linreg_dist.data.design.columns import Columns
 from linreg_dist.data.design.kind import ColumnKind
-from linreg_dist.data.design.numeric import NumericColumn, refuse_overflow, take_numbers
+from linreg_dist.data.design.numeric import refuse_overflow, take_numbers
 from linreg_dist.data.gather import RowRuns
 from linreg_dist.data.reader import numeric_values
 from linreg_dist.data.rows import RowSelection
@@ -75,9 +75,7 @@ class ColumnTaker:
     @staticmethod
     def serves(kinds: Sequence[ColumnKind], cluster: str | None) -> bool:
         """Return whether these columns can stay where they are: numbers that need no filling, no cluster."""
-        return cluster is None and all(
-            isinstance(column, NumericColumn) and column.fill is None for column in kinds
-        )
+        return cluster is None and all(column.is_as_decoded for column in kinds)
 
     def has_gaps(self, table: pa.Table) -> bool:
         """Return whether a column has nulls, or a weight is 0, so that rows have to be looked at first."""

@@ -96,6 +96,11 @@ class ColumnKind(ABC):
         return False
 
     @property
+    def is_as_decoded(self) -> bool:
+        """Whether its one encoded column is the decoded values, which can then stay where they are."""
+        return False
+
+    @property
     def null_type(self) -> pa.DataType:
         """A type of values that it takes, for rows of which it is only known that they have none."""
         return pa.float64()

@@ -62,6 +62,11 @@ class NumericColumn(ColumnKind):
         """Return whether the type is a number."""
         return is_numeric(type_)
 
+    @property
+    def is_as_decoded(self) -> bool:
+        """Whether no value is filled."""
+        return self.fill is None
+
     def fits_float32(self, type_: pa.DataType) -> bool:
         """Return whether the type has at most float32's digits."""
         return is_narrow(type_)
