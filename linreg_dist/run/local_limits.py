@@ -8,6 +8,7 @@ import sys
 from linreg_dist import limits
 from linreg_dist.errors import ClusterError, SpecError
 from linreg_dist.jobspec import JobSpec
+from linreg_dist.training.rows.gpus import Gpus
 from linreg_dist.wording.streams import get_logger
 
 logger = get_logger(__name__)
@@ -35,7 +36,7 @@ def check_this_machine(spec: JobSpec) -> None:
             return
     elif scaling.max_workers > 0:
         _check_cores(spec)
-    if scaling.use_gpu and not _has_gpu():
+    if scaling.use_gpu and not Gpus.here().count:
         raise ClusterError(
             "scaling.use_gpu is true, and PyTorch finds no GPU on this machine. Set scaling.use_gpu to "
             "false, install a PyTorch with CUDA where there is a GPU, or give a cluster.address with GPUs"
@@ -64,9 +65,3 @@ def _check_cores(spec: JobSpec) -> None:
             "uses all cores in one process), or give cluster.address of a larger cluster"
         )
     logger.warning("%s: they take turns, which is slower than fewer workers (0 uses all cores)", found)
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()

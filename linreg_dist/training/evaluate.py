@@ -105,7 +105,7 @@ class Evaluator:
     def _sums_of(self, coef_DK: Floats, intercept_K: Floats) -> SumsOf:
         """Return what sums the errors over a block, on this worker's device."""
         device, model = self._worker.device, (coef_DK, intercept_K, self._center_K)
-        if device == "cpu":
+        if self._worker.gpus is None:
             return lambda _, block, rows: ErrorSums.of(block.part(rows), *model)
         import torch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -89,6 +89,9 @@ class Training:
 
     def rows(self, index: int) -> Rows:
         """Return the training rows of a row group of this worker's, as tensors on its device."""
+        kept = self.on_device.train_rows(index)
+        if kept is not None:
+            return kept
         block = self.data.store.load(index)
         return self.on_device.of(index, block, slice(0, block.num_train))
 
@@ -97,7 +100,11 @@ class Training:
         """The rows of this worker's blocks where the arithmetic is done."""
         from linreg_dist.training.rows.device import DeviceRows
 
-        return DeviceRows.on(self.worker.device)
+        worker, groups = self.worker, self.job.manifest.row_groups
+        if worker.gpus is None:
+            return DeviceRows(worker.device, None)
+        num_rows = sum(groups[index].num_rows for index in self.my_row_groups)
+        return DeviceRows(worker.device, worker.gpus.free_bytes(worker.device), num_rows)
 
     def pass_over(
         self,
@@ -141,11 +148,13 @@ class Training:
         order = [(lane, index) for lane, groups in self.my_lanes for index in groups]
 
         def one(index: int) -> torch.Tensor:
-            return function(self.rows(index)).cpu()
+            return function(self.rows(index))
 
         # A lane of another worker is zero here, and adding zero changes nothing.
         by_lane = np.zeros((self.job.num_lanes, size))
-        parts = self.data.store.map(one, [index for _, index in order])
+        parts: Iterable[torch.Tensor] = self.data.store.map(one, [index for _, index in order])
+        if order and self.worker.gpus is not None:  # a device is waited for once, not for each row group
+            parts = torch.stack(list(parts)).cpu()
         for (lane, _), part in zip(order, parts, strict=True):
             by_lane[lane] += part.numpy()
         total = np.zeros(size)
@@ -178,10 +187,11 @@ class Training:
 
     @cached_property
     def _read(self) -> tuple[BlockSummary, float]:
-        job, data = self.job, self.data
+        job, data, on_device = self.job, self.data, self.on_device
 
         def summarise(index: int) -> BlockSummary:
             block, selection = data.store.build(index)
+            on_device.keep(index, block)  # copied while other row groups are decoded
             return BlockSummary.of(block, selection, index, job.manifest.row_groups[index].num_rows)
 
         def empty() -> BlockSummary:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from linreg_dist import limits, liveness
 from linreg_dist.errors import LinregDistError, from_record, to_record
+from linreg_dist.training.rows.gpus import Gpus
 
 T = TypeVar("T")
 
@@ -42,6 +43,7 @@ class Worker:
         num_threads: threads for decoding and arithmetic, this worker's share of its node's cores.
         group: what the workers talk over; None is torch's default group.
         waited: for how long it has waited for the others.
+        gpus: of this machine, where one of them is the device; None where the cores are.
 
     """
 
@@ -51,6 +53,7 @@ class Worker:
     num_threads: int
     group: Any = None
     waited: WaitClock = field(default_factory=WaitClock, compare=False)
+    gpus: Gpus | None = None
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -114,7 +117,13 @@ def alone(*, use_gpu: bool) -> Worker:
     threads = limits.available_cpus()
     keep_torch_to_one_thread()
     pa.set_cpu_count(threads)
-    return Worker(rank=0, world_size=1, device="cuda" if use_gpu else "cpu", num_threads=threads)
+    worker = Worker(rank=0, world_size=1, device="cpu", num_threads=threads)
+    return on_gpu(worker, Gpus.here()) if use_gpu else worker
+
+
+def on_gpu(worker: Worker, gpus: Gpus) -> Worker:
+    """Return the worker with the first GPU of its machine as its device."""
+    return replace(worker, device=gpus.device, gpus=gpus)
 
 
 torch_threads_found: int | None = None
@@ -150,10 +159,12 @@ def join_group(patience_s: float) -> Worker:
     threads = limits.available_cpus()
     keep_torch_to_one_thread()
     pa.set_cpu_count(threads)
+    device = str(ray.train.torch.get_device())
     return Worker(
         rank=context.get_world_rank() or 0,
         world_size=world_size,
-        device=str(ray.train.torch.get_device()),
+        device=device,
+        gpus=None if device == "cpu" else Gpus.here(),
         num_threads=threads,
         group=dist.new_group(timeout=timedelta(seconds=patience_s)) if world_size > 1 else None,
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from linreg_dist.data.plan import EpochPlan, Slice, merged_parts
 from linreg_dist.kernels.choice import VARIABLE
 from linreg_dist.kernels.pieces import plan_pieces
-from linreg_dist.solvers.gradient.descent import MiniBatches
+from linreg_dist.solvers.gradient import descent
 from tests.parquet import linear_columns, write_parquet
 
 CASES = {
@@ -42,7 +42,7 @@ def test_the_weights_are_those_of_single_steps(tmp_path, train_here, monkeypatch
     runs = []
     for kind in ("together", "singly"):
         if kind == "singly":
-            monkeypatch.setattr(MiniBatches, "_native_steps", lambda _: None)
+            monkeypatch.setattr(descent, "many_steps", lambda *_: None)
         validation = {"method": "hash", "fraction": 0.2, "seed": 0}
         run_dir = {"storage_path": str(tmp_path / kind)}
         parts = {"data": {"weight": "w", "validation": validation}, "run": run_dir}

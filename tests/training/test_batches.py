@@ -67,7 +67,7 @@ def batches(opened: Opened, world_size: int, *, epoch=0, steps=13, shuffle=True,
     for rank in range(world_size):
         with store_of(opened, shuffle=shuffle) as store:
             mine = lanes_of_worker(lanes, rank, world_size)
-            taken = list(epoch_batches(store, plan, mine, DeviceRows.on(CPU), first_step))
+            taken = list(epoch_batches(store, plan, mine, DeviceRows(CPU, None), first_step))
         assert len(taken) == steps - first_step, "every worker takes part in every step"
         for step, pieces in enumerate(taken, start=first_step):
             for rows in pieces:
@@ -155,7 +155,7 @@ def test_an_epoch_holds_no_more_blocks_open_than_its_lanes_and_the_look_ahead(op
 
         blocks = None
         store.open = watched
-        for _ in epoch_batches(store, plan, range(lanes), DeviceRows.on(CPU)):
+        for _ in epoch_batches(store, plan, range(lanes), DeviceRows(CPU, None)):
             peak = max(peak, len(blocks._pending))
     assert peak <= 2 * lanes + 1
     assert not blocks._pending

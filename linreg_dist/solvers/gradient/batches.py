@@ -11,11 +11,18 @@ from linreg_dist.training.rows.sweep import Rows
 
 
 def epoch_batches(
-    store: BlockStore, plan: EpochPlan, lanes: Sequence[int], on_device: DeviceRows, first_step: int = 0
+    store: BlockStore,
+    plan: EpochPlan,
+    lanes: Sequence[int],
+    on_device: DeviceRows,
+    first_step: int = 0,
+    *,
+    stay_here: bool = False,
 ) -> Iterator[list[Rows]]:
     """Yield this worker's rows for every step from ``first_step`` on; a list may be empty, none is left
-    out.
+    out. With ``stay_here`` only blocks that are kept on the device are there.
     """
+    of = on_device.of_or_here if stay_here else on_device.of
     blocks = store.open(plan.order_of_use(lanes, first_step))
     for step in range(first_step, plan.steps):
         pieces = []
@@ -24,7 +31,7 @@ def epoch_batches(
             for share in plan.slices(lane, step):
                 block = blocks.take(share.group)
                 spans = [slice(a, b) for a, b in share.spans(block.num_train)]
-                pieces += [on_device.of(share.group, block, rows) for rows in spans]
+                pieces += [of(share.group, block, rows) for rows in spans]
                 if share.stop == share.of:
                     finished.append(share.group)
         yield pieces

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +30,7 @@ from linreg_dist.solvers.epochs import (
 from linreg_dist.solvers.gradient.automatic import choose_batch_size, choose_learning_rate
 from linreg_dist.solvers.gradient.batches import epoch_batches
 from linreg_dist.solvers.gradient.local_sgd import average_weights, gather_parts, own_part
+from linreg_dist.solvers.gradient.many_steps import ManySteps, many_steps
 from linreg_dist.solvers.gradient.optim import PenalisedOptimizer
 from linreg_dist.solvers.gradient.solver import GradientSolver
 from linreg_dist.solvers.huber_scale import huber_scale
@@ -39,9 +39,6 @@ from linreg_dist.training.fit import Fit
 from linreg_dist.training.rows.scaling import AffineScale
 from linreg_dist.training.rows.sweep import Rows, SweepPool, SweptLinear
 from linreg_dist.training.training import Training
-
-if TYPE_CHECKING:
-    from linreg_dist.solvers.gradient.native import NativeSteps, PlannedRows
 
 Vector = npt.NDArray[np.float64]
 
@@ -98,15 +95,16 @@ class MiniBatches(Method):
             loss=model_spec.loss,
             huber_epsilon=model_spec.huber_epsilon,
             fit_intercept=model_spec.fit_intercept,
-            pool=pool if worker.num_threads > 1 and worker.device == "cpu" else None,
+            pool=pool if worker.num_threads > 1 and worker.gpus is None else None,
         ).to(worker.device)
+        self._pool = pool
         self._wrapped = self._wrap()
         self._averages = solver.averages(self._spec)
         self._sync_every = self._spec.sync_every if worker.world_size > 1 else 1
         self._lanes = training.job.lanes_of(worker.rank, worker.world_size)
         self._batches: Iterator[list[Rows]] = iter(())
-        self._native: NativeSteps | None = None
-        self._rows: PlannedRows | None = None
+        self._many: ManySteps | None = None
+        self._takes_many = False
         self._epoch_sums = torch.zeros(1 + training.num_targets, dtype=torch.float64)
         self._mean_weights = self._zero_weights()
         self._huber_scale: Vector | None = None
@@ -136,8 +134,7 @@ class MiniBatches(Method):
             learning_rate=rate,
             total_steps=self._steps * self._spec.epochs,
         )
-        if self._worker.world_size == 1 and self._worker.device == "cpu" and training.data.store.native:
-            self._native = self._native_steps()
+        self._many = many_steps(training, self._model, self._optimizer, self._solver, self._pool)
 
     def _step_s(self, batch: int) -> float:
         """Return the seconds of a step of ``batch`` rows, the slowest worker's.
@@ -148,7 +145,7 @@ class MiniBatches(Method):
         self._get_ready(batch, 0.0)
         at = Position()
         self._plan(at)
-        untimed, number = _TIMED_STEPS[0 if self._native is None else 1]
+        untimed, number = _TIMED_STEPS[0 if self._many is None else 1]
         last = max(1, min(self._steps, untimed + max(number, min(self._sync_every, _MOST_TIMED))))
         liveness.process.mark(f"timing steps of {batch} rows")
         started, first = time.perf_counter(), 0
@@ -158,24 +155,10 @@ class MiniBatches(Method):
             if first == 0 and at.step >= min(untimed, last - 1):
                 started, first = time.perf_counter(), at.step
         seconds = (time.perf_counter() - started) / max(at.step - first, 1)
-        self._batches, self._rows = iter(()), None
+        self._let_go()
         self._epoch_sums, self._mean_weights = torch.zeros_like(self._epoch_sums), self._zero_weights()
         self._model.zero_grad(set_to_none=False)
         return max(self._worker.gather(seconds))
-
-    def _native_steps(self) -> NativeSteps | None:
-        from linreg_dist.solvers.gradient.native import KINDS, NativeSteps
-
-        if self._solver.name not in KINDS:
-            return None
-        return NativeSteps(
-            self._model,
-            self._optimizer,
-            self._training.job.spec,
-            self._solver.name,
-            averages=self._averages,
-            pool=self._model.pool,
-        )
 
     def begin_epoch(self, at: Position) -> None:
         """Plan the epoch's batches, and measure Huber's scale before its first step."""
@@ -184,24 +167,19 @@ class MiniBatches(Method):
         self._plan(at)
 
     def _plan(self, at: Position) -> None:
-        data = self._training.data
         plan = self._training.epoch_plan(at.epoch, self._steps)
-        self._rows = None
-        if self._native is not None:
-            from linreg_dist.solvers.gradient.native import PlannedRows
-
-            rows = PlannedRows(data.store, plan, self._lanes, at.step)
-            if rows.fits:
-                self._rows = rows
-                return
+        self._takes_many = self._many is not None and self._many.begin(plan, at.step)
+        if self._takes_many:
+            return
+        data = self._training.data
         self._batches = epoch_batches(data.store, plan, self._lanes, self._training.on_device, at.step)
 
     def steps(self, at: Position) -> int:
-        """Take one step or, alone on the CPU and natively, as many as a tenth of a second allows."""
-        if self._native is None or self._rows is None:
+        """Take one step or, alone, as many as a tenth of a second allows."""
+        if self._many is None or not self._takes_many:
             return super().steps(at)
         number = at.epoch * self._steps + at.step
-        taken, diverged = self._native.run(self._rows, at.step, number, self._epoch_sums, self._mean_weights)
+        taken, diverged = self._many.run(at.step, number, self._epoch_sums, self._mean_weights)
         if diverged:
             at.step += taken
             self._check_finite([math.nan])
@@ -265,7 +243,7 @@ class MiniBatches(Method):
 
     def end_epoch(self, at: Position, first_step: int) -> EpochEnd:
         """Return the loss of all workers' rows over the epoch, and start the next sums."""
-        self._batches, self._rows = iter(()), None  # lets go of the last blocks
+        self._let_go()
         sums = torch.from_numpy(self._worker.sum(self._epoch_sums.numpy()))
         self._epoch_sums = torch.zeros_like(self._epoch_sums)
         train_mse = float(np.mean(self._squared(sums))) / float(sums[0])
@@ -320,6 +298,12 @@ class MiniBatches(Method):
                 "standardize": self._training.job.standardize,
             },
         )
+
+    def _let_go(self) -> None:
+        """Let go of the last blocks of an epoch."""
+        self._batches, self._takes_many = iter(()), False
+        if self._many is not None:
+            self._many.end()
 
     def _wrap(self) -> nn.Module:
         if self._worker.world_size == 1:

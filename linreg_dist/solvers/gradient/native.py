@@ -24,21 +24,15 @@ from linreg_dist.kernels import pieces as piece_kernels
 from linreg_dist.kernels.sweep import STOPPED, TAKEN
 from linreg_dist.kernels.update import ADAM, ADAMW, RMSPROP, SGD, fold_scale, take_empty_step
 from linreg_dist.solvers.gradient.optim import PenalisedOptimizer
+from linreg_dist.solvers.gradient.update_rules import REMEMBERED
 from linreg_dist.training.rows.native import Work, run
 from linreg_dist.training.rows.sweep import SweepPool, SweptLinear
+from linreg_dist.training.training import Training
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 KINDS = {"sgd": SGD, "adam": ADAM, "adamw": ADAMW, "rmsprop": RMSPROP}
-
-# What each rule remembers of a parameter: its first and its second moment, and whether it counts its steps.
-_MEMORY: dict[int, tuple[str | None, str | None, bool]] = {
-    SGD: ("momentum_buffer", None, False),
-    ADAM: ("exp_avg", "exp_avg_sq", True),
-    ADAMW: ("exp_avg", "exp_avg_sq", True),
-    RMSPROP: ("momentum_buffer", "square_avg", True),
-}
 
 _CALL_S = 0.1  # of one call: ticks, checkpoints and interrupts wait for its end
 _MOST_PIECES = 1 << 17  # of one call: 10 MB of lists
@@ -175,6 +169,7 @@ class NativeSteps:
     ) -> None:
         self._model, self._optimizer, self._pool = model, optimizer, pool
         self._kind = KINDS[kind]
+        self._remembers = REMEMBERED[kind]
         scale = model.scale
         self._scale = scale.x_mean_D, scale.x_scale_D, scale.y_mean_K, scale.y_scale_K
         self._l1_K = np.asarray(spec.model.l1 / scale.y_scale_K, dtype=np.float64)
@@ -236,14 +231,14 @@ class NativeSteps:
 
     def _state(self, first_step: int, epoch_sums: torch.Tensor, mean: torch.Tensor) -> tuple[Any, ...]:
         parameters = self._optimizer.parameters
-        first, second, counts = _MEMORY[self._kind]
+        first, second = self._remembers
         model = _flat([each.parameter.detach() for each in parameters])
         moments = []
         for name in (first, second):
             known = [each.state[name] for each in parameters if name is not None and name in each.state]
             moments.append(_flat(known) if len(known) == len(parameters) else np.zeros_like(model))
         taken = 0
-        if counts and parameters[0].state:
+        if second is not None and parameters[0].state:
             taken = int(parameters[0].state["step"].item())
         elif parameters[0].state:
             taken = 1
@@ -254,7 +249,7 @@ class NativeSteps:
 
     def _write_back(self, state: tuple[Any, ...], mean: torch.Tensor) -> None:
         model, first, second, counts = state[0], state[1], state[2], state[5]
-        names = _MEMORY[self._kind]
+        names = self._remembers
         at = 0
         for each in self._optimizer.parameters:
             size, shape = each.parameter.numel(), each.parameter.shape
@@ -269,9 +264,49 @@ class NativeSteps:
                     each.state[names[0]] = part(first)
                 if names[1] is not None:
                     each.state[names[1]] = part(second)
-                if names[2]:
                     each.state["step"] = torch.tensor(float(counts[0]))
             at += size
+
+
+class OnCores:
+    """`ManySteps` in native calls.
+
+    Args:
+        training: this worker's part in the job.
+        model, optimizer, kind, averages: see `NativeSteps`.
+
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        model: SweptLinear,
+        optimizer: PenalisedOptimizer,
+        kind: str,
+        *,
+        averages: bool,
+    ) -> None:
+        self._store = training.data.store
+        self._lanes = training.job.lanes_of(training.worker.rank, training.worker.world_size)
+        spec = training.job.spec
+        self._steps = NativeSteps(model, optimizer, spec, kind, averages=averages, pool=model.pool)
+        self._rows: PlannedRows | None = None
+
+    def begin(self, plan: EpochPlan, first_step: int) -> bool:
+        """Get ready for an epoch."""
+        rows = PlannedRows(self._store, plan, self._lanes, first_step)
+        self._rows = rows if rows.fits else None
+        return rows.fits
+
+    def run(self, first: int, number: int, epoch_sums: torch.Tensor, mean: torch.Tensor) -> tuple[int, bool]:
+        """Take steps for about a tenth of a second."""
+        if self._rows is None:
+            raise RuntimeError("run must follow begin")
+        return self._steps.run(self._rows, first, number, epoch_sums, mean)
+
+    def end(self) -> None:
+        """Let go of the rows of the epoch."""
+        self._rows = None
 
 
 def _flat(tensors: list[torch.Tensor]) -> Floats:

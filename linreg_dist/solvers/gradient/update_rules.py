@@ -16,6 +16,19 @@ from torch.optim.adamw import adamw
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
+BETA1, BETA2, EPSILON, ALPHA = 0.9, 0.999, 1e-8, 0.99
+"""torch's defaults: how Adam's first and second moments decay, what is added to a root, and how RMSprop's
+second moment decays."""
+
+REMEMBERED: dict[str, tuple[str | None, str | None]] = {
+    "sgd": ("momentum_buffer", None),
+    "adam": ("exp_avg", "exp_avg_sq"),
+    "adamw": ("exp_avg", "exp_avg_sq"),
+    "rmsprop": ("momentum_buffer", "square_avg"),
+}
+"""The first and second moment of a parameter, as each rule's state calls them; a rule with a second one
+counts its steps too."""
+
 _PREFIX = "optimizer."
 
 
@@ -80,11 +93,11 @@ def _adam(decoupled: bool, stepped: Stepped, gradient: torch.Tensor, learning_ra
         [state["step"]],
         foreach=False,
         amsgrad=False,
-        beta1=0.9,
-        beta2=0.999,
+        beta1=BETA1,
+        beta2=BETA2,
         lr=learning_rate,
         weight_decay=stepped.weight_decay,
-        eps=1e-8,
+        eps=EPSILON,
         maximize=False,
     )
 
@@ -105,8 +118,8 @@ def _rmsprop(momentum: float, stepped: Stepped, gradient: torch.Tensor, learning
         [state["step"]],
         foreach=False,
         lr=learning_rate,
-        alpha=0.99,
-        eps=1e-8,
+        alpha=ALPHA,
+        eps=EPSILON,
         weight_decay=stepped.weight_decay,
         momentum=momentum,
         centered=False,

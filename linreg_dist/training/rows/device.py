@@ -2,12 +2,15 @@
 
 To a GPU a block goes once, and stays there while there is room: the link is a hundred times slower than the
 GPU's own memory, and a later epoch then reads nothing else.
+
+Shape suffixes: R rows that there is room for, D encoded columns, K targets.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,20 @@ import torch
 from linreg_dist.data.block import Block
 from linreg_dist.training.rows.sweep import SLICE_ELEMENTS, Rows
 
-_KEPT_FREE = 0.2  # of a GPU's memory, for what is computed there
+
+@dataclass(frozen=True)
+class KeptBlock:
+    """Where a block is among the rows that are kept on the device.
+
+    Attributes:
+        start: its first row.
+        num_rows, num_train: as of the block.
+
+    """
+
+    start: int
+    num_rows: int
+    num_train: int
 
 
 class DeviceRows:
@@ -26,25 +42,29 @@ class DeviceRows:
     Args:
         device: as torch names it.
         free_bytes: what there is for blocks on the device; None where blocks are where they should be.
+        num_rows: of all blocks of this worker.
+
+    Attributes:
+        x_RD, y_RK, w_R: all rows that are kept, block after block, each row's numbers next to each other;
+            None before the first one is, and the weights also where there are none.
 
     """
 
-    def __init__(self, device: str, free_bytes: Callable[[], int] | None) -> None:
-        self._device, self._free_bytes = device, free_bytes
-        self._kept: dict[int, Rows] = {}
+    def __init__(self, device: str, free_bytes: Callable[[], int] | None, num_rows: int = 0) -> None:
+        self._device, self._free_bytes, self.num_rows = device, free_bytes, num_rows
+        self._kept: dict[int, KeptBlock] = {}
         self._lock = threading.Lock()
+        self._room: int | None = None
+        self._used = 0
+        self.x_RD: torch.Tensor | None = None
+        self.y_RK: torch.Tensor | None = None
+        self.w_R: torch.Tensor | None = None
 
-    @classmethod
-    def on(cls, device: str) -> DeviceRows:
-        """Return the rows on a device with as much room as a GPU has."""
-        if device == "cpu":
-            return cls(device, None)
-
-        def free() -> int:
-            free, total = torch.cuda.mem_get_info(torch.device(device))
-            return int(free - _KEPT_FREE * total)
-
-        return cls(device, free)
+    @property
+    def num_kept(self) -> int:
+        """Rows that are kept on the device."""
+        with self._lock:
+            return sum(kept.num_rows for kept in self._kept.values())
 
     def of(self, index: int, block: Block, rows: slice) -> Rows:
         """Return some rows of a block, as tensors.
@@ -60,14 +80,71 @@ class DeviceRows:
         """
         if self._free_bytes is None:
             return rows_of(block, rows, self._device)
+        kept = self.keep(index, block)
+        if kept is None or not kept.num_rows:
+            return rows_of(block, rows, self._device)
+        return self._view(kept, rows)
+
+    def of_or_here(self, index: int, block: Block, rows: slice) -> Rows:
+        """Return some rows of a block, on the device where they are kept there, else where they are."""
+        kept = self.place(index)
+        return rows_of(block, rows, "cpu") if kept is None else self._view(kept, rows)
+
+    def place(self, index: int) -> KeptBlock | None:
+        """Return where a block is kept; None if it is not."""
+        with self._lock:
+            return self._kept.get(index)
+
+    def train_rows(self, index: int) -> Rows | None:
+        """Return the training rows of a block that is kept; None if it is not."""
+        kept = self.place(index)
+        return None if kept is None else self._view(kept, slice(0, kept.num_train))
+
+    def keep(self, index: int, block: Block) -> KeptBlock | None:
+        """Keep a block on the device and return where, None where there is no room for it."""
+        if self._free_bytes is None:
+            return None
+        if not block.num_rows:
+            return KeptBlock(0, 0, 0)
         with self._lock:
             kept = self._kept.get(index)
-            if kept is None and block.nbytes <= self._free_bytes():
-                kept = self._kept[index] = rows_of(block, slice(None), self._device)
-        if kept is None:
-            return rows_of(block, rows, self._device)
-        start, stop, _ = rows.indices(block.num_rows)
-        return kept.part(start, max(start, stop))
+            if kept is not None:
+                return kept
+            if self._room is None:
+                self._make_room(block, self._free_bytes())
+            if self._used + block.num_rows > (self._room or 0):
+                return None
+            kept = KeptBlock(self._used, block.num_rows, block.num_train)
+            self._used += block.num_rows
+        there, here = self._view(kept, slice(None)), rows_of(block, slice(None), self._device)
+        there.x_ND.copy_(here.x_ND)
+        there.y_NK.copy_(here.y_NK)
+        if there.w_N is not None and here.w_N is not None:
+            there.w_N.copy_(here.w_N)
+        with self._lock:  # two threads may have copied it: it is kept once, and the other's place is lost
+            return self._kept.setdefault(index, kept)
+
+    def _make_room(self, block: Block, free_bytes: int) -> None:
+        """Take memory for all rows, or for as many as fit, in one piece: a step gathers its rows there."""
+        row_bytes = block.nbytes // block.num_rows
+        self._room = max(0, min(self.num_rows, free_bytes // row_bytes))
+        if not self._room:
+            return
+        dtype = torch.from_numpy(block.x_ND[:0]).dtype
+
+        def empty(*shape: int) -> torch.Tensor:
+            return torch.empty(shape, dtype=dtype, device=self._device)
+
+        self.x_RD = empty(self._room, block.x_ND.shape[1])
+        self.y_RK = empty(self._room, block.y_NK.shape[1])
+        self.w_R = None if block.w_N is None else empty(self._room)
+
+    def _view(self, kept: KeptBlock, rows: slice) -> Rows:
+        start, stop, _ = rows.indices(kept.num_rows)
+        part = slice(kept.start + start, kept.start + max(start, stop))
+        if self.x_RD is None or self.y_RK is None:
+            raise RuntimeError("a block is kept where there is no room for any")
+        return Rows(self.x_RD[part], self.y_RK[part], None if self.w_R is None else self.w_R[part])
 
 
 def rows_of(block: Block, rows: slice, device: str) -> Rows:

@@ -116,10 +116,10 @@ def sweep_slices(rows: Rows, plane: Hyperplane) -> list[_SliceSums]:
     if x.device.type == "cpu":
         step = max(64, min(_SLICE_ROWS, SLICE_ELEMENTS // max(width, 1)))
     if num_rows <= step:
-        return [_sweep_slice(x, y, w, plane)] if num_rows else []
+        return [sweep_slice(x, y, w, plane)] if num_rows else []
     step = -(-num_rows // -(-num_rows // step))  # slices of one size, and no small one left over
     return [
-        _sweep_slice(
+        sweep_slice(
             x[start : start + step],
             y[start : start + step],
             None if w is None else w[start : start + step],
@@ -129,7 +129,8 @@ def sweep_slices(rows: Rows, plane: Hyperplane) -> list[_SliceSums]:
     ]
 
 
-def _sweep_slice(x: torch.Tensor, y: torch.Tensor, w: torch.Tensor | None, plane: Hyperplane) -> _SliceSums:
+def sweep_slice(x: torch.Tensor, y: torch.Tensor, w: torch.Tensor | None, plane: Hyperplane) -> _SliceSums:
+    """Sum loss and gradient over a slice, in the type of its rows, without asking the device for a value."""
     residual = torch.addmm(y, x, plane.coef_DK, beta=-1).add_(plane.intercept_K)
     weighted = residual if w is None else residual * w[:, None]
     squared = _column_dots(weighted, residual)
@@ -220,7 +221,7 @@ def _sweep_bundle(bundle: Sequence[Rows], plane: Hyperplane) -> list[_SliceSums]
     """
     first = bundle[0]
     if first.x_ND.numel() >= _SMALL_ELEMENTS:
-        return [_sweep_slice(wide.x_ND, wide.y_NK, wide.w_N, plane) for wide in wide_slices(first)]
+        return [sweep_slice(wide.x_ND, wide.y_NK, wide.w_N, plane) for wide in wide_slices(first)]
     together = _joined(bundle)
     w_N = None if together.w_N is None else together.w_N.double()
     wide = Rows(together.x_ND.t().double().t(), together.y_NK.t().double().t(), w_N)

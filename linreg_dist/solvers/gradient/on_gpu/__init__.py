@@ -1,0 +1,1 @@
+"""Steps of mini-batch training on a device with its own memory."""

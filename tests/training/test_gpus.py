@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from linreg_dist.errors import SpecError
+from linreg_dist.training.rows.gpus import VARIABLE, Gpus
+
+
+def test_a_machine_without_a_gpu_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert Gpus.here().count == (torch.cuda.device_count() if torch.cuda.is_available() else 0)
+
+
+def test_the_cpu_can_play_a_gpu_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "3x1000")
+    gpus = Gpus.here()
+    assert (gpus.count, gpus.memory_bytes, gpus.device, gpus.are_rehearsed) == (3, 1000, "cpu", True)
+    assert gpus.free_bytes("cpu")() + gpus.scratch_bytes == 1000
+
+
+@pytest.mark.parametrize("value", ["1", "x5", "1x2GB", "-1x5"])
+def test_a_rehearsal_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv(VARIABLE, value)
+    with pytest.raises(SpecError, match="expected a count and bytes of memory"):
+        Gpus.here()
