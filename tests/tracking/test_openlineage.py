@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import http.server
 import json
 import threading
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
 
 import linreg_dist as lr
 from linreg_dist.errors import RunFailedError, SpecError, StorageError, to_record
@@ -21,6 +26,13 @@ from tests.parquet import linear_columns, write_parquet
 from tests.tracking.test_lineage import COLUMNS, result, spec
 
 IDENTITY = str(uuid.uuid4())
+SCHEMAS: Registry[Any] = Registry().with_resources(
+    (name, DRAFT202012.create_resource(schema))
+    for name, schema in json.loads(Path(__file__).with_name("openlineage.schema.json").read_text())[
+        "schemas"
+    ].items()
+)
+FORMATS = jsonschema.FormatChecker(("uuid",))
 
 
 class Server:
@@ -63,15 +75,22 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     started.close()
 
 
-def check_facets(facets: dict[str, Any]) -> None:
-    """Check what the OpenLineage schema asks of every facet."""
-    for name, facet in facets.items():
-        if name == "tags":  # the library's own, with its version
-            continue
-        assert facet["_producer"].startswith("urn:linreg-dist:"), name
-        assert facet["_schemaURL"].startswith(("https://openlineage.io/spec/facets/", "urn:linreg-dist:")), (
-            name
-        )
+def check(event: dict[str, Any]) -> None:
+    """Check an event, and every facet in it, against OpenLineage's published schemas."""
+    _valid(event, event["schemaURL"])
+    assert datetime.fromisoformat(event["eventTime"]).tzinfo is not None
+    for part in (event["run"], event["job"], *event["inputs"], *event["outputs"]):
+        for place in ("facets", "inputFacets", "outputFacets"):
+            for name, facet in part.get(place, {}).items():
+                assert facet["_producer"].startswith("urn:linreg-dist:") or name == "tags", name
+                if name != "linregDist":  # ours, which the schema of every run facet has been asked of
+                    _valid(facet, facet["_schemaURL"])
+
+
+def _valid(document: dict[str, Any], schema: str) -> None:
+    validator = jsonschema.Draft202012Validator({"$ref": schema}, registry=SCHEMAS, format_checker=FORMATS)
+    faults = [f"{fault.json_path}: {fault.message}" for fault in validator.iter_errors(document)]
+    assert not faults, faults
 
 
 def test_a_finished_run_arrives_with_its_data_its_model_and_its_columns(server: Server) -> None:
@@ -109,15 +128,24 @@ def test_a_finished_run_arrives_with_its_data_its_model_and_its_columns(server: 
     (filtered,) = lineage["dataset"]
     assert (filtered["field"], filtered["transformations"][0]["subtype"]) == ("month", "FILTER")
     assert event["run"]["facets"]["linregDist"]["result"]["metrics"]["train"]["mse"] == 1.5
-    for facets in (
-        event["run"]["facets"],
-        event["job"]["facets"],
-        read["facets"],
-        read["inputFacets"],
-        model["facets"],
-        model["outputFacets"],
+    check(event)
+
+
+def test_the_schemas_refuse_what_openlineage_would(server: Server) -> None:
+    send(run_event(lineage_of(spec(), IDENTITY, result(), COLUMNS)), server.url)
+    (event,) = server.received
+    for damage in (
+        lambda found: found.update(eventType="DONE"),
+        lambda found: found["run"].update(runId="17"),
+        lambda found: found["job"].pop("namespace"),
+        lambda found: found["inputs"][0]["facets"]["schema"].update(collumns=[]),
+        lambda found: found["outputs"][0]["facets"]["columnLineage"].pop("fields"),
+        lambda found: found["run"]["facets"]["linregDist"].pop("_producer"),
     ):
-        check_facets(facets)
+        damaged = copy.deepcopy(event)
+        damage(damaged)
+        with pytest.raises(AssertionError):
+            check(damaged)
 
 
 def test_a_failed_run_says_why_and_has_no_model(server: Server) -> None:
@@ -126,6 +154,7 @@ def test_a_failed_run_says_why_and_has_no_model(server: Server) -> None:
     (event,) = server.received
     assert (event["eventType"], event["outputs"]) == ("FAIL", [])
     assert event["run"]["facets"]["errorMessage"]["message"] == "worker 1: out of memory"
+    check(event)
 
 
 def test_a_run_that_starts_names_what_it_will_read_and_who_started_it(server: Server) -> None:
@@ -137,6 +166,7 @@ def test_a_run_that_starts_names_what_it_will_read_and_who_started_it(server: Se
     facet = event["run"]["facets"]["parent"]
     assert facet["run"]["runId"] == parent
     assert (facet["job"]["namespace"], facet["job"]["name"]) == ("airflow", "nightly/train")
+    check(event)
     assert "parent" not in json.dumps(run_event(start, parent="nonsense").run.facets, default=str)
 
 
@@ -146,6 +176,7 @@ def test_a_model_too_wide_to_list_has_no_columns_but_a_version(server: Server) -
     wide = [SourceColumn(f"x{i}", "numeric", (f"x{i}",)) for i in range(2500)]
     send(run_event(lineage_of(spec(), IDENTITY, result(), wide)), server.url)
     (model,) = server.received[0]["outputs"]
+    check(server.received[0])
     assert set(model["facets"]) == {"version"}
     assert model["outputFacets"]["outputStatistics"]["rowCount"] == 2501
 
@@ -205,6 +236,8 @@ def test_a_real_run_tells_its_begin_and_its_end_once(server: Server, tmp_path: P
     assert model["name"] == f"{tmp_path}/runs/job/model"
     assert set(model["facets"]["columnLineage"]["fields"]) == {"x0", "x1", "(intercept)"}
     assert end["inputs"][0]["facets"]["version"]["datasetVersion"]
+    for event in (start, end):
+        check(event)
     lr.train(job(server, tmp_path))
     assert len(server.received) == 2, "a run that has finished is not told again"
 
