@@ -19,6 +19,7 @@ import linreg_dist as lr
 import linreg_dist.sklearn as of_sklearn
 from docs import excerpts
 from linreg_dist.data.design.kinds import KINDS
+from linreg_dist.solvers import SOLVERS
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -189,6 +190,20 @@ def test_only_the_room_of_kinds_asks_what_kind_a_column_is() -> None:
         if kinds & {getattr(name, "id", "") for name in ast.walk(call.args[1])}
     ]
     assert not asking, "a class of its own for each kind knows what differs: add a method there"
+
+
+def test_only_the_room_of_solvers_compares_their_names() -> None:
+    package = ROOT / "linreg_dist"
+    names = set(SOLVERS) - {"auto"}  # a word of many fields
+    comparing = [
+        f"{module.relative_to(package)}:{node.lineno}"
+        for module in package.rglob("*.py")
+        if "solvers" not in module.parts
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Compare | ast.MatchValue | ast.Dict | ast.Subscript)
+        if names & {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
+    ]
+    assert not comparing, "a solver's class knows what differs: add a method there"
 
 
 def test_no_module_is_long_and_no_room_is_crowded() -> None:
