@@ -18,6 +18,7 @@ from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.numeric import not_finite, refuse_overflow, take_numbers
 from linreg_dist.data.gather import RowRuns
 from linreg_dist.data.in_place import ColumnsInPlace, ColumnTaker
+from linreg_dist.data.plain_reader import PlainReader
 from linreg_dist.data.reader import RowGroupReader, numeric_values
 from linreg_dist.data.rows import RowSelection, RowSelector, decode_columns, without_value
 from linreg_dist.data.source.manifest import Manifest, RowGroup
@@ -125,6 +126,7 @@ class BlockBuilder:
         self._taker: ColumnTaker | None = None
         if native and not shuffle and ColumnTaker.serves(columns.kinds, columns.cluster):
             self._taker = ColumnTaker(columns, shift.x_D, shift.y_K, self._dtype)
+        self._plain_reader = PlainReader(manifest, columns.to_read)
 
     @property
     def num_targets(self) -> int:
@@ -134,7 +136,7 @@ class BlockBuilder:
     @property
     def bytes_read(self) -> int:
         """Bytes of the files that were read so far, compressed."""
-        return self._reader.bytes_read
+        return self._reader.bytes_read + self._plain_reader.bytes_read
 
     def build(self, group: RowGroup) -> tuple[Block, RowSelection]:
         """Decode, select and encode one row group.
@@ -173,12 +175,15 @@ class BlockBuilder:
         """
         if self._taker is None or self._selector.ruled_out(group) is not None:
             return None
-        table, where = self._reader.read(group), self._manifest.where(group)
-        if self._expect_complete and not self._taker.has_gaps(table):
+        table, where = self._plain_reader.read(group), self._manifest.where(group)
+        if table is None:
+            table = self._reader.read(group)
+        found = self._taker.find(table, group.file)
+        if self._expect_complete and (found is not None or not self._taker.has_gaps(table)):
             selection = self._selector.select_complete(group, native=True)
-            return self._taker.take(table, selection, where, is_checked=False)
+            return self._taker.take(table, selection, where, is_checked=False, found=found)
         selection = self._selector.select(table, decode_columns(table, self._columns), group)
-        return self._taker.take(table, selection, where, is_checked=True)
+        return self._taker.take(table, selection, where, is_checked=True, found=found)
 
     def expect_gaps(self) -> None:
         """Look at the rows before any is used from now on."""

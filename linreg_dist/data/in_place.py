@@ -8,6 +8,7 @@ Shape suffixes: N rows of the row group, D features, K targets, M rows that coun
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +23,12 @@ from linreg_dist.data.design.numeric import refuse_overflow, take_numbers
 from linreg_dist.data.gather import RowRuns
 from linreg_dist.data.reader import numeric_values
 from linreg_dist.data.rows import RowSelection
+from linreg_dist.kernels.calls import address_of, addresses_in
 
 Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
 _ALL = np.empty(0, dtype=np.int64)
+_ARROW = {np.dtype(np.float32): pa.float32(), np.dtype(np.float64): pa.float64()}
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,10 @@ class ColumnsInPlace:
     """The usable rows of one row group, not moved; what a `Block` holds of them, less the copying.
 
     Attributes:
-        x_D: features less their shift, D arrays (N,) of the block's type.
-        y_K: targets less their shift, likewise.
+        dtype: of the block.
+        addresses_Z: where the features less their shift, then the targets, begin in memory, (D + K,), each
+            (N,) contiguous numbers of that type.
+        held: whatever owns that memory.
         w_N: row weights, or None where all are 1.
         rows_M: numbers of the rows that train, then of those that validate; empty where all N count, in
             order.
@@ -45,10 +51,11 @@ class ColumnsInPlace:
 
     """
 
-    x_D: tuple[Array, ...]
-    y_K: tuple[Array, ...]
+    dtype: np.dtype[np.floating[Any]]
+    addresses_Z: Ints
+    held: object
     w_N: Array | None
-    rows_M: npt.NDArray[np.int64]
+    rows_M: Ints
     num_train: int
     num_rows: int
     selection: RowSelection
@@ -69,8 +76,12 @@ class ColumnTaker:
         self, columns: Columns, shift_D: Array, shift_K: Array, dtype: np.dtype[np.floating[Any]]
     ) -> None:
         self._columns = columns
-        self._shift_D, self._shift_K = shift_D, shift_K
+        self._shifts = dict(enumerate((*shift_D.tolist(), *shift_K.tolist())))
+        self._names = (*columns.features, *columns.targets)
         self._dtype = dtype
+        self._is_shifted = any(self._shifts.values())
+        self._places: dict[tuple[int, int], Ints | None] = {}
+        self._lock = threading.Lock()
 
     @staticmethod
     def serves(kinds: Sequence[ColumnKind], cluster: str | None) -> bool:
@@ -81,13 +92,29 @@ class ColumnTaker:
         """Return whether a column has nulls, or a weight is 0, so that rows have to be looked at first."""
         if any(column.null_count for column in table.columns):
             return True
+        return self._has_weightless(table)
+
+    def _has_weightless(self, table: pa.Table) -> bool:
         weight = self._columns.weight
         return weight is not None and not numeric_values(table.column(weight)).all()
 
     def take(
-        self, table: pa.Table, selection: RowSelection, where: str, *, is_checked: bool
+        self,
+        table: pa.Table,
+        selection: RowSelection,
+        where: str,
+        *,
+        is_checked: bool,
+        found: tuple[Ints, object] | None = None,
     ) -> ColumnsInPlace | None:
         """Return the columns of a table; None where a weight is negative, which a block says better.
+
+        Args:
+            table: of the row group.
+            selection: of its rows.
+            where: names the row group in messages.
+            is_checked: see `ColumnsInPlace`.
+            found: what `find` found in the table.
 
         Raises:
             DataError: a number beyond the range of the block's type.
@@ -97,27 +124,53 @@ class ColumnTaker:
         weight = None if columns.weight is None else self._values(table, columns.weight, 0.0, where)
         if weight is not None and (weight < 0).any():
             return None
+        if found is None:
+            held = [self._values(table, name, self._shifts[z], where) for z, name in enumerate(self._names)]
+            found = np.fromiter((address_of(values) for values in held), np.int64, len(held)), held
         train, validation = selection.train, selection.validation
         num_train, num_rows = len(train), len(train) + len(validation)
         rows_M = _ALL
         if num_rows != table.num_rows or (num_train and len(validation)):
             rows_M = _in_one(train, validation)
         return ColumnsInPlace(
-            x_D=tuple(
-                self._values(table, name, float(shift), where)
-                for name, shift in zip(columns.features, self._shift_D, strict=True)
-            ),
-            y_K=tuple(
-                self._values(table, name, float(shift), where)
-                for name, shift in zip(columns.targets, self._shift_K, strict=True)
-            ),
-            w_N=weight,
-            rows_M=rows_M,
-            num_train=num_train,
-            num_rows=num_rows,
-            selection=selection,
-            is_checked=is_checked,
+            self._dtype, *found, weight, rows_M, num_train, num_rows, selection, is_checked=is_checked
         )
+
+    def find(self, table: pa.Table, file: int) -> tuple[Ints, object] | None:
+        """Return where the columns of a table begin, and what owns them, by one native call.
+
+        None where they have to be converted, or one has nulls.
+
+        Args:
+            table: of a row group.
+            file: of which file. All its row groups have columns of the same types.
+
+        """
+        key = file, table.num_columns
+        with self._lock:
+            if key not in self._places:
+                self._places[key] = self._places_in(table)
+            places = self._places[key]
+        if places is None or not table.num_rows:
+            return None
+        batches = table.to_batches()
+        if len(batches) != 1:
+            return None
+        exported = batches[0].__arrow_c_array__()
+        addresses_Z = addresses_in(exported[1], places, self._dtype)
+        if addresses_Z is None or self._has_weightless(table):
+            return None
+        return addresses_Z, exported
+
+    def _places_in(self, table: pa.Table) -> Ints | None:
+        schema = table.schema
+        places = [schema.get_field_index(name) for name in self._names]
+        wanted = _ARROW.get(self._dtype)
+        if self._is_shifted or wanted is None or min(places) < 0:
+            return None
+        if any(schema.field(place).type != wanted for place in places):
+            return None
+        return np.array(places, dtype=np.int64)
 
     def _values(self, table: pa.Table, name: str, shift: float, where: str) -> Array:
         values = numeric_values(table.column(name))

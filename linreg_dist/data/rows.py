@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,8 @@ class RowSelector:
             salt, limit = _split_salt(file.key, rule.seed), _split_limit(rule.fraction)
             train, validation = split_rows(salt, group.first_row, limit, group.num_rows)
             return RowSelection(train, validation, filtered=0, missing_rows=0, missing={})
+        if native and rule.method == "none" and not self._shuffle:
+            return _every_row(group.num_rows)
         every, none = self._split(group, None, None)
         return RowSelection(every, none, filtered=0, missing_rows=0, missing={})
 
@@ -219,6 +222,12 @@ class RowSelector:
         if marks is not None:
             return np.asarray((marks != 0) & np.isfinite(marks))
         return False
+
+
+@lru_cache(64)
+def _every_row(num_rows: int) -> RowSelection:
+    none = np.empty(0, dtype=np.int64)
+    return RowSelection(RowRuns.in_place(num_rows), none, filtered=0, missing_rows=0, missing={})
 
 
 def hash_split(

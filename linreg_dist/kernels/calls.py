@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,11 @@ Floats = npt.NDArray[np.float64]
 _TILE_BYTES = 1 << 17
 _MOST_ROWS = 512
 _FOLDS = {np.dtype(np.float32): "fold_float32", np.dtype(np.float64): "fold_float64"}
-_loading = threading.Lock()
+_MOMENTS = {np.dtype(np.float32): "moments_float32", np.dtype(np.float64): "moments_float64"}
+_KEPT_NUMBERS = 1 << 17  # a MiB: the scratch of more columns is given back
+_pointer_in = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer_in.restype, _pointer_in.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+_loading, _kept = threading.Lock(), threading.local()
 
 
 def fold_rows(
@@ -44,8 +47,7 @@ def fold_rows(
 
     """
     size = len(columns_Z)
-    padded = (size + 4) // 4 * 4
-    most = max(64, min(_MOST_ROWS, _TILE_BYTES // (8 * padded) // 64 * 64))
+    padded, most = _tile_shape(size)
     # The columns of the tile, one of ones (or roots of the weights) after them, and the roots.
     tile = np.zeros((padded + 1, most))
     tile[size] = 1.0
@@ -68,6 +70,65 @@ def fold_rows(
     return gram_PP[:size, :size].copy(), gram_PP[:size, size].copy()
 
 
+def row_moments(
+    dtype: np.dtype[Any], addresses_Z: Ints, w_N: Array | None, rows_M: Ints, first: int, end: int
+) -> tuple[Floats, Floats, Floats] | None:
+    """Return a shift, the mean less the shift, and ``Σ (z - mean)(z - mean)'`` of some rows.
+
+    With weights: the shift, ``Σ w (z - shift)`` and ``Σ w (z - shift)(z - shift)'``. One native call; the
+    bits are the same wherever the rows are in memory.
+
+    Args:
+        dtype: of the columns, float32 or float64.
+        addresses_Z: where each column begins, (Z,).
+        w_N: row weights of the same type, contiguous, not negative; None means 1.
+        rows_M: row numbers; empty stands for all rows, in order.
+        first, end: half-open range of ``rows_M``, or of the rows where it is empty; not empty.
+
+    Returns:
+        Arrays (Z,), (Z,) and (Z, Z); None where a value is missing or too large to be squared.
+
+    """
+    size = len(addresses_Z)
+    padded, most = _tile_shape(size)
+    tile, gram = _scratch(padded, most)
+    found = np.empty((size + 2, size))
+    is_finite = _call(_MOMENTS[dtype])(
+        address_of(addresses_Z),
+        size,
+        0 if w_N is None else address_of(w_N),
+        first,
+        end,
+        address_of(rows_M) if len(rows_M) else 0,
+        address_of(tile),
+        most,
+        address_of(gram),
+        padded,
+        address_of(found),
+    )
+    return (found[0], found[1], found[2:]) if is_finite else None
+
+
+def addresses_in(batch: object, places_Z: Ints, dtype: np.dtype[Any]) -> Ints | None:
+    """Return where columns of an Arrow record batch begin; None where one of them may have nulls.
+
+    Args:
+        batch: the capsule of its ``ArrowArray``, as `pyarrow.RecordBatch.__arrow_c_array__` gives it.
+        places_Z: the columns' numbers in it.
+        dtype: of all of them.
+
+    """
+    found = np.empty_like(places_Z)
+    gaps = _call("find_columns")(
+        _pointer_in(batch, b"arrow_array"),
+        address_of(places_Z),
+        len(places_Z),
+        dtype.itemsize,
+        address_of(found),
+    )
+    return None if gaps else found
+
+
 def split_rows(salt: int, first_row: int, limit: int, num_rows: int) -> tuple[Ints, Ints]:
     """Return the numbers of the rows that train and of those that validate, each ascending, in one array.
 
@@ -78,7 +139,7 @@ def split_rows(salt: int, first_row: int, limit: int, num_rows: int) -> tuple[In
         num_rows: how many.
 
     """
-    rows, spare = np.empty(num_rows + 1, np.int64), np.empty(num_rows + 1, np.int64)
+    rows, spare = np.empty(num_rows + 1, np.int64), _spare(num_rows + 1)
     num_train = _call("split_rows")(
         _signed(salt), first_row, _signed(limit), num_rows, address_of(rows), address_of(spare)
     )
@@ -91,17 +152,46 @@ def address_of(values: Array) -> int:
     return int(values.__array_interface__["data"][0])
 
 
+def _tile_shape(size: int) -> tuple[int, int]:
+    """Return the columns of a tile of ``size`` columns and one of ones, and its rows."""
+    padded = (size + 4) // 4 * 4
+    return padded, max(64, min(_MOST_ROWS, _TILE_BYTES // (8 * padded) // 64 * 64))
+
+
+def _scratch(padded: int, most: int) -> tuple[Floats, Floats]:
+    """Return memory for a tile and a matrix, which this thread keeps: fresh memory costs a fault a page."""
+    if getattr(_kept, "shape", None) == (padded, most):
+        return _kept.memory  # type: ignore[no-any-return]
+    memory = np.empty((padded + 1, most)), np.empty((padded, padded))
+    if sum(array.size for array in memory) <= _KEPT_NUMBERS:
+        _kept.shape, _kept.memory = (padded, most), memory
+    return memory
+
+
+def _spare(size: int) -> Ints:
+    """Return memory for so many numbers or more, which this thread keeps."""
+    kept: Ints | None = getattr(_kept, "spare", None)
+    if kept is None or len(kept) < size:
+        kept = np.empty(size, np.int64)
+        if size <= _KEPT_NUMBERS:
+            _kept.spare = kept
+    return kept
+
+
 def _signed(bits: int) -> int:
     return ctypes.c_int64(int(bits)).value
 
 
+_loaded: dict[str, Callable[..., int]] = {}
+
+
 def _call(name: str) -> Callable[..., int]:
-    with _loading:
-        return _loaded(name)
-
-
-@cache
-def _loaded(name: str) -> Callable[..., int]:
+    found = _loaded.get(name)
+    if found is not None:
+        return found
     from linreg_dist.kernels.objects import load_function
 
-    return load_function(name)
+    with _loading:
+        if name not in _loaded:
+            _loaded[name] = load_function(name)
+        return _loaded[name]

@@ -29,7 +29,7 @@ def kernel_folder() -> str | None:
     except PackageNotFoundError:
         return None
     digest = hashlib.sha256(compiler.encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:

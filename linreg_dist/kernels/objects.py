@@ -19,8 +19,11 @@ from linreg_dist.kernels.folder import kernel_folder
 
 # name -> module, number of arguments
 _KERNELS = {
+    "find_columns": ("linreg_dist.kernels.row_group.arrow", 5),
     "fold_float32": ("linreg_dist.kernels.moments", 11),
     "fold_float64": ("linreg_dist.kernels.moments", 11),
+    "moments_float32": ("linreg_dist.kernels.row_group.centred", 11),
+    "moments_float64": ("linreg_dist.kernels.row_group.centred", 11),
     "split_rows": ("linreg_dist.kernels.split", 6),
 }
 _MOST_BYTES = 16 << 20

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from linreg_dist.kernels.calls import fold_rows
-from linreg_dist.stats.kernel import PILOT_ROWS, pilot_shift
+from linreg_dist.data.block import Block
+from linreg_dist.kernels.calls import address_of, row_moments
 from linreg_dist.stats.moments import Moments
 
 Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+_ALL = np.empty(0, dtype=np.int64)
 
 
 def moments_of_columns(
-    columns_Z: Sequence[Array],
+    dtype: np.dtype[Any],
+    addresses_Z: Ints,
     w_N: Array | None,
-    rows_M: npt.NDArray[np.int64],
+    rows_M: Ints,
     first: int,
     end: int,
     names: tuple[tuple[str, ...], tuple[str, ...]],
@@ -26,26 +28,34 @@ def moments_of_columns(
     """Return the moments of some rows by one native call; None where a value is missing or too large.
 
     Args:
-        columns_Z: features, then targets, contiguous, of one floating type.
+        dtype: of the columns, float32 or float64.
+        addresses_Z: where features, then targets, begin in memory.
         w_N: weights of the same type, or None where all are 1.
         rows_M: row numbers; empty stands for all rows, in order.
         first, end: half-open range of ``rows_M``, or of the rows where it is empty.
         names: of the features and the targets.
 
+    Raises:
+        DataError: a weight is negative, or its square overflows.
+
     """
     num_rows = end - first
     if num_rows == 0:
         return Moments.empty(*names)
-    step = max(1, -(-num_rows // PILOT_ROWS))
-    sampled = rows_M[first:end:step] if len(rows_M) else np.arange(first, end, step)
-    sample_ZS = np.stack([column[sampled] for column in columns_Z])
-    split = len(names[0])
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite shows in the sums
-        shift_Z = pilot_shift(sample_ZS[:split].T, sample_ZS[split:].T)
-        gram_ZZ, sum_Z = fold_rows(columns_Z, w_N, rows_M, first, end, shift_Z)
-    if not np.isfinite(gram_ZZ.diagonal()).all():
+    found = row_moments(dtype, addresses_Z, w_N, rows_M, first, end)
+    if found is None:
         return None
-    weights = None
-    if w_N is not None:
-        weights = w_N[rows_M[first:end]] if len(rows_M) else w_N[first:end]
-    return Moments.from_sums(names, num_rows, weights, shift_Z, gram_ZZ, sum_Z)
+    shift_Z, offset_Z, cross_ZZ = found
+    if w_N is None:
+        count = float(num_rows)
+        return Moments(*names, num_rows, 0, count, count, 0.0, shift_Z, offset_Z, cross_ZZ)
+    weights = w_N[rows_M[first:end]] if len(rows_M) else w_N[first:end]
+    return Moments.from_sums(names, num_rows, weights, shift_Z, cross_ZZ, offset_Z)
+
+
+def moments_of_block(rows: Block, names: tuple[tuple[str, ...], tuple[str, ...]]) -> Moments | None:
+    """Return the moments of a block's rows, with the bits of `moments_of_columns`; None as there."""
+    x_ND, y_NK, w_N = rows.x_ND, rows.y_NK, rows.w_N
+    columns = [*x_ND.T, *y_NK.T]
+    addresses_Z = np.fromiter((address_of(column) for column in columns), np.int64, len(columns))
+    return moments_of_columns(x_ND.dtype, addresses_Z, w_N, _ALL, 0, rows.num_rows, names)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -7,9 +9,9 @@ from hypothesis import strategies as st
 
 from linreg_dist.data.block import BlockBuilder, Shift
 from linreg_dist.data.design.encoding import Encoding
+from linreg_dist.data.in_place import ColumnsInPlace
 from linreg_dist.errors import DataError
-from linreg_dist.stats.column_moments import moments_of_columns
-from linreg_dist.stats.kernel import native_sums
+from linreg_dist.stats.column_moments import moments_of_block, moments_of_columns
 from linreg_dist.stats.moments import Moments
 from tests.data.reading import Opened, open_data_set
 from tests.parquet import write_parquet
@@ -30,6 +32,15 @@ def builder_of(opened: Opened, *, dtype=np.float32, shift=(0.0, 0.0, 0.0), shuff
         seed=0,
         native=True,
     )
+
+
+def columns_of(found: ColumnsInPlace, num_rows: int) -> list[np.ndarray]:
+    kind = ctypes.c_float if found.dtype == np.float32 else ctypes.c_double
+    return [np.ctypeslib.as_array((kind * num_rows).from_address(at)) for at in found.addresses_Z.tolist()]
+
+
+def moments_in_place(found: ColumnsInPlace, first: int, end: int) -> Moments | None:
+    return moments_of_columns(found.dtype, found.addresses_Z, found.w_N, found.rows_M, first, end, NAMES)
 
 
 @st.composite
@@ -71,15 +82,13 @@ def test_columns_in_place_hold_the_rows_of_the_block_and_their_moments_have_its_
     found = builder.in_place(group)
     assert found is not None
     parts = [(0, found.num_train), (found.num_train, found.num_rows)]
-    both = (*found.x_D, *found.y_K)
-    moments = [moments_of_columns(both, found.w_N, found.rows_M, *part, NAMES) for part in parts]
+    moments = [moments_in_place(found, *part) for part in parts]
     if None in moments:  # a gap that only the sums showed
         assert not found.is_checked
         builder.expect_gaps()
         found = builder.in_place(group)
-        both = (*found.x_D, *found.y_K)
         parts = [(0, found.num_train), (found.num_train, found.num_rows)]
-        moments = [moments_of_columns(both, found.w_N, found.rows_M, *part, NAMES) for part in parts]
+        moments = [moments_in_place(found, *part) for part in parts]
     assert (found.num_train, found.num_rows) == (block.num_train, block.num_rows)
     assert found.selection.missing == selection.missing
     assert (found.selection.filtered, found.selection.weightless) == (
@@ -87,17 +96,20 @@ def test_columns_in_place_hold_the_rows_of_the_block_and_their_moments_have_its_
         selection.weightless,
     )
     rows = found.rows_M if len(found.rows_M) else np.arange(found.num_rows)
-    x_ND = np.stack([column[rows] for column in found.x_D], axis=1)
-    np.testing.assert_array_equal(x_ND, block.x_ND)
+    z_NZ = np.stack([column[rows] for column in columns_of(found, group.num_rows)], axis=1)
+    np.testing.assert_array_equal(z_NZ, np.concatenate([block.x_ND, block.y_NK], axis=1))
     for part, mine in zip(parts, moments, strict=True):
-        w_N = None if block.w_N is None else block.w_N[slice(*part)]
-        x_ND, y_NK = block.x_ND[slice(*part)], block.y_NK[slice(*part)]
-        theirs = Moments.from_block(
-            x_ND, y_NK, w_N, feature_names=NAMES[0], target_names=NAMES[1], sums=native_sums
-        )
+        rows = block.part(slice(*part))
+        theirs = moments_of_block(rows, NAMES)
         assert (mine.n, mine.sum_w, mine.sum_w2) == (theirs.n, theirs.sum_w, theirs.sum_w2)
         assert mine.mean.tobytes() == theirs.mean.tobytes()
         assert mine.cross.tobytes() == theirs.cross.tobytes()
+        plain = Moments.from_block(
+            rows.x_ND, rows.y_NK, rows.w_N, feature_names=NAMES[0], target_names=NAMES[1]
+        )
+        assert (mine.n, mine.n_zero_weight) == (plain.n, plain.n_zero_weight)
+        np.testing.assert_allclose(mine.mean, plain.mean, rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(mine.cross, plain.cross, rtol=1e-12, atol=1e-12 * (1 + mine.n))
 
 
 def test_columns_that_a_block_has_to_make_are_left_to_it(tmp_path):

@@ -19,7 +19,7 @@ from linreg_dist.data.summary import RowCounts
 from linreg_dist.kernels.blas import one_blas_thread
 from linreg_dist.solvers.exact.sums.folds import fold_of_rows, rows_per_run, spans_of_folds
 from linreg_dist.solvers.exact.sums.partials import MomentPart
-from linreg_dist.stats.column_moments import moments_of_columns
+from linreg_dist.stats.column_moments import moments_of_block, moments_of_columns
 from linreg_dist.stats.kernel import Sums, native_sums, shifted_sums
 from linreg_dist.stats.moments import Moments
 from linreg_dist.training.job import TrainJob
@@ -102,8 +102,7 @@ class RowGroupMoments:
         """
         if columns.selection.missing and self._job.spec.data.missing == "error":
             return Moments.empty(*self._names), self._nothing(1)
-        both, num_train = (*columns.x_D, *columns.y_K), columns.num_train
-        rows = both, columns.w_N, columns.rows_M
+        rows, num_train = (columns.dtype, columns.addresses_Z, columns.w_N, columns.rows_M), columns.num_train
         train = moments_of_columns(*rows, 0, num_train, self._names)
         validation = moments_of_columns(*rows, num_train, columns.num_rows, self._names)
         return None if train is None or validation is None else (validation, [train])
@@ -134,6 +133,10 @@ class RowGroupMoments:
 
     def _of(self, rows: Block) -> Moments:
         features, targets = self._names
+        if self._sums is native_sums:
+            found = moments_of_block(rows, self._names)
+            if found is not None:
+                return found
         return Moments.from_block(
             rows.x_ND, rows.y_NK, rows.w_N, feature_names=features, target_names=targets, sums=self._sums
         )

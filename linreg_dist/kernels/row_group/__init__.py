@@ -1,0 +1,1 @@
+"""Kernels of the exact solver: a row group, where it was decoded, to its sums."""
