@@ -1,16 +1,21 @@
 """diagnostics.json: what one pass over the rows of a finished fit says about its residuals and its columns.
 
-Numbers of rows are counts; means, shares and quantiles are weighted where the job has weights.
+Numbers of rows are counts; means, shares and quantiles are weighted where the job has weights. The classes
+are plain ones, because a run makes hundreds of objects of them and knows their types; a file that is read is
+checked.
 """
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Self
 
 from linreg_dist.documents.base import Document
 
 
-class Histogram(Document):
+@dataclass(frozen=True)
+class Histogram:
     """How often values lie between neighbouring edges, and beyond the first and the last one."""
 
     edges: list[float]
@@ -19,7 +24,8 @@ class Histogram(Document):
     above: float = 0.0
 
 
-class Grid(Document):
+@dataclass(frozen=True)
+class Grid:
     """How often pairs lie in the cells of a grid, and the middle of each of its columns.
 
     Attributes:
@@ -39,7 +45,8 @@ class Grid(Document):
     middles: list[list[float] | None]
 
 
-class FeatureResiduals(Document):
+@dataclass(frozen=True)
+class FeatureResiduals:
     """Residuals in bins of equal width of one encoded column; the first and last bin are open.
 
     Attributes:
@@ -56,7 +63,8 @@ class FeatureResiduals(Document):
     sd: list[float | None]
 
 
-class LevelResiduals(Document):
+@dataclass(frozen=True)
+class LevelResiduals:
     """The residuals of one level of a categorical column."""
 
     level: str
@@ -65,7 +73,8 @@ class LevelResiduals(Document):
     sd: float
 
 
-class ColumnResiduals(Document):
+@dataclass(frozen=True)
+class ColumnResiduals:
     """Residuals by level; ``left_out`` counts levels that are not among them."""
 
     column: str
@@ -73,7 +82,8 @@ class ColumnResiduals(Document):
     left_out: int = 0
 
 
-class Cause(Document):
+@dataclass(frozen=True)
+class Cause:
     """A column's part in one prediction: its value or level, and how much that moves it from the mean's."""
 
     feature: str
@@ -81,7 +91,8 @@ class Cause(Document):
     contribution: float
 
 
-class RowResidual(Document):
+@dataclass(frozen=True)
+class RowResidual:
     """One row of the data.
 
     Attributes:
@@ -105,10 +116,11 @@ class RowResidual(Document):
     leverage: float | None = None
     studentised: float | None = None
     cook: float | None = None
-    causes: list[Cause] = Field(default_factory=list)
+    causes: list[Cause] = field(default_factory=list)
 
 
-class TargetDiagnostics(Document):
+@dataclass(frozen=True)
+class TargetDiagnostics:
     """The residuals of one target.
 
     Attributes:
@@ -143,13 +155,14 @@ class TargetDiagnostics(Document):
     normal_quantiles: list[list[float]]
     by_fitted: Grid
     actual_by_fitted: Grid
-    by_feature: list[FeatureResiduals] = Field(default_factory=list)
-    by_level: list[ColumnResiduals] = Field(default_factory=list)
-    largest: list[RowResidual] = Field(default_factory=list)
-    influence: list[RowResidual] = Field(default_factory=list)
+    by_feature: list[FeatureResiduals] = field(default_factory=list)
+    by_level: list[ColumnResiduals] = field(default_factory=list)
+    largest: list[RowResidual] = field(default_factory=list)
+    influence: list[RowResidual] = field(default_factory=list)
 
 
-class FeatureRange(Document):
+@dataclass(frozen=True)
+class FeatureRange:
     """An encoded column on the training rows that were looked at.
 
     Attributes:
@@ -168,7 +181,8 @@ class FeatureRange(Document):
     vif: float | None = None
 
 
-class Correlation(Document):
+@dataclass(frozen=True)
+class Correlation:
     """Correlations between encoded columns, on the training rows that were looked at."""
 
     names: list[str]
@@ -195,7 +209,8 @@ class DiagnosticsCost(Document):
     stopped: str | None = None
 
 
-class Diagnostics(Document):
+@dataclass(frozen=True)
+class Diagnostics:
     """diagnostics.json.
 
     Attributes:
@@ -210,13 +225,38 @@ class Diagnostics(Document):
 
     """
 
-    model_config = ConfigDict(title="linreg-dist diagnostics")
-
-    version: int = 1
     cost: DiagnosticsCost
     split: str
     weighted: bool
     targets: list[TargetDiagnostics]
-    features: list[FeatureRange] = Field(default_factory=list)
+    version: int = 1
+    features: list[FeatureRange] = field(default_factory=list)
     correlation: Correlation | None = None
     leverage_reason: str | None = None
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Return the document that was parsed from JSON.
+
+        Raises:
+            ValueError: a field has another type than it can have; names each.
+
+        """
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(cls).validate_python(document)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document in JSON types."""
+        found: dict[str, Any] = _in_json(self)
+        return found
+
+
+def _in_json(value: Any) -> Any:
+    if isinstance(value, Document):
+        return value.to_json()
+    if is_dataclass(value):
+        return {each.name: _in_json(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, list) and value and is_dataclass(value[0]):
+        return [_in_json(each) for each in value]
+    return value

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from linreg_dist import limits
@@ -16,6 +16,7 @@ from linreg_dist.data.design.columns import Columns
 from linreg_dist.data.source.manifest import Manifest, RowGroup
 from linreg_dist.data.store import bounded_map
 from linreg_dist.documents import (
+    Cause,
     Diagnostics,
     DiagnosticsCost,
     FeatureRange,
@@ -24,12 +25,13 @@ from linreg_dist.documents import (
 )
 from linreg_dist.errors import DataError
 from linreg_dist.jobspec import DataSpec
+from linreg_dist.kernels.blas import one_blas_thread
 from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.training.diagnostics.influence import (
     Influence,
     causes_of,
     correlation,
-    describe_row,
+    describe_rows,
     inflation,
 )
 from linreg_dist.training.diagnostics.look import Looker
@@ -39,7 +41,7 @@ from linreg_dist.training.diagnostics.residuals import target_diagnostics
 
 _MOST_ROWS = 1_000_000
 _MOST_VALUES = 1 << 25  # encoded, of all rows that are looked at
-_SMALL_VALUES = 1 << 21  # what is always looked at: some hundredths of a second
+_SMALL_VALUES = 1 << 20  # what is always looked at: some hundredths of a second
 _ONE_OF = 50  # values of larger data: a pass over all of them costs a fit several times as much
 _SHARE = 0.08  # of the run's time until then, after which no further row group is read
 _FEWEST_HELD_OUT = 500
@@ -96,7 +98,8 @@ def diagnose(subject: Subject, run_s: float) -> Diagnostics:
     question = question_of(model, manifest, split, every=every)
     looker = Looker(manifest, subject.columns, subject.data, model.encoding, question, stride)
     until = None if most_values <= _SMALL_VALUES else began + _SHARE * run_s
-    part, num_groups = _pass(looker, question, groups, subject, until)
+    with one_blas_thread():
+        part, num_groups = _pass(looker, question, groups, subject, until)
     if not part.fitted_KN or not sum(piece.shape[1] for piece in part.fitted_KN) or not part.train_rows:
         raise DataError("the row groups that were looked at hold no rows that were used")
     stopped = None
@@ -116,7 +119,7 @@ def diagnose(subject: Subject, run_s: float) -> Diagnostics:
         of_row_groups=len(order),
         stopped=stopped,
     )
-    return document.model_copy(update={"cost": cost})
+    return replace(document, cost=cost)
 
 
 def sampled_order(manifest: Manifest) -> list[RowGroup]:
@@ -190,12 +193,13 @@ def _document(subject: Subject, question: Question, part: Part, split: str) -> D
         influence = Influence(question, part, _train_rows(subject, part), train_mse)
     documents = []
     for k, target in enumerate(targets):
-        largest = [
-            describe_row(subject.manifest, row, k, influence, causes_of(question, model.encoding, row, k))
-            for row in part.largest[k]
-        ]
+
+        def causes(row: Row, k: int = k) -> list[Cause]:
+            return causes_of(question, model.encoding, row, k)
+
+        largest = describe_rows(subject.manifest, part.largest[k], k, influence, causes)
         rows = _training_rows([*part.largest[k], *(row for _, row in part.far), *part.sampled])
-        single = [describe_row(subject.manifest, row, k, influence) for row in rows] if influence else []
+        single = describe_rows(subject.manifest, rows, k, influence) if influence else []
         documents.append(target_diagnostics(question, part, k, target, largest, single))
     factors = inflation(question, part)
     return Diagnostics(

@@ -6,7 +6,7 @@ Shape suffixes: D encoded columns, G squared columns with a constant before them
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -47,40 +47,57 @@ class Influence:
         freedom = max(train_rows - self.rank, 1)
         self._sigma_K = [math.sqrt(mse * part.train_weight * times / freedom) for mse in train_mse]
 
-    def of(self, row: Row, k: int) -> tuple[float, float | None, float | None]:
-        """Return leverage, studentised residual and Cook's distance of a training row for target ``k``."""
-        z = standardised(self._question, row.x_D[:, None])[:, 0]
+    def of(self, rows: Sequence[Row], k: int) -> list[tuple[float, float | None, float | None]]:
+        """Return leverage, studentised residual and Cook's distance of training rows for target ``k``."""
+        if not rows:
+            return []
+        z = standardised(self._question, np.stack([row.x_D for row in rows], axis=1))
         z = z if self._question.fit_intercept else z[1:]
-        leverage = min(max(float(row.weight * z @ self._inverse @ z), 0.0), 1.0)
-        sigma = self._sigma_K[k]
-        if leverage >= 1 - 1e-9 or sigma <= 0:
-            return leverage, None, None
-        residual = float(row.y_K[k] - row.fitted_K[k])
-        studentised = residual * math.sqrt(row.weight) / (sigma * math.sqrt(1 - leverage))
-        cook = studentised**2 * leverage / ((1 - leverage) * max(self.rank, 1))
-        return leverage, studentised, cook
+        w_N = np.array([row.weight for row in rows])
+        leverage_N = np.clip(w_N * np.einsum("gn,gn->n", z, self._inverse @ z), 0.0, 1.0)
+        sigma, rank = self._sigma_K[k], max(self.rank, 1)
+        found: list[tuple[float, float | None, float | None]] = []
+        for row, leverage in zip(rows, leverage_N.tolist(), strict=True):
+            if leverage >= 1 - 1e-9 or sigma <= 0:
+                found.append((leverage, None, None))
+                continue
+            residual = float(row.y_K[k] - row.fitted_K[k])
+            studentised = residual * math.sqrt(row.weight) / (sigma * math.sqrt(1 - leverage))
+            found.append((leverage, studentised, studentised**2 * leverage / ((1 - leverage) * rank)))
+        return found
 
 
-def describe_row(
-    manifest: Manifest, row: Row, k: int, influence: Influence | None, causes: Sequence[Cause] = ()
-) -> RowResidual:
-    """Return a row as a document: where it is, how far off its prediction is, and what moved that."""
-    group = manifest.row_groups[row.group]
-    leverage = studentised = cook = None
-    if influence is not None and row.split == "train":
-        leverage, studentised, cook = influence.of(row, k)
-    return RowResidual(
-        file=manifest.files[group.file].key,
-        row=group.first_row + row.number,
-        split=row.split,
-        actual=float(row.y_K[k]),
-        fitted=float(row.fitted_K[k]),
-        residual=float(row.y_K[k] - row.fitted_K[k]),
-        leverage=leverage,
-        studentised=studentised,
-        cook=cook,
-        causes=list(causes),
-    )
+def describe_rows(
+    manifest: Manifest,
+    rows: Sequence[Row],
+    k: int,
+    influence: Influence | None,
+    causes_of_row: Callable[[Row], Sequence[Cause]] = lambda _: (),
+) -> list[RowResidual]:
+    """Return rows as documents: where each is, how far off its prediction is, and what moved that."""
+    known: dict[int, tuple[float | None, float | None, float | None]] = {}
+    if influence is not None:
+        training = [row for row in rows if row.split == "train"]
+        known = {id(row): each for row, each in zip(training, influence.of(training, k), strict=True)}
+    found = []
+    for row in rows:
+        group = manifest.row_groups[row.group]
+        leverage, studentised, cook = known.get(id(row), (None, None, None))
+        found.append(
+            RowResidual(
+                file=manifest.files[group.file].key,
+                row=group.first_row + row.number,
+                split=row.split,
+                actual=float(row.y_K[k]),
+                fitted=float(row.fitted_K[k]),
+                residual=float(row.y_K[k] - row.fitted_K[k]),
+                leverage=leverage,
+                studentised=studentised,
+                cook=cook,
+                causes=list(causes_of_row(row)),
+            )
+        )
+    return found
 
 
 def causes_of(question: Question, encoding: Encoding, row: Row, k: int) -> list[Cause]:

@@ -88,7 +88,7 @@ class Looker:
         seen = _Seen(group.index, rows, split, x_DN, y_KN, fitted_KN, w_N)
         part.rows += len(rows)
         for k, residual_N in enumerate(residual_KN):
-            part.largest[k] += [seen.row(i) for i in _largest(np.abs(residual_N), MOST_LARGEST)]
+            part.largest[k] += seen.rows_at(_largest(np.abs(residual_N), MOST_LARGEST))
         if split == "train":
             self._add_training(part, seen)
         if split == question.split:
@@ -112,8 +112,9 @@ class Looker:
         z = standardised(question, x_DN)
         part.products += (z if w_N is None else z * w_N) @ z.T
         distance_N = np.einsum("dn,dn->n", z, z)
-        part.far += [(float(distance_N[i]), seen.row(i)) for i in _largest(distance_N, MOST_FAR)]
-        part.sampled += [seen.row(int(i)) for i in np.flatnonzero(seen.rows % question.every == 0)]
+        far = _largest(distance_N, MOST_FAR)
+        part.far += zip(distance_N[far].tolist(), seen.rows_at(far), strict=True)
+        part.sampled += seen.rows_at(np.flatnonzero(seen.rows % question.every == 0))
 
 
 class _Seen:
@@ -132,11 +133,16 @@ class _Seen:
         self.group, self.rows, self.split = group, rows, split
         self.x_DN, self.y_KN, self.fitted_KN, self.w_N = x_DN, y_KN, fitted_KN, w_N
 
-    def row(self, i: int) -> Row:
-        """Return one of the rows, by itself."""
-        weight = 1.0 if self.w_N is None else float(self.w_N[i])
-        y_K, fitted_K, x_D = self.y_KN[:, i].copy(), self.fitted_KN[:, i].copy(), self.x_DN[:, i].copy()
-        return Row(self.group, int(self.rows[i]), self.split, weight, y_K, fitted_K, x_D)
+    def rows_at(self, places: npt.NDArray[np.intp]) -> list[Row]:
+        """Return some of the rows, each by itself."""
+        w = np.ones(len(places)) if self.w_N is None else self.w_N[places]
+        y, fitted, x = (values[:, places].T.copy() for values in (self.y_KN, self.fitted_KN, self.x_DN))
+        return [
+            Row(self.group, number, self.split, weight, *values)
+            for number, weight, *values in zip(
+                self.rows[places].tolist(), w.tolist(), y, fitted, x, strict=True
+            )
+        ]
 
 
 def standardised(question: Question, x_DN: Vector) -> Vector:
@@ -157,8 +163,8 @@ def standardised(question: Question, x_DN: Vector) -> Vector:
     return z
 
 
-def _largest(values_N: Vector, most: int) -> list[int]:
+def _largest(values_N: Vector, most: int) -> npt.NDArray[np.intp]:
     """Return where the largest values are, in no order."""
     if len(values_N) <= most:
-        return list(range(len(values_N)))
-    return [int(i) for i in np.argpartition(values_N, -most)[-most:]]
+        return np.arange(len(values_N))
+    return np.argpartition(values_N, -most)[-most:]
