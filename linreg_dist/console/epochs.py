@@ -21,6 +21,13 @@ def epoch_table(lines: Sequence[EpochLine]) -> Table:
     has_validation = any(line.validation_mse is not None for line in lines)
     if has_validation:
         table.add_column("validation MSE", justify="right", no_wrap=True)
+    objectives = [
+        (key, title)
+        for key, title in (("loss", "objective"), ("validation_loss", "of validation"))
+        if any(getattr(line, key) is not None for line in lines)
+    ]
+    for _, title in objectives:
+        table.add_column(title, justify="right", no_wrap=True)
     shortened = len(lines) > _FIRST + _LAST
     shown = [*lines[:_FIRST], *lines[-_LAST:]] if shortened else lines
     for position, line in enumerate(shown):
@@ -32,7 +39,9 @@ def epoch_table(lines: Sequence[EpochLine]) -> Table:
             NO_VALUE if line.rows_per_s is None else format_rate(line.rows_per_s),
             _number(line.train_mse),
         ]
-        table.add_row(*cells, *([_number(line.validation_mse)] if has_validation else []))
+        if has_validation:
+            cells.append(_number(line.validation_mse))
+        table.add_row(*cells, *(_number(getattr(line, key)) for key, _ in objectives))
     return table
 
 

@@ -46,6 +46,8 @@ class EpochLine(Document):
         validation_mse, validation_r2: after the epoch; None where no rows are held out.
         loss: the objective after the epoch, penalty included, with features and targets on the scale on which
             it is minimised; None where the solver does not know it.
+        validation_loss: the same on the rows held out, where it is not half of ``validation_mse``: of Huber's
+            loss.
 
     """
 
@@ -57,6 +59,7 @@ class EpochLine(Document):
     validation_mse: float | None = None
     validation_r2: float | None = None
     loss: float | None = None
+    validation_loss: float | None = None
 
     @classmethod
     def of(
@@ -69,9 +72,11 @@ class EpochLine(Document):
         train_mse: float | None,
         validation: Metrics | None,
         loss: float | None = None,
+        validation_loss: float | None = None,
     ) -> EpochLine:
         """Return the line of an epoch with these metrics."""
-        known = {} if loss is None else {"loss": loss}
+        losses = {"loss": loss, "validation_loss": validation_loss}
+        known = {name: value for name, value in losses.items() if value is not None}
         return cls(
             **known,
             epoch=epoch,

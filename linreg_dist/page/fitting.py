@@ -20,6 +20,7 @@ _LOG_ABOVE = 3.0  # a loss that falls by more than this factor hides its end on 
 _BAND_HEIGHTS = 8.0  # standard errors above the best that the curve of penalties shows at least
 _Y_LABEL = "mean squared error"
 _LOSSES = {"train_mse": "training", "validation_mse": "validation"}
+_OBJECTIVES = {"loss": "training", "validation_loss": "validation"}
 
 
 def training_section(source: Source) -> Section | None:
@@ -66,11 +67,19 @@ def _loss_figures(source: Source) -> list[Figure]:
     table = _epoch_table(epochs)
     figures = [_curve_figure("loss", source, _LOSSES, (_Y_LABEL, errors, "Loss"), table)]
     if any(line.loss is not None for line in epochs) and (is_huber or _is_penalised(source)):
-        what = "Huber's loss" if is_huber else "Half the mean squared error with the penalty"
-        caption = f"What is minimised: {what[0].lower()}{what[1:]}, after every epoch{{scale}}."
-        caption += " Features and target are divided by their standard deviations."
-        named = ("objective (standardised)", caption, "Objective")
-        figures.insert(0, _curve_figure("objective", source, {"loss": "objective"}, named, None))
+        what = "Huber's loss" if is_huber else "half the mean squared error"
+        penalty = " with the penalty" if _is_penalised(source) else ""
+        caption = f"What is minimised: {what}{penalty}, after every epoch{{scale}}."
+        standardised = source.solver.standardize is not False
+        caption += (
+            " Features and target are divided by their standard deviations."
+            if standardised
+            else " In squared units of the target."
+        )
+        if is_huber:
+            caption += " Each epoch measures it by the scale of the residuals that it began with."
+        named = (f"objective{' (standardised)' * standardised}", caption, "Objective")
+        figures.insert(0, _curve_figure("objective", source, _OBJECTIVES, named, None))
     return [figure for figure in figures if figure is not None]
 
 
@@ -145,6 +154,10 @@ def _epoch_table(epochs: Sequence[EpochLine]) -> Table:
         columns["held-out MSE"] = align_decimals([format_number(line.validation_mse) for line in shown])
     if any(line.loss is not None for line in shown):
         columns["objective"] = align_decimals([format_number(line.loss) for line in shown])
+    if any(line.validation_loss is not None for line in shown):
+        columns["held-out objective"] = align_decimals(
+            [format_number(line.validation_loss) for line in shown]
+        )
     return Table("Every epoch", tuple(columns), tuple(zip(*columns.values(), strict=True)))
 
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from linreg_dist import liveness
-from linreg_dist.documents import EpochLine, Metrics
+from linreg_dist.documents import EpochLine
 from linreg_dist.errors import RunFailedError
 from linreg_dist.training.checkpoints.checkpoint import CheckpointStore, Progress
-from linreg_dist.training.evaluate import Evaluator, Predictor
+from linreg_dist.training.evaluate import Evaluator, Measured, Predictor
 from linreg_dist.training.fit import Fit
+from linreg_dist.training.rows.huber import HuberObjective
 from linreg_dist.training.training import Training
 
 Checkpoint = tuple[Progress, dict[str, torch.Tensor]]
@@ -120,6 +121,10 @@ class Method(ABC):
     def in_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the model so far: coefficients (D, K) and intercepts (K) for rows as blocks hold them."""
 
+    def huber(self) -> HuberObjective | None:
+        """Return the objective of the model so far, where it is not the mean squared error: Huber's."""
+        return None
+
     def predictor(self) -> Predictor | None:
         """Return what predicts the rows of a block, where the model is not linear in them."""
         return None
@@ -198,25 +203,30 @@ class _Epochs:
             self._save_if(due)
         end = method.end_epoch(at, first_step)
         seconds = time.perf_counter() - started
+        found = self._measure()
         line = EpochLine.of(
             at.epoch,
             rows=training.summary.counts.train,
             rows_per_s=end.rows / seconds,
             seconds=seconds,
             train_mse=end.train_mse,
-            validation=self._validation(),
-            loss=end.loss,
+            validation=found.validation,
+            loss=found.loss if end.loss is None else end.loss,
+            validation_loss=found.validation_loss,
         )
         at.history.append(line)
         training.log.line(line)
         at.epoch, at.step = at.epoch + 1, 0
         return end.rows
 
-    def _validation(self) -> Metrics | None:
-        predict = self._method.predictor()
+    def _measure(self) -> Measured:
+        predict, huber = self._method.predictor(), self._method.huber()
         if predict is not None:
-            return self._evaluator.validation_of(predict)
-        return self._evaluator.validation(*(each.cpu().numpy() for each in self._method.in_blocks()))
+            return Measured(self._evaluator.validation_of(predict))
+        coef_DK, intercept_K = (each.cpu().numpy() for each in self._method.in_blocks())
+        if huber is not None:
+            return self._evaluator.with_objective(coef_DK, intercept_K, huber)
+        return Measured(self._evaluator.validation(coef_DK, intercept_K))
 
     def _is_due(self) -> bool:
         due = time.monotonic() - self._saved_at >= self._training.job.spec.run.checkpoint_every_s

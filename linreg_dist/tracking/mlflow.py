@@ -27,7 +27,15 @@ from linreg_dist.wording.secrets import shown
 if TYPE_CHECKING:
     from linreg_dist.model.linear_model import LinearModel
 
-_OF_EPOCH = ("train_mse", "validation_mse", "validation_r2", "rows_per_s", "seconds")
+_OF_EPOCH = (
+    "train_mse",
+    "validation_mse",
+    "validation_r2",
+    "loss",
+    "validation_loss",
+    "rows_per_s",
+    "seconds",
+)
 _SECTIONS = ("data", "model", "solver", "tune", "scaling")
 _FILES = ("result.json", "job.yaml", "report.html")
 _STATUS = {"succeeded": "FINISHED", "interrupted": "KILLED"}

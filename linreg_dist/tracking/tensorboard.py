@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from linreg_dist.model.linear_model import LinearModel
 
 FOLDER = "tensorboard"
-_OF_EPOCH = ("train_mse", "validation_mse", "validation_r2", "rows_per_s", "seconds")
+_OF_EPOCH = (
+    "train_mse",
+    "validation_mse",
+    "validation_r2",
+    "loss",
+    "validation_loss",
+    "rows_per_s",
+    "seconds",
+)
 
 
 class TensorBoard(Tracker):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from linreg_dist.data.block import Block
 from linreg_dist.documents import Metrics, SplitMetrics
 from linreg_dist.kernels.blas import one_blas_thread
+from linreg_dist.training.rows.huber import HuberObjective
 from linreg_dist.training.rows.metrics import ErrorSums
 from linreg_dist.training.training import Training
 
@@ -18,6 +20,21 @@ Predictor = Callable[[Block], Floats]
 """Predicts (N, K) for the rows of a block, in the units of its targets."""
 SumsOf = Callable[[int, Block, slice], ErrorSums]
 """Sums the errors over a range of the rows of a row group's block."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model after an epoch.
+
+    Attributes:
+        validation: the metrics of the rows held out; None where there are none.
+        loss, validation_loss: Huber's objective on both splits; None where it was not asked for.
+
+    """
+
+    validation: Metrics | None
+    loss: float | None = None
+    validation_loss: float | None = None
 
 
 class Evaluator:
@@ -48,6 +65,25 @@ class Evaluator:
         if self._num_validation == 0:
             return None
         return self._measure(coef_DK, intercept_K, ("validation",)).validation
+
+    def with_objective(self, coef_DK: Floats, intercept_K: Floats, huber: HuberObjective) -> Measured:
+        """Return the metrics of the validation rows with Huber's objective, from one pass. Every worker must
+        call it.
+        """
+        errors, length = self._sums_of(coef_DK, intercept_K), 1 + 4 * len(intercept_K)
+
+        def sums_of(index: int, block: Block, rows: slice) -> Floats:
+            losses = huber.sums(block.part(rows), coef_DK, intercept_K)
+            return np.concatenate([errors(index, block, rows).values, losses])
+
+        splits = ("train", "validation") if self._num_validation else ("train",)
+        train, *held_out = self._totals(sums_of, length + 1 + len(intercept_K), splits)
+        loss = huber.value(train[length:])
+        if not held_out:
+            return Measured(None, loss)
+        targets = self._training.job.columns.targets
+        validation = ErrorSums(held_out[0][:length]).metrics(targets)
+        return Measured(validation, loss, huber.value(held_out[0][length:]))
 
     def final(self, coef_DK: Floats, intercept_K: Floats) -> SplitMetrics:
         """Return the metrics of both splits. Every worker must call it."""
@@ -81,26 +117,35 @@ class Evaluator:
 
     def _sum_up(self, sums_of: SumsOf, splits: tuple[str, ...], phase: str | None = None) -> SplitMetrics:
         targets = self._training.job.columns.targets
+        size = 1 + 4 * len(targets)
+        totals = self._totals(lambda *rows: sums_of(*rows).values, size, splits, phase)
+        return SplitMetrics.from_json(
+            {split: ErrorSums(total).metrics(targets) for split, total in zip(splits, totals, strict=True)}
+        )
 
-        def measure_one(index: int) -> list[ErrorSums]:
+    def _totals(
+        self,
+        sums_of: Callable[[int, Block, slice], Floats],
+        size: int,
+        splits: tuple[str, ...],
+        phase: str | None = None,
+    ) -> list[Floats]:
+        """Return sums over the rows of each split, of all workers."""
+
+        def measure_one(index: int) -> list[Floats]:
             block = self._store.load(index)
             parts = {"train": slice(0, block.num_train), "validation": slice(block.num_train, None)}
             return [sums_of(index, block, parts[split]) for split in splits]
 
-        sums = [ErrorSums.zeros(len(targets)) for _ in splits]
+        sums = [np.zeros(size) for _ in splits]
         log = self._training.log
         with one_blas_thread():
             for number, parts in enumerate(self._store.map(measure_one, self._order), 1):
                 for total, part in zip(sums, parts, strict=True):
-                    total.merge(part)
+                    total += part
                 if phase is not None and log.tick_due():
                     log.tick(phase, number / len(self._order))
-        return SplitMetrics.from_json(
-            {
-                split: ErrorSums(self._worker.sum(total.values)).metrics(targets)
-                for split, total in zip(splits, sums, strict=True)
-            }
-        )
+        return [self._worker.sum(total) for total in sums]
 
     def _sums_of(self, coef_DK: Floats, intercept_K: Floats) -> SumsOf:
         """Return what sums the errors over a block, on this worker's device."""

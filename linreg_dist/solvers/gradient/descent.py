@@ -18,15 +18,7 @@ from linreg_dist import liveness
 from linreg_dist.data.plan import num_steps
 from linreg_dist.data.store import arithmetic_threads
 from linreg_dist.documents import EpochLine
-from linreg_dist.solvers.epochs import (
-    Checkpoint,
-    Diverged,
-    EpochEnd,
-    Method,
-    Position,
-    Snapshot,
-    run_epochs,
-)
+from linreg_dist.solvers.epochs import Checkpoint, Diverged, EpochEnd, Method, Position, Snapshot, run_epochs
 from linreg_dist.solvers.gradient.automatic import choose_batch_size, choose_learning_rate
 from linreg_dist.solvers.gradient.batches import epoch_batches
 from linreg_dist.solvers.gradient.local_sgd import average_weights, gather_parts, own_part
@@ -36,6 +28,7 @@ from linreg_dist.solvers.gradient.solver import GradientSolver
 from linreg_dist.solvers.huber_scale import huber_scale
 from linreg_dist.training.checkpoints.checkpoint import Progress
 from linreg_dist.training.fit import Fit
+from linreg_dist.training.rows.huber import HuberObjective
 from linreg_dist.training.rows.scaling import AffineScale
 from linreg_dist.training.rows.sweep import Rows, SweepPool, SweptLinear
 from linreg_dist.training.training import Training
@@ -253,11 +246,8 @@ class MiniBatches(Method):
         """Return whether the watched loss has not fallen for ``early_stop.patience`` epochs."""
         early = self._spec.early_stop
         watched = line.train_mse if line.validation_mse is None else line.validation_mse
-        if (
-            early is None
-            or self._best is None
-            or _falls(watched, self._best * (1.0 - early.min_rel_progress))
-        ):
+        best = self._best
+        if early is None or best is None or _falls(watched, best * (1.0 - early.min_rel_progress)):
             self._best, self._stale = watched, 0
         else:
             self._stale += 1
@@ -268,6 +258,15 @@ class MiniBatches(Method):
     def in_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the model so far."""
         return self._scale.to_blocks(*self._weight_and_bias())
+
+    def huber(self) -> HuberObjective | None:
+        """Return Huber's objective under the epoch's scale."""
+        if self._huber_scale is None:
+            return None
+        job, std_K = self._training.job, self._training.summary.y.std
+        weight_KD = self._weight_and_bias()[0].cpu().numpy() * self._scale.y_scale_K[:, None]
+        unit_K = np.where(std_K > 0, std_K, 1.0) if job.standardize else np.ones_like(std_K)
+        return HuberObjective.of(job.spec.model, self._huber_scale, unit_K, weight_KD)
 
     def snapshot(self) -> Snapshot:
         """Return weights, optimizer state and sums; in local SGD with every worker's own."""

@@ -28,6 +28,7 @@ from linreg_dist.solvers.epochs import Checkpoint, EpochEnd, Method, Position, S
 from linreg_dist.solvers.lbfgs.objective import SCALE_RTOL, Objective
 from linreg_dist.solvers.lbfgs.state import lbfgs_tensors, restore_lbfgs
 from linreg_dist.training.fit import Fit
+from linreg_dist.training.rows.huber import HuberObjective
 from linreg_dist.training.rows.scaling import AffineScale
 from linreg_dist.training.training import Training
 
@@ -171,6 +172,14 @@ class FullBatch(Method):
     def in_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the model so far."""
         return self._objective.in_blocks()
+
+    def huber(self) -> HuberObjective | None:
+        """Return Huber's objective under the epoch's scale."""
+        if not self._is_huber:
+            return None
+        unit_K, scale_K = self._scale.y_scale_K, self._objective.scale_K
+        weight_KD = self._objective.weight.detach().numpy() * unit_K[:, None]
+        return HuberObjective.of(self._training.job.spec.model, scale_K, unit_K, weight_KD)
 
     def snapshot(self) -> Snapshot:
         """Return the weights, Huber's scale and the optimiser's memory."""
