@@ -64,6 +64,7 @@ def _describe_target(model: LinearModel, k: int) -> TargetDescription:
         coefficients=[
             Coefficient(feature=name, coef=float(value), **_tests_of(found.tests, name).model_dump())
             for name, value in zip(model.encoding.names, model.coef_KD[k], strict=True)
+            if model.is_linear
         ],
         fit=_fit_of(model, target, found.fit),
         inference_reason=inference.reason,

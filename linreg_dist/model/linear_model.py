@@ -75,6 +75,11 @@ class LinearModel:
         return True
 
     @property
+    def num_parameters(self) -> int:
+        """The number of coefficients, or of a module's weights; intercepts apart."""
+        return self.coef_KD.size
+
+    @property
     def weight_bytes(self) -> bytes:
         """The numbers that tell its predictions from another model's, for a digest; intercepts apart."""
         return self.coef_KD.tobytes()

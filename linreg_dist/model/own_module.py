@@ -82,7 +82,7 @@ class ModuleModel(LinearModel):
 
     @property
     def num_parameters(self) -> int:
-        """The number of weights."""
+        """The number of the module's weights."""
         return sum(value.size for name, value in self.weights.items() if name.startswith("module."))
 
     @property

@@ -64,10 +64,9 @@ def _tiles(source: Source) -> Iterator[Tile]:
         format_count(source.rows.train),
         f"and {format_count(source.rows.validation)} held out",
     )
-    used = source.model.encoding.num_encoded
     yield Tile(
-        "Coefficients",
-        format_count(used * len(source.targets)),
+        "Coefficients" if source.model.is_linear else "Weights",
+        format_count(source.model.num_parameters),
         f"of {len(source.model.encoding.columns):,} features",
     )
     yield Tile("Time", format_duration(source.timing.total_s or 0.0), _rate(source))
@@ -88,8 +87,9 @@ def _lead(source: Source) -> Iterator[str]:
     result, model = source.result, source.model
     used = len(model.encoding.columns)
     made = f" ({model.encoding.num_encoded:,} columns after encoding)" * (model.encoding.num_encoded != used)
+    what = "A linear regression" if model.is_linear else "A module of your own, trained to be a regression"
     yield (
-        f"A linear regression of {some(source.targets)} on {used:,} {'feature' if used == 1 else 'features'}"
+        f"{what} of {some(source.targets)} on {used:,} {'feature' if used == 1 else 'features'}"
         f"{made}, fitted to {format_count(source.rows.train)} rows."
     )
     solver = source.solver

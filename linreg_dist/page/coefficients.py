@@ -36,6 +36,9 @@ _MEANINGS = {
 
 def coefficient_sections(source: Source) -> Iterator[Section | None]:
     """Yield a section for each of the first targets."""
+    if not source.model.is_linear:
+        yield _module_section(source)
+        return
     documents = source.documents
     most = max(_FEWEST_ROWS, MOST_ROWS // len(documents))
     for k, document in enumerate(documents[:_MOST_TARGETS]):
@@ -51,6 +54,17 @@ def coefficient_sections(source: Source) -> Iterator[Section | None]:
         more = len(documents) - _MOST_TARGETS
         note = f"The coefficients of {more:,} targets more: {_command(source)}"
         yield section("Further targets", [Paragraph(note)])
+
+
+def _module_section(source: Source) -> Section | None:
+    """Return what stands in for coefficients where a module of the user's own was trained."""
+    text = (
+        "A module of your own was trained in place of the linear model. It has no coefficients, standard "
+        "errors or leverage; how it does is in the residuals, by feature and by level."
+    )
+    lines = source.model.summary().tables[0].rows[:4]
+    table = Table("The module", ("what", "which"), tuple((str(a), str(b)) for a, b in lines), frozenset({1}))
+    return section("The module", [Paragraph(text), table])
 
 
 def _reading(source: Source, document: TargetDescription) -> Iterator[str]:

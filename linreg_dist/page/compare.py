@@ -164,6 +164,10 @@ def _settings(sources: Sequence[Source], names: Sequence[str]) -> Section | None
 
 
 def _coefficients(sources: Sequence[Source], names: Sequence[str]) -> Iterator[Section | None]:
+    if modules := [name for name, source in zip(names, sources, strict=True) if not source.model.is_linear]:
+        told = f"A module of your own has no coefficients to set beside others: {some(modules)}."
+        yield section("Coefficients", [Paragraph(told)])
+        return
     targets = [target for target in sources[0].targets if all(target in each.targets for each in sources)]
     for number, target in enumerate(targets[:_MOST_TARGETS]):
         found = [

@@ -17,6 +17,7 @@ import pytest
 import linreg_dist as lr
 from linreg_dist.solvers.module.descent import ModuleSteps
 from linreg_dist.verbs.export import export
+from linreg_dist.verbs.report import report
 from linreg_dist.verbs.score import evaluate, predict
 from linreg_dist.verbs.train import train
 from tests.pages import ROOT, snippets
@@ -52,7 +53,17 @@ def test_a_network_learns_what_no_line_can_and_scores_from_its_folder(
     line = lr.fit(spec["data"]["path"], "y", progress=False, run={"storage_path": str(tmp_path / "lines")})
     assert line.metrics["validation"]["r2"] < 0.5 < 0.9 < r2
     assert run.result["solver"]["name"] == "adam"
-    assert "linear models" in run.result["report_reason"]
+    page = (run.path / "report.html").read_text()
+    for told in ("tests.own_modules.TwoLayers", "Residuals of y", "Actual against predicted", "Loss over 12"):
+        assert told in page
+    assert "Coefficients for" not in page
+    found = json.loads((run.path / "diagnostics.json").read_text())
+    assert found["targets"][0]["rmse"] == pytest.approx(run.metrics[found["split"]]["rmse"], rel=1e-4)
+    again = tmp_path / "again.html"
+    report([run.path], again)  # imports no code
+    assert "Residuals of y" in again.read_text()
+    report([run.path, line.path], tmp_path / "both.html")
+    assert "has no coefficients to set beside others: net." in (tmp_path / "both.html").read_text()
     assert not (run.path / "module.pending.safetensors").exists()
 
     table = pq.read_table(spec["data"]["path"])

@@ -33,7 +33,7 @@ from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.model.own_module import ModuleModel
 from linreg_dist.run.ending.diagnostics import OF_UPDATE, make_diagnostics
 from linreg_dist.run.ending.exports import RunExports, make_exports
-from linreg_dist.run.ending.page import OF_LINEAR, RunPage, make_page
+from linreg_dist.run.ending.page import RunPage, make_page
 from linreg_dist.run.ending.versions import versions_of
 from linreg_dist.run.folder import SUCCEEDED, RunFolder
 from linreg_dist.run.ours import discard, mark, require_usable
@@ -242,9 +242,6 @@ def finish_job(
         )
     card = module_card(model) if isinstance(model, ModuleModel) else model_card(model)
     result = result.model_copy(update=extra)
-    if not model.is_linear:
-        reason = result.model_copy(update={"diagnostics_reason": OF_LINEAR})
-        return Finished(spec, folder, model, card, reason, found.unwritten_metrics)
     if job.update_from is not None:
         reason = result.model_copy(update={"diagnostics_reason": OF_UPDATE})
         return Finished(spec, folder, model, card, reason, found.unwritten_metrics)

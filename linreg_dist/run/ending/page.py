@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 NOT_ASKED = "outputs.report is false"
-OF_LINEAR = "the report is of linear models, and the job trains a module of its own (model.module)"
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,6 @@ def make_page(
     """
     if not spec.outputs.report:
         return RunPage(None, NOT_ASKED, 0.0)
-    if not model.is_linear:
-        return RunPage(None, OF_LINEAR, 0.0)
     began = time.perf_counter()
     try:
         # Here, so that a run without a page, and a worker, do not load what it is made with.

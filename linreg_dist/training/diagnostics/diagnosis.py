@@ -185,7 +185,9 @@ def _document(subject: Subject, question: Question, part: Part, split: str) -> D
     targets = [model.targets[k] for k in question.targets]
     train_mse = _mse_of(subject.result.metrics, targets)
     influence, reason = None, None
-    if not question.has_all_squared:
+    if not model.is_linear:
+        reason = "it is that of a linear fit, and this is a module of your own"
+    elif not question.has_all_squared:
         reason = f"there are {len(names):,} columns, more than {MOST_SQUARED}"
     elif train_mse is None:
         reason = "the errors of the training rows are not known"

@@ -83,7 +83,7 @@ class Looker:
         targets = [columns.targets[k] for k in question.targets]
         y_KN = np.stack([decoded.numbers[name][rows].astype(np.float64) for name in targets])
         w_N = None if columns.weight is None else decoded.numbers[columns.weight][rows].astype(np.float64)
-        fitted_KN = question.coef_KD @ x_DN + question.intercept_K[:, None]
+        fitted_KN = question.predict(x_DN)
         residual_KN = y_KN - fitted_KN
         seen = _Seen(group.index, rows, split, x_DN, y_KN, fitted_KN, w_N)
         part.rows += len(rows)

@@ -6,6 +6,7 @@ Shape suffixes: N rows, D encoded columns, K targets.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,8 @@ class Question:
     Attributes:
         split: the rows whose residuals are shown: validation or train.
         targets: numbers of the targets that are looked at, the first ones.
-        coef_KD, intercept_K: of these.
+        predict: returns predictions of these for encoded columns, (K, N) of (D, N).
+        coef_KD: of these; zeros of a model without coefficients.
         mean_D, std_D: of the encoded columns over all training rows.
         binned: columns of numbers, the most important first.
         levelled: columns of levels.
@@ -61,8 +63,8 @@ class Question:
 
     split: str
     targets: tuple[int, ...]
+    predict: Callable[[Vector], Vector]
     coef_KD: Vector
-    intercept_K: Vector
     mean_D: Vector
     std_D: Vector
     binned: tuple[Binned, ...]
@@ -86,6 +88,8 @@ def question_of(model: LinearModel, manifest: Manifest, split: str, *, every: in
     mean_D, std_D = moments[:, 0], moments[:, 1]
     targets = tuple(range(min(len(model.targets), MOST_TARGETS)))
     coef_KD = np.ascontiguousarray(model.coef_KD[list(targets)])
+    if not model.is_linear:
+        coef_KD = np.zeros_like(coef_KD)
     importance_D = np.abs(coef_KD * std_D).max(axis=0, initial=0.0)
     # A constant column has nothing to show.
     by_importance = [int(i) for i in np.lexsort((np.arange(width), -importance_D)) if std_D[i] > 0]
@@ -106,8 +110,8 @@ def question_of(model: LinearModel, manifest: Manifest, split: str, *, every: in
     return Question(
         split=split,
         targets=targets,
+        predict=_predictor(model, targets),
         coef_KD=coef_KD,
-        intercept_K=np.asarray(model.intercept_K, dtype=np.float64)[list(targets)],
         mean_D=mean_D,
         std_D=std_D,
         binned=binned,
@@ -116,6 +120,18 @@ def question_of(model: LinearModel, manifest: Manifest, split: str, *, every: in
         fit_intercept=model.details.fit_intercept,
         every=every,
     )
+
+
+def _predictor(model: LinearModel, targets: tuple[int, ...]) -> Callable[[Vector], Vector]:
+    if not model.is_linear:
+        return lambda x_DN: model.predict_encoded(x_DN.T)[:, list(targets)].T
+    coef_KD = np.ascontiguousarray(model.coef_KD[list(targets)])
+    intercept_K1 = np.asarray(model.intercept_K, dtype=np.float64)[list(targets), None]
+
+    def predict(x_DN: Vector) -> Vector:
+        return np.asarray(coef_KD @ x_DN + intercept_K1)
+
+    return predict
 
 
 def correlated(question: Question) -> list[int]:
