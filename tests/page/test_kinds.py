@@ -235,7 +235,7 @@ def test_huber_loss(path: Path, train_here: Train) -> None:
     labels = [
         attributes["aria-label"] or "" for _, attributes in page.tags if attributes.get("role") == "img"
     ]
-    told = f"Objective over {len(losses)} epochs: objective from {format_number(losses[0], 4)} to"
+    told = f"Objective over {len(losses)} epochs: training from {format_number(losses[0], 4)} to"
     assert any(label.startswith(told) for label in labels)
     (caption,) = [text for text in page.texts["figcaption"] if text.startswith("Mean squared error of every")]
     assert "Huber's loss does not make it small" in caption
