@@ -22,6 +22,30 @@ if TYPE_CHECKING:
 
 _CPU_BEFORE = pytest.StashKey[float]()
 _QUICK_CPU_S = 4.0  # what a test of `make test-quick` may take
+_TESTS = Path(__file__).parent
+
+LONGEST = (
+    "cluster/test_network.py",
+    "storage/test_workers.py",
+    "cluster/test_job_server.py",
+    "promises/test_stuck_workers.py",
+    "promises/test_stopping.py",
+    "promises/test_retries.py",
+    "faults/test_rounds.py",
+    "promises/test_notebook.py",
+    "cluster/test_nodes.py",
+    "promises/test_elastic.py",
+    "promises/test_memory.py",
+    "run/test_local_watch.py",
+    "benchmarks/test_contenders.py",
+    "run/test_loopback.py",
+    "run/test_head_watch.py",
+    "integrations/test_command.py",
+    "test_docs.py",
+    "export/test_mlflow.py",
+    "sklearn/test_checks.py",
+)
+"""Files that take more than about half a minute, the longest first."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,9 +66,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that have slow tests, so that `pytest -n` has short ones left to fill the end."""
+    """Begin with the files that take longest, so that `pytest -n` has short ones left to fill the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    place = {_TESTS / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (place.get(item.path, len(place)), item.path not in slow))
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
+
 ROOT = Path(__file__).parents[1]
 
 TESTS = """
@@ -29,6 +31,11 @@ def test_dear():
     while sum(os.times()[:2]) < DEAR_S + 5.0:
         pass
 """
+
+
+def test_the_files_that_go_first_are_there_and_each_is_named_once() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).exists()] == []
+    assert len(set(LONGEST)) == len(LONGEST)
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> lr.Run:
         "data": {"path": str(folder / "data"), "target": "y"},
         "solver": {"name": "sgd", "epochs": 40, "global_batch_size": 500, "early_stop": None},
         "run": {"storage_path": str(folder / "runs"), "checkpoint_every_s": 0.2},
+        "outputs": {"report": False},
     }
     (folder / "job.yaml").write_text(yaml.safe_dump(document))
     return lr.train(folder / "job.yaml")

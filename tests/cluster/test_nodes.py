@@ -51,6 +51,7 @@ def spec(folder: Path, solver: str, place: str, workers: int) -> dict[str, Any]:
         "solver": {"name": solver, "seed": 3, **SOLVERS[solver]},
         "scaling": {"num_workers": workers},
         "run": {"storage_path": str(folder / "runs")},
+        "outputs": {"report": False},
     }
 
 

@@ -45,6 +45,7 @@ def spec_for(tmp_path: Path) -> dict[str, Any]:
         "solver": {"name": "sgd", "epochs": 4_000, "global_batch_size": 1500, "early_stop": None},
         "scaling": {"num_workers": [1, 2], "elastic_resize_monitor_interval_s": 2.0},
         "run": {"storage_path": str(tmp_path / "runs"), "checkpoint_every_s": 0.5, "max_failures": 3},
+        "outputs": {"report": False},
     }
 
 

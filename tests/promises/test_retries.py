@@ -30,6 +30,7 @@ def spec_for(tmp_path: Path) -> dict[str, Any]:
         "solver": {"name": "sgd", "epochs": 800, "global_batch_size": 1500, "early_stop": None},
         "scaling": {"num_workers": 2},
         "run": {"storage_path": str(tmp_path / "runs"), "checkpoint_every_s": 0.5},
+        "outputs": {"report": False},
     }
 
 

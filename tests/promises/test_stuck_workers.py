@@ -33,6 +33,7 @@ def spec_for(tmp_path: Path, **sections: Any) -> dict[str, Any]:
         "solver": {"name": "exact"},
         "scaling": {"num_workers": 2},
         "run": {"storage_path": str(tmp_path / "runs"), "stuck_after_s": LIMIT_S, "max_failures": 1},
+        "outputs": {"report": False},
         **sections,
     }
 

@@ -31,6 +31,7 @@ def start(folder: Path, **run: float) -> subprocess.Popen[str]:
         "name": "job",
         "data": {"path": str(folder / "data"), "target": "y", "validation": {"method": "none"}},
         "run": {"storage_path": str(folder / "runs"), **run},
+        "outputs": {"report": False},
     }
     (folder / "job.yaml").write_text(yaml.safe_dump(spec))
     command = [sys.executable, "-m", "linreg_dist", "train", str(folder / "job.yaml"), "--quiet"]
