@@ -8,7 +8,8 @@
     ├── ClusterError           4  the cluster is unreachable, unauthorised or too small (retryable)
     ├── StorageError           4  the storage does not answer (retryable)
     ├── RunFailedError         1  training started and could not finish
-    │   └── RunInUseError      1  another driver works on a run of this name
+    │   ├── RunInUseError      1  another driver works on a run of this name
+    │   └── LimitError         1  memory, open files or threads that this machine or process does not allow
     └── InterruptedRunError  130  stopped by Ctrl-C or SIGTERM
 
 Catch the base class to handle all of them::
@@ -79,6 +80,13 @@ class RunInUseError(RunFailedError):
     """Another driver works on the run of this name; retryable once that one has ended."""
 
 
+class LimitError(RunFailedError):
+    """A limit of the machine or the process is too low for the job: of memory, open files or threads.
+
+    The message names the limit that was met. The data and the spec may be as good as any.
+    """
+
+
 class InterruptedRunError(LinregDistError):
     """The run was stopped from outside before it finished."""
 
@@ -95,6 +103,7 @@ _BY_NAME: dict[str, type[LinregDistError]] = {
         StorageError,
         RunFailedError,
         RunInUseError,
+        LimitError,
         InterruptedRunError,
     )
 }

@@ -31,6 +31,7 @@ PUBLIC = {
     "DataError",
     "InterruptedRunError",
     "JobSpec",
+    "LimitError",
     "LinearModel",
     "LinregDistError",
     "Run",

@@ -11,7 +11,14 @@ from contextlib import suppress
 import click
 
 from linreg_dist.cli.hints import of_option
-from linreg_dist.errors import InterruptedRunError, LinregDistError, RunFailedError, SpecError, to_record
+from linreg_dist.errors import (
+    InterruptedRunError,
+    LimitError,
+    LinregDistError,
+    RunFailedError,
+    SpecError,
+    to_record,
+)
 from linreg_dist.limits import limit_met
 from linreg_dist.wording.secrets import shown
 from linreg_dist.wording.streams import UnwrittenOutputError
@@ -71,6 +78,8 @@ def _of_a_path(error: BaseException) -> SpecError | None:
         return None
     if error.filename is None and error.errno == errno.ENOENT and not _has_current_directory():
         return SpecError("the current directory was deleted; go to one that is there (cd)")
+    if error.filename is None and "temporary directory" in str(error):
+        return SpecError("no temporary folder can be written to; set TMPDIR to one that can")
     named = [text for text in (error.filename, error.filename2) if isinstance(text, str)]
     where = " and ".join(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in named)
     why = os.strerror(error.errno)
@@ -87,12 +96,12 @@ def _has_current_directory() -> bool:
     return True
 
 
-def _of_a_limit(error: BaseException) -> RunFailedError | None:
+def _of_a_limit(error: BaseException) -> LimitError | None:
     """Return what to say of memory, files or threads that could not be had; None of any other error."""
     if isinstance(error, LinregDistError | click.ClickException):
         return None
     met = limit_met(error)
-    return None if met is None else RunFailedError(met)
+    return None if met is None else LimitError(met)
 
 
 _PATH_ERRORS = (

@@ -34,9 +34,15 @@ _NAME = re.compile(r"(\d{8,})-(\d+)-([01])\.npy")
 def default_cache_folder(fingerprint: str) -> Path:
     """Return the folder of one job's blocks on this machine's local disk (``TMPDIR`` moves it).
 
-    Its name can be known, so it counts only where it is private, see `BlockCache`.
+    Its name can be known, so it counts only where it is private, see `BlockCache`. Where no temporary folder
+    can be written to, as in a container whose root is read-only, it is one that cannot be made: blocks are
+    then kept in memory alone.
     """
-    return Path(tempfile.gettempdir()) / f"linreg_dist-{os.getuid()}" / fingerprint[:32]
+    try:
+        temporary = Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        temporary = Path("/tmp")  # noqa: S108  # nothing is written there: it has just been tried
+    return temporary / f"linreg_dist-{os.getuid()}" / fingerprint[:32]
 
 
 class BlockCache:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from linreg_dist import limits
 from linreg_dist.data.source.manifest import Manifest, RowGroup
-from linreg_dist.errors import DataError
+from linreg_dist.errors import LimitError
 
 _CODE_BYTES = 4.0  # of a text that is read as a number into a dictionary
 _USABLE_SHARE = 0.8  # of what is free, for what is held at a time
@@ -61,7 +61,8 @@ def require_room(num_bytes: int, what: str, advice: str) -> None:
         advice: what to do, for the end of the message.
 
     Raises:
-        DataError: it cannot be held, whatever the system swaps out.
+        LimitError: it cannot be held, whatever the system swaps out. The message names the limit that
+            is too low for it; the data may be as good as any.
 
     """
     if num_bytes <= _ALWAYS_TRIED_BYTES:
@@ -69,7 +70,7 @@ def require_room(num_bytes: int, what: str, advice: str) -> None:
     limit = limits.available_memory()
     free = limit.free + (_swap_bytes() if limit.source == limits.MACHINE_MEMORY else 0)
     if num_bytes > free:
-        raise DataError(
+        raise LimitError(
             f"{what} takes at least {num_bytes / 2**30:,.1f} GiB of memory, and {limit.source} leaves "
             f"{free / 2**30:,.1f} GiB; {advice}"
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from linreg_dist.documents import ResultDocument
-from linreg_dist.errors import SpecError
+from linreg_dist.errors import LimitError, SpecError
 from linreg_dist.jobspec import JobSpec, diff_specs, load_spec, resolved_yaml, spec_hash
 from linreg_dist.run.ours import clear, mark, refuse_inputs_inside, require_usable
 from linreg_dist.storage import Location, as_location, copy_file, one_line, read_file, write_whole
@@ -115,6 +115,22 @@ class RunFolder:
         except ValueError as error:
             raise _damaged(self.result_json, one_line(error)) from error
 
+    def result_here(self) -> ResultDocument | None:
+        """Return `result` with the paths of today: the folder may have been moved since it was written."""
+        result = self.result()
+        if result is None:
+            return None
+        return result.model_copy(
+            update={
+                "model": result.model and str(self.model),
+                "report": result.report and str(self.report),
+                "exports": {
+                    form: str(self.exports / place.rpartition(f"/{self.exports.name}/")[2])
+                    for form, place in result.exports.items()
+                },
+            }
+        )
+
     def require_usable(self, spec: JobSpec, *, fresh: bool) -> None:
         """See, before anything is written, that the folder is a run's or nobody's, and holds no input.
 
@@ -166,7 +182,7 @@ class RunFolder:
                 self._tell_replaced(spec, identity)
             else:
                 self._refuse_other(spec, identity)
-            earlier = self.result()
+            earlier = self.result_here()
             if earlier is not None and earlier.status == SUCCEEDED:
                 return earlier
             self.result_json.unlink(missing_ok=True)
@@ -241,12 +257,14 @@ class RunFolder:
     def _left_nothing(self) -> bool:
         """Return whether the run here has not succeeded and left nothing that could be used or continued.
 
-        Sums of a first pass over data that does not fit the spec are nothing: the same spec cannot go on.
+        Sums of a first pass over data that does not fit the spec, or the machine, are nothing: another spec
+        is what helps, and the same one goes on with them.
         """
         result = self.result()
         if result is not None and result.status == SUCCEEDED:
             return False
-        hopeless = result is not None and result.error is not None and result.error.exit_code in (2, 3)
+        error = None if result is None else result.error
+        hopeless = error is not None and (error.exit_code in (2, 3) or error.type == LimitError.__name__)
         checkpoints = self._identity.parent
         ignored = {self._identity.name, *(_OF_FIRST_PASS if hopeless else ())}
         kept = checkpoints.is_dir() and any(path.name not in ignored for path in checkpoints.iterdir())

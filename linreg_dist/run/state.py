@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from linreg_dist.run.folder import FAILED, INTERRUPTED, SUCCEEDED, RunFolder
 from linreg_dist.run.lock.hold import STALE_S, lock_at
 from linreg_dist.run.lock.on_files import FILE
 from linreg_dist.run.lock.owner import Owner, read_owner
-from linreg_dist.storage import Location, as_location, read_file
+from linreg_dist.storage import Location, as_location, is_same_place, read_file
 from linreg_dist.wording.events import parse_event
 from linreg_dist.wording.numbers import format_duration
 
@@ -71,7 +73,7 @@ def why_no_model(folder: RunFolder) -> LinregDistError | None:
             f"the run at {folder.path} is in progress and has no model yet{_standing(folder)}. It is run by "
             f"{owner}; ask again when it has ended"
         )
-    again = f"linreg-dist train {folder.job_yaml}"
+    again = _again(folder)
     if result is None:
         return RunFailedError(
             f"the run at {folder.path} has ended without a result, as one that is killed does"
@@ -91,6 +93,17 @@ def why_no_model(folder: RunFolder) -> LinregDistError | None:
     return (
         None if result.status == SUCCEEDED else RunFailedError(f"the run at {folder.path}: {result.status}")
     )
+
+
+def _again(folder: RunFolder) -> str:
+    """Return the command that goes on with a run where its folder lies now, which may have been moved."""
+    words = ["linreg-dist", "train", str(folder.job_yaml)]
+    with suppress(LinregDistError, FileNotFoundError):  # what is wrong with the file, `train` will say
+        spec = folder.spec()
+        if not is_same_place(RunFolder.of(spec).path, folder.path):
+            words += ["--set", f"run.storage_path={folder.path.parent}"]
+            words += [] if folder.path.name == spec.name else ["--set", f"name={folder.path.name}"]
+    return shlex.join(words)
 
 
 def timing_of(place: str | Path | Location) -> Timing | None:

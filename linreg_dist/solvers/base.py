@@ -139,7 +139,7 @@ class Solver(ABC):
         """Refuse a job whose sums this worker's memory cannot hold; ``num_columns`` are encoded.
 
         Raises:
-            DataError: says how much it needs, and what there is.
+            LimitError: says how much it needs, and the limit that leaves less.
 
         """
         return

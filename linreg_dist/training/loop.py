@@ -14,7 +14,7 @@ from typing import Any
 from linreg_dist import limits
 from linreg_dist.data.cache import default_cache_folder, remove_cache
 from linreg_dist.documents import Found, Outcome, WorkerTime
-from linreg_dist.errors import LinregDistError, RunFailedError, StorageError, to_record
+from linreg_dist.errors import LimitError, LinregDistError, StorageError, to_record
 from linreg_dist.training.beats import WorkerWatch, watched
 from linreg_dist.training.evaluate import Evaluator
 from linreg_dist.training.fit import Fit, found_of
@@ -80,7 +80,7 @@ def _train_or_fail(
     except Exception as error:
         met = limits.limit_met(error)
         if met is not None:
-            failed = RunFailedError(met)
+            failed = LimitError(met)
             if job.spec.scaling.max_workers == 0:
                 return None, to_record(failed)
             raise failed from error  # Ray starts the group again, where there may be more

@@ -68,7 +68,7 @@ class MetricsLog:
         try:
             return rewrite_file(path)
         except OSError as error:
-            logger.warning("%s cannot be made: %s; %s", path, error, describe_room(path))
+            logger.warning("%s cannot be made: %s; %s", path, error, describe_room(path, error))
             return None
 
     def close(self) -> None:
@@ -95,7 +95,8 @@ class MetricsLog:
                 self._full = False
             except OSError as error:
                 if not self._full and self._path:
-                    logger.warning("%s is incomplete: %s; %s", self._path, error, describe_room(self._path))
+                    room = describe_room(self._path, error)
+                    logger.warning("%s is incomplete: %s; %s", self._path, error, room)
                 self._full = True
         if self._object:
             self._object.add(text)

@@ -213,7 +213,7 @@ def _run_in_process(
     job: JobSpec, file: Path, processes: _Processes, resume: bool, fresh: bool, verbose: bool
 ) -> JobOutcome:
     folder = RunFolder.of(job)
-    before = None if fresh else folder.result()
+    before = None if fresh else folder.result_here()
     if resume and before is not None and before.status == SUCCEEDED and _is_run_of(folder, job):
         return _outcome(job, SUCCEEDED, before)
     file.write_text(resolved_yaml(job))  # ${VAR} stays ${VAR}: the process has this one's environment

@@ -370,7 +370,7 @@ def _finished(run: Location) -> ResultDocument:
         DataError: it has not.
 
     """
-    result = RunFolder(run).result() if run.is_dir() else None
+    result = RunFolder(run).result_here() if run.is_dir() else None
     if result is None or result.status != SUCCEEDED:
         raise DataError(
             f"there is no new file to add to {run}, and it is no run that has succeeded, whose result could "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import date
@@ -17,10 +18,11 @@ import linreg_dist as lr
 from linreg_dist import limits
 from linreg_dist.data.capacity import at_once, decoded_nbytes, require_room, value_nbytes
 from linreg_dist.data.source.manifest import read_manifest
-from linreg_dist.errors import DataError
+from linreg_dist.errors import LimitError
 from linreg_dist.limits import MemoryLimit
 from linreg_dist.verbs.inspect import inspect
 from linreg_dist.verbs.score import evaluate, predict
+from tests.fuzz.verbs import verb as call
 
 ROWS = 15_000_000
 
@@ -50,7 +52,7 @@ def job(bomb: Path, tmp_path: Path, **more: Any) -> dict[str, Any]:
 def test_a_row_group_that_does_not_fit_is_refused_by_its_rows(
     solver: str, bomb: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(LimitError) as caught:
         lr.train(job(bomb, tmp_path, solver={"name": solver}))
     message = str(caught.value)
     assert message.startswith(f"{bomb} (row group 0) has 15,000,000 rows, which takes at least 0.")
@@ -66,7 +68,7 @@ def test_scoring_refuses_it_too(bomb: Path, tmp_path: Path, request: pytest.Fixt
         lambda: evaluate(run.path, str(bomb)),
         lambda: predict(run.path, str(bomb), tmp_path / "out"),
     ):
-        with pytest.raises(DataError, match="has 15,000,000 rows, which takes at least"):
+        with pytest.raises(LimitError, match="has 15,000,000 rows, which takes at least"):
             score()
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
 
@@ -87,7 +89,7 @@ def test_sums_of_too_many_columns_and_folds_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
     small = job(tmp_path / "rows.parquet", tmp_path)
     lr.train({**small, "name": "fits"})
-    with pytest.raises(DataError, match="sums over 300 columns after encoding in 1,000 folds and 1 lanes"):
+    with pytest.raises(LimitError, match="sums over 300 columns after encoding in 1,000 folds and 1 lanes"):
         lr.train({**small, "tune": {"l2": [0.1], "folds": 1000}})
 
 
@@ -95,12 +97,12 @@ def test_the_message_says_which_limit_it_is() -> None:
     program = """
 import resource
 from linreg_dist.data.capacity import require_room
-from linreg_dist.errors import DataError
+from linreg_dist.errors import LimitError
 pages = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (pages + (512 << 20), resource.RLIM_INFINITY))
 try:
     require_room(600 << 20, "it", "think")
-except DataError as error:
+except LimitError as error:
     print(error)
 """
     done = subprocess.run(
@@ -142,3 +144,40 @@ def test_as_many_are_held_at_once_as_fit_and_one_in_any_case(small_machine: None
     assert at_once(100 << 20, 7) == 2
     assert at_once(1 << 40, 7) == 1
     require_room(200 << 20, "what is small", "is always tried")
+
+
+def test_after_sums_that_were_too_large_another_solver_needs_no_fresh_start(
+    tmp_path: Path, small_machine: None
+) -> None:
+    rng = np.random.default_rng(0)
+    columns = {"level": [f"{i % 300}" for i in range(400)], "y": rng.normal(size=400)}
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    large = job(tmp_path / "rows.parquet", tmp_path, name="r", tune={"l2": [0.1], "folds": 1000})
+    with pytest.raises(LimitError) as raised:
+        lr.train(large)
+    assert raised.value.exit_code == 1
+    result = json.loads((tmp_path / "r" / "result.json").read_text())
+    assert (result["status"], result["error"]["exit_code"]) == ("failed", 1)
+    corrected = lr.train(job(tmp_path / "rows.parquet", tmp_path, name="r", model={"l2": 0.1}))
+    assert corrected.result["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict"])
+def test_the_command_ends_with_exit_code_1_and_the_limit(
+    bomb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 3))
+    pq.write_table(pa.table(dict(zip("xzy", rows.T, strict=True))), tmp_path / "rows.parquet")
+    run = lr.train(job(tmp_path / "rows.parquet", tmp_path))
+    (tmp_path / "job.json").write_text(json.dumps(job(bomb, tmp_path, name="large")))
+    limit = MemoryLimit(300 << 20, "the memory that SLURM gave to the job")
+    monkeypatch.setattr(limits, "available_memory", lambda: limit)
+    arguments = {
+        "train": ["train", tmp_path / "job.json"],
+        "evaluate": ["evaluate", run.path, "--data", bomb],
+        "predict": ["predict", run.path, "--data", bomb, "--output", tmp_path / "out"],
+    }
+    done = call(*arguments[verb])
+    assert done.code == 1, done
+    assert "of memory, and the memory that SLURM gave to the job leaves 0.3 GiB" in done.err
+    assert "Traceback" not in done.err

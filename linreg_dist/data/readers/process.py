@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from typing import Any
 
@@ -42,7 +41,8 @@ class ReaderProcess:
     """
 
     def __init__(self, task: Any) -> None:
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `stop`
+        # In memory: no folder can be written to in some containers. `stop` closes it.
+        self._said = os.fdopen(os.memfd_create("linreg_dist-reader"), "w+b")
         environment = {**os.environ, **dict.fromkeys(_ONE_THREAD, "1")}
         paths = [path or os.getcwd() for path in sys.path]
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter, no shell

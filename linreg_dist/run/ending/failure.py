@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from linreg_dist.documents import ErrorRecord, ResultDocument, SolverDocument
 from linreg_dist.errors import (
     InterruptedRunError,
+    LimitError,
     LinregDistError,
     RunFailedError,
     SpecError,
@@ -32,7 +33,7 @@ def error_record(error: BaseException, exit_code: int = 1) -> ErrorRecord:
         return ErrorRecord.from_json(to_record(error))
     met = limit_met(error)
     if met is not None:
-        return ErrorRecord.from_json(to_record(RunFailedError(met)))
+        return ErrorRecord.from_json(to_record(LimitError(met)))
     return ErrorRecord(type=type(error).__name__, message=shown(error), exit_code=exit_code)
 
 
@@ -66,9 +67,10 @@ def explain_unwritten(folder: RunFolder) -> Iterator[None]:
     except OSError as error:
         let_through(error)
         file = error.filename or folder.path
+        room = describe_room(folder.path, error)
         raise RunFailedError(
             f"the run's files could not be written: {file}: {error.strerror or error}; "
-            f"{describe_room(folder.path)}. Make room and start the same job again: it continues from its "
+            f"{room}. Make room and start the same job again: it continues from its "
             "last checkpoint"
         ) from error
 

@@ -131,7 +131,7 @@ def kept_if_refused(finished: Finished, folder: RunFolder) -> Iterator[None]:
         kind: type[Exception] = type(error)
         if isinstance(error, OSError):
             kind = RunFailedError
-            unwritten = f"{folder.path} could not be written: {error}; {describe_room(folder.path)}"
+            unwritten = f"{folder.path} could not be written: {error}; {describe_room(folder.path, error)}"
         raise kind(
             f"{unwritten}\nNothing is lost: the finished model and its result are kept in {kept.path}, in "
             f"the same layout. Copy them to {folder.path}, or run the same command again"
@@ -139,9 +139,9 @@ def kept_if_refused(finished: Finished, folder: RunFolder) -> Iterator[None]:
 
 
 def _keep(finished: Finished, name: str) -> RunFolder:
-    for place in (Path.cwd(), Path(tempfile.mkdtemp(prefix="linreg_dist-"))):
-        folder = RunFolder(place / f"{name}-unsaved")
+    for place in (Path.cwd, lambda: Path(tempfile.mkdtemp(prefix="linreg_dist-"))):
         try:
+            folder = RunFolder(place() / f"{name}-unsaved")
             require_usable(folder.path)
             mark(folder.path)
             with no_patience():  # the page reads the metrics from the store, which has been waited for
@@ -151,8 +151,8 @@ def _keep(finished: Finished, name: str) -> RunFolder:
             continue
         return folder
     raise SpecError(
-        f"the finished model of {name} could be written neither to its storage nor here ({Path.cwd()} and "
-        f"{tempfile.gettempdir()}); make one of them writable, and run the same command again"
+        f"the finished model of {name} could be written neither to its storage nor to the current directory "
+        "nor to a temporary folder (TMPDIR); make one of them writable, and run the same command again"
     )
 
 

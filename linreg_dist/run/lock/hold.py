@@ -156,7 +156,8 @@ def hold_run(folder: Location, *, on_loss: Callable[[], None] | None = None) -> 
         _acquire(lock)
     except OSError as error:
         let_through(error)
-        room = f"; {describe_room(folder)}" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        room = f"; {describe_room(folder, error)}" if is_full else ""
         raise RunFailedError(
             f"the run's folder {folder} cannot be written to: {error}{room}. Make room or get the right to "
             "write there, or choose another run.storage_path"

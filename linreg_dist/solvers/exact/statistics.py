@@ -188,10 +188,10 @@ def save_statistics(artefact: Artefact, job: TrainJob) -> None:
     try:
         save_artefact(artefact, job.pending_statistics)
     except OSError as error:
+        room = describe_room(job.pending_statistics, error)
         raise RunFailedError(
-            f"the statistics could not be written to {job.pending_statistics}: {error}; "
-            f"{describe_room(job.pending_statistics)}. Make room and start the same job again: it continues "
-            "from the sums that it has written"
+            f"the statistics could not be written to {job.pending_statistics}: {error}; {room}. "
+            "Make room and start the same job again: it continues from the sums that it has written"
         ) from error
 
 

@@ -126,7 +126,7 @@ class CheckpointStore:
                 logger.warning(
                     "no checkpoint could be written to %s: %s; %s. Training goes on, and the last whole "
                     "checkpoint stays",
-                    *(self._folder, error, describe_room(self._folder)),
+                    *(self._folder, error, describe_room(self._folder, error)),
                 )
                 with suppress(OSError):
                     _remove(self._folder / f".{name}.tmp")

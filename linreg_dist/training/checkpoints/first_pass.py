@@ -61,7 +61,7 @@ class KeptEncoding:
         except (OSError, StorageError) as error:
             logger.warning(
                 "no checkpoint could be written to %s: %s; %s. The pass goes on",
-                *(self._path, error, describe_room(self._path)),
+                *(self._path, error, describe_room(self._path, error)),
             )
 
 

@@ -113,7 +113,7 @@ class LaneKeeper(Generic[M]):
             except (StorageError, OSError) as error:
                 why = one_line(error.__cause__ or error)
                 if isinstance(error, OSError):
-                    why += f"; {describe_room(self._folder)}"
+                    why += f"; {describe_room(self._folder, error)}"
                 logger.warning("no checkpoint could be written to %s, the pass goes on: %s", path, why)
                 return
         self._noted.clear()

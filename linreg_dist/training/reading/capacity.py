@@ -22,7 +22,7 @@ def require_room_for_rows(job: TrainJob, num_columns: int, value_bytes: int) -> 
         value_bytes: bytes of a number in a block.
 
     Raises:
-        DataError: names the row group.
+        LimitError: names the row group, and the limit that is too low for it.
 
     """
     manifest = job.manifest
@@ -42,7 +42,7 @@ def require_room_for_moments(job: TrainJob, worker: Worker, num_columns: int) ->
     """Refuse sums of products that cannot be held: the square of the columns, for each fold and lane.
 
     Raises:
-        DataError: says how many there are.
+        LimitError: says how many there are, and the limit that is too low for them.
 
     """
     folds = job.spec.tune.folds if job.spec.tune else 1

@@ -87,7 +87,8 @@ def look(manifest: Manifest) -> Facts:
     """Read rows and describe the columns of numbers and of text; others are left out.
 
     Raises:
-        DataError: a file cannot be read, or a row group cannot be held in memory.
+        DataError: a file cannot be read.
+        LimitError: a row group cannot be held in memory.
         StorageError: an object store does not answer.
 
     """

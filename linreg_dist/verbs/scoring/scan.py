@@ -42,7 +42,7 @@ def scan(
         texts: columns that come as dictionaries.
 
     Raises:
-        DataError: a row group cannot be held.
+        LimitError: a row group cannot be held in memory.
 
     """
     dictionaries = [
