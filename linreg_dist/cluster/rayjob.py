@@ -231,7 +231,7 @@ def _environment(shipment: Shipment, secret: str) -> list[dict[str, Any]]:
 
 def _resources(spec: JobSpec) -> dict[str, str]:
     wanted = dict(spec.scaling.resources_per_worker)
-    if spec.scaling.use_gpu:
+    if spec.scaling.asks_for_gpu:
         wanted.setdefault("GPU", 1.0)
     unknown = sorted(wanted.keys() - _KUBERNETES_NAMES.keys())
     if unknown:

@@ -10,7 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from linreg_dist.documents import ResultDocument, RowsDocument, SplitMetrics
-from linreg_dist.wording.done import left_out_lines, loss_lines, penalty_lines, steps_lines, time_lines
+from linreg_dist.wording.done import (
+    device_lines,
+    left_out_lines,
+    loss_lines,
+    penalty_lines,
+    steps_lines,
+    time_lines,
+)
 from linreg_dist.wording.numbers import align_decimals, format_count, format_number, format_rate
 from linreg_dist.wording.results import METRICS, metric_values, shown_document, solver_text
 from linreg_dist.wording.text import safe_text
@@ -85,6 +92,7 @@ def _facts(result: ResultDocument) -> Iterator[tuple[str, str]]:
             yield "instead of", result.solver.fallback
         if result.solver.stopped:
             yield "stopped", result.solver.stopped
+    yield from device_lines(result.solver)
     yield from loss_lines(result.loss, result.solver, list((train.per_target if train else None) or ()))
     yield from penalty_lines(result.penalty, result.tune)
     yield from steps_lines(result.solver)

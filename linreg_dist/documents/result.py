@@ -36,6 +36,8 @@ class SolverDocument(Document):
             is left to ``auto``.
         batch_size_first_chosen, batch_size_reason: the size before steps of it were run, and why
             ``global_batch_size`` is what it is.
+        device, device_reason: where the arithmetic was done (``cpu``, ``cuda``), and why, where that was
+            chosen.
 
     """
 
@@ -64,6 +66,8 @@ class SolverDocument(Document):
     fixed_share_of_step: float | None = None
     batch_size_first_chosen: int | None = None
     batch_size_reason: str | None = None
+    device: str | None = None
+    device_reason: str | None = None
 
 
 class RowsDocument(Document):

@@ -161,7 +161,12 @@ class ScalingSpec(Section):
         description="0 runs in this process with all its cores; n runs n Ray workers (one per node is "
         "best, each uses all its CPUs); [min, max] is elastic.",
     )
-    use_gpu: StrictBool = Field(default=False, description="Whether each worker trains on a GPU.")
+    use_gpu: AutoOrBool = Field(
+        default=False,
+        description="Whether each worker trains on a GPU. auto, with num_workers 0: whether a GPU of this "
+        "machine is measured to be faster; the result says why. An exact fit of few columns is summed on the "
+        "cores in any case, which is faster.",
+    )
     resources_per_worker: dict[StrictStr, Positive] = Field(
         default_factory=lambda: {"CPU": 1.0},
         description="Ray resources per worker, above 0, for example {CPU: 8, GPU: 1}.",
@@ -193,6 +198,16 @@ class ScalingSpec(Section):
     def max_workers(self) -> int:
         """The largest number of workers asked for; 0 means in this process."""
         return self.num_workers[1] if isinstance(self.num_workers, tuple) else self.num_workers
+
+    @property
+    def asks_for_gpu(self) -> bool:
+        """Whether each worker must have a GPU."""
+        return self.use_gpu is True
+
+    @property
+    def gpus_per_worker(self) -> float:
+        """GPUs that each worker asks for; less than one where workers share one."""
+        return self.resources_per_worker.get("GPU", 1.0) if self.asks_for_gpu else 0.0
 
     @property
     def min_workers(self) -> int:

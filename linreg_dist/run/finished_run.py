@@ -13,7 +13,14 @@ from linreg_dist.documents import ResultDocument
 from linreg_dist.errors import SpecError
 from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.storage import Location, read_file
-from linreg_dist.wording.done import left_out_lines, loss_lines, penalty_lines, steps_lines, time_lines
+from linreg_dist.wording.done import (
+    device_lines,
+    left_out_lines,
+    loss_lines,
+    penalty_lines,
+    steps_lines,
+    time_lines,
+)
 from linreg_dist.wording.numbers import format_count, format_number
 from linreg_dist.wording.results import METRICS, metric_values, solver_text
 from linreg_dist.wording.summary import Summary, SummaryTable
@@ -154,6 +161,7 @@ def _lines(result: ResultDocument) -> Iterator[tuple[str, str]]:
         if result.solver.stopped:
             yield "stopped", result.solver.stopped
     train = result.metrics.train if result.metrics else None
+    yield from device_lines(result.solver)
     yield from loss_lines(result.loss, result.solver, list((train.per_target if train else None) or ()))
     yield from penalty_lines(result.penalty, result.tune)
     yield from steps_lines(result.solver)

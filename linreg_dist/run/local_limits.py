@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 
 from linreg_dist import limits
 from linreg_dist.errors import ClusterError, SpecError
-from linreg_dist.jobspec import JobSpec
+from linreg_dist.jobspec import JobSpec, ScalingSpec
 from linreg_dist.training.rows.gpus import Gpus
 from linreg_dist.wording.streams import get_logger
 
@@ -36,10 +37,38 @@ def check_this_machine(spec: JobSpec) -> None:
             return
     elif scaling.max_workers > 0:
         _check_cores(spec)
-    if scaling.use_gpu and not Gpus.here().count:
+    if scaling.asks_for_gpu:
+        _check_gpus(scaling, Gpus.here())
+
+
+def _check_gpus(scaling: ScalingSpec, gpus: Gpus) -> None:
+    """Refuse more GPUs than this machine has.
+
+    Raises:
+        ClusterError: there is none, or not one for each worker.
+
+    """
+    if not gpus.count:
         raise ClusterError(
             "scaling.use_gpu is true, and PyTorch finds no GPU on this machine. Set scaling.use_gpu to "
             "false, install a PyTorch with CUDA where there is a GPU, or give a cluster.address with GPUs"
+        )
+    workers, each = scaling.min_workers, scaling.gpus_per_worker
+    if workers * each > gpus.count:
+        share = math.floor(100 * gpus.count / workers) / 100
+        raise ClusterError(
+            f"scaling asks for {workers} workers with {each:g} GPU each, and this machine has {gpus.count}. "
+            "Set scaling.num_workers to 0, which trains on one GPU in this process and is the fastest way to "
+            f"use it; or let workers share it (scaling.resources_per_worker: {{CPU: 1, GPU: {share:g}}}), "
+            "where they take turns; or give a cluster.address with more GPUs"
+        )
+    if workers > 1 and each < 1.0:
+        logger.warning(
+            "%d workers share a GPU (%g each): they take turns on it and exchange sums over the cores "
+            "(gloo), because NCCL needs a GPU for each. scaling.num_workers: 0 uses the GPU in one process, "
+            "which is faster",
+            workers,
+            each,
         )
 
 
@@ -48,7 +77,7 @@ def _check_cores(spec: JobSpec) -> None:
     per_worker = spec.scaling.resources_per_worker.get("CPU", 1.0)
     needed = spec.scaling.max_workers * per_worker
     if needed <= cores:
-        if not spec.scaling.use_gpu:
+        if not spec.scaling.asks_for_gpu:
             logger.warning(
                 "all workers are on this machine: scaling.num_workers: 0 uses all its cores in one process, "
                 "and saves the start of Ray and an exchange of sums at every step, so it is mostly faster "

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,8 @@ class DistributedLinearRegression(RegressorMixin, MultiOutputMixin, BaseEstimato
         num_workers: 0 trains in this process with all its cores, n on n Ray workers, (min, max) elastically.
             Rows in memory are written to a temporary folder of this machine; for a cluster of several, write
             them where every node sees them and fit from there.
-        use_gpu: whether each worker trains on a GPU.
+        use_gpu: whether each worker trains on a GPU; "auto" with ``num_workers=0``: where it is measured
+            to be faster.
         storage_path: folder or URI for the run. None removes the run of rows in memory as soon as it is
             loaded, and keeps one on Parquet in "runs".
         name: of the run's folder there. None gives every fit a name of its own; with a name, an earlier run
@@ -119,7 +120,7 @@ class DistributedLinearRegression(RegressorMixin, MultiOutputMixin, BaseEstimato
         missing: str = "error",
         random_state: int | np.random.RandomState | None = 0,
         num_workers: int | tuple[int, int] = 0,
-        use_gpu: bool = False,
+        use_gpu: bool | Literal["auto"] = False,
         storage_path: str | os.PathLike[str] | None = None,
         name: str | None = None,
         overrides: Mapping[str, Any] | None = None,

@@ -47,7 +47,7 @@ def train_loop_per_worker(config: dict[str, Any]) -> Outcome:
     entered = time.time()
     stuck_after_s = job.spec.run.stuck_after_s
     if job.spec.scaling.max_workers == 0:
-        worker = alone(use_gpu=job.spec.scaling.use_gpu)
+        worker = alone(use_gpu=job.spec.scaling.asks_for_gpu)
     else:
         # Where nobody watches, only the exchange itself notices that a worker does not come: Ray's default.
         worker = join_group(_UNWATCHED_PATIENCE_S if stuck_after_s is None else _PATIENCE_S)

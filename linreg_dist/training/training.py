@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -105,6 +105,13 @@ class Training:
             return DeviceRows(worker.device, None)
         num_rows = sum(groups[index].num_rows for index in self.my_row_groups)
         return DeviceRows(worker.device, worker.gpus.free_bytes(worker.device), num_rows)
+
+    def moved(self, worker: Worker) -> Training:
+        """Return the same part on another device of this worker's; what was read is not read again."""
+        there = replace(self, worker=worker)
+        if "_read" in self.__dict__:
+            there.__dict__["_read"] = self._read
+        return there
 
     def pass_over(
         self,

@@ -30,12 +30,19 @@ def fit_lines(model: ModelDescription) -> Iterator[Line]:
         yield "solver", f"{solver_text(solver)}, {solver.stopped or ''}".rstrip(", ")
         if solver.fallback:
             yield "instead of", solver.fallback
+    yield from device_lines(solver)
     yield from loss_lines(model.loss, solver, [each.target for each in model.each_target])
     yield from penalty_lines(model.penalty, model.tune)
     yield from steps_lines(solver)
     if rows:
         yield "rows", f"{format_count(rows.train)} train, {format_count(rows.validation)} validation"
     yield from left_out_lines(rows, model.data)
+
+
+def device_lines(solver: SolverDocument | None) -> Iterator[Line]:
+    """Yield where a fit was computed and why, where that was chosen."""
+    if solver and solver.device_reason:
+        yield "device", f"{'the cores' if solver.device == 'cpu' else 'the GPU'}: {solver.device_reason}"
 
 
 def aliased_lines(solver: SolverDocument | None) -> Iterator[Line]:

@@ -14,7 +14,8 @@ from linreg_dist import limits
 from linreg_dist.jobspec import JobSpec, load_spec
 from linreg_dist.run.finished_run import Run
 from linreg_dist.run.local_limits import check_this_machine
-from linreg_dist.run.ray.trainer import _failure
+from linreg_dist.run.ray.trainer import _failure, backend_of
+from linreg_dist.training.rows.gpus import VARIABLE
 from tests.parquet import linear_columns, write_parquet
 
 CORES = limits.available_cpus()
@@ -38,6 +39,55 @@ def test_a_gpu_that_is_not_there_is_refused_in_this_process_too(
     with pytest.raises(lr.ClusterError, match=r"use_gpu is true, and PyTorch finds no GPU on this machine"):
         train_here(path, scaling={"use_gpu": True})
     assert not (tmp_path / "runs").exists(), "nothing was written"
+
+
+def test_more_workers_than_gpus_are_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "1x1000000000")
+    with pytest.raises(lr.ClusterError) as caught:
+        check_this_machine(spec(num_workers=2, use_gpu=True))
+    assert caught.value.exit_code == 4
+    message = str(caught.value)
+    assert "scaling asks for 2 workers with 1 GPU each, and this machine has 1" in message
+    assert "scaling.num_workers to 0" in message
+    assert "resources_per_worker: {CPU: 1, GPU: 0.5}" in message
+
+
+@pytest.mark.parametrize(
+    "scaling", [{"num_workers": 0}, {"num_workers": 1}, {"num_workers": [1, 2]}], ids=str
+)
+def test_one_gpu_is_enough_for_one_worker(monkeypatch: pytest.MonkeyPatch, scaling: Any) -> None:
+    monkeypatch.setenv(VARIABLE, "1x1000000000")
+    check_this_machine(spec(use_gpu=True, **scaling))
+
+
+def test_workers_that_share_a_gpu_are_told_that_they_take_turns(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(VARIABLE, "1x1000000000")
+    check_this_machine(spec(num_workers=2, use_gpu=True, resources_per_worker={"CPU": 1, "GPU": 0.5}))
+    assert "2 workers share a GPU (0.5 each): they take turns on it" in caplog.text
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_auto_asks_for_no_gpu(monkeypatch: pytest.MonkeyPatch, num_workers: int) -> None:
+    monkeypatch.setenv(VARIABLE, "0x0")
+    check_this_machine(spec(num_workers=num_workers, use_gpu="auto"))
+
+
+@pytest.mark.parametrize(
+    ("scaling", "backend"),
+    [
+        ({}, "gloo"),
+        ({"use_gpu": "auto"}, "gloo"),
+        ({"use_gpu": True}, "nccl"),
+        ({"use_gpu": True, "resources_per_worker": {"CPU": 4, "GPU": 2}}, "nccl"),
+        ({"use_gpu": True, "resources_per_worker": {"CPU": 4, "GPU": 0.5}}, "gloo"),
+        ({"resources_per_worker": {"CPU": 4, "GPU": 1}}, "gloo"),
+    ],
+    ids=str,
+)
+def test_nccl_is_for_workers_with_a_gpu_each(scaling: Any, backend: str) -> None:
+    assert backend_of(spec(num_workers=2, **scaling).scaling) == backend
 
 
 def test_one_process_is_no_matter(caplog: pytest.LogCaptureFixture) -> None:

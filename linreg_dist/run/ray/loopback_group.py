@@ -42,7 +42,6 @@ class _LoopbackBackend(_TorchBackend):  # type: ignore[misc]
         import ray
 
         num_workers = len(worker_group)
-        has_gpus = worker_group.get_resources_per_worker().get("GPU", 0) > 0
         port = worker_group.execute_single(0, _open_store, num_workers, backend_config.timeout_s)
         worker_group.execute(_keep_to_loopback, port)
         worker_group.execute(_set_torch_distributed_env_vars)
@@ -51,7 +50,7 @@ class _LoopbackBackend(_TorchBackend):  # type: ignore[misc]
                 worker_group.execute_single_async(
                     rank,
                     _setup_torch_process_group,
-                    backend="nccl" if has_gpus else "gloo",
+                    backend=backend_config.backend or "gloo",
                     world_rank=rank,
                     world_size=num_workers,
                     init_method="env://",

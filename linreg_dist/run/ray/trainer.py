@@ -19,7 +19,7 @@ from linreg_dist.errors import (
     StorageError,
     from_record,
 )
-from linreg_dist.jobspec import JobSpec
+from linreg_dist.jobspec import JobSpec, ScalingSpec
 from linreg_dist.run.ray.loopback import is_on_loopback
 from linreg_dist.run.ray.session import environment_of_workers, first_line, quiet_ray, use_train_v2
 from linreg_dist.run.watch.capacity import free_and_all, resources_text
@@ -123,10 +123,18 @@ def _torch_config(spec: JobSpec) -> Any:
     if spec.scaling.max_workers > 0 and is_on_loopback():
         from linreg_dist.run.ray.loopback_group import LoopbackTorchConfig
 
-        return LoopbackTorchConfig(timeout_s=_MEETING_TIMEOUT_S)
+        return LoopbackTorchConfig(backend=backend_of(spec.scaling), timeout_s=_MEETING_TIMEOUT_S)
     from ray.train.torch import TorchConfig
 
-    return TorchConfig(timeout_s=_MEETING_TIMEOUT_S)
+    return TorchConfig(backend=backend_of(spec.scaling), timeout_s=_MEETING_TIMEOUT_S)
+
+
+def backend_of(scaling: ScalingSpec) -> str:
+    """Return what the workers exchange sums by: NCCL where each has a GPU of its own, else gloo.
+
+    NCCL refuses two workers on one GPU; gloo copies their sums to the cores, which share it.
+    """
+    return "nccl" if scaling.gpus_per_worker >= 1.0 else "gloo"
 
 
 def _scaling_config(spec: JobSpec) -> Any:
@@ -138,7 +146,7 @@ def _scaling_config(spec: JobSpec) -> Any:
         options["elastic_resize_monitor_interval_s"] = scaling.elastic_resize_monitor_interval_s
     return ray.train.ScalingConfig(
         num_workers=scaling.num_workers,
-        use_gpu=scaling.use_gpu,
+        use_gpu=scaling.asks_for_gpu,
         resources_per_worker=dict(scaling.resources_per_worker),
         **options,
     )

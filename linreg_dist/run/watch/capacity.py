@@ -26,7 +26,7 @@ def shortage(spec: JobSpec) -> str | None:
 
     workers = spec.scaling.min_workers
     per_worker = dict(spec.scaling.resources_per_worker)
-    if spec.scaling.use_gpu:
+    if spec.scaling.asks_for_gpu:
         per_worker.setdefault("GPU", 1.0)
     have = ray.cluster_resources()
     short = [
@@ -50,7 +50,7 @@ def free_and_all() -> str:
 def resources_text(scaling: ScalingSpec) -> str:
     """Return what each worker asks for: ``"1 CPU, 1 GPU"``."""
     each = [f"{amount:g} {name}" for name, amount in scaling.resources_per_worker.items()]
-    if scaling.use_gpu and "GPU" not in scaling.resources_per_worker:
+    if scaling.asks_for_gpu and "GPU" not in scaling.resources_per_worker:
         each.append("1 GPU")
     return ", ".join(each)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from linreg_dist.data.block import Shift
 from linreg_dist.documents import EpochLine, SplitMetrics
+from linreg_dist.solvers.exact.device import settle_sums
 from linreg_dist.solvers.exact.digits import is_worth_refining, refine
 from linreg_dist.solvers.exact.inference import NO_ROWS, RobustTests
 from linreg_dist.solvers.exact.moment_metrics import NOT_KEPT, NOT_READ
@@ -39,6 +40,7 @@ def fit_exactly(training: Training) -> Fit:
         RunFailedError: the statistics have no room, or coordinate descent did not converge.
 
     """
+    training, device = settle_sums(training)
     worker, job = training.worker, training.job
     sums = gather_moments(training)
     artefact = add_earlier(worker, job, artefact_of(job, training.data, sums), sums.removed)
@@ -68,7 +70,8 @@ def fit_exactly(training: Training) -> Fit:
             validation=metrics.validation,
         )
     )
-    return replace(fit, totals=sums.totals(), metrics=metrics, read_s=read_s)
+    choices = {**fit.choices, **device}
+    return replace(fit, totals=sums.totals(), metrics=metrics, read_s=read_s, choices=choices)
 
 
 def _solve(training: Training, sums: ExactSums, read_s: float) -> Fit:

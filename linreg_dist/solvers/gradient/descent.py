@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from linreg_dist import liveness
 from linreg_dist.data.plan import num_steps
 from linreg_dist.data.store import arithmetic_threads
 from linreg_dist.documents import EpochLine
+from linreg_dist.solvers.device_choice import settle_device
 from linreg_dist.solvers.epochs import Checkpoint, Diverged, EpochEnd, Method, Position, Snapshot, run_epochs
 from linreg_dist.solvers.gradient.automatic import choose_batch_size, choose_learning_rate
 from linreg_dist.solvers.gradient.batches import epoch_batches
@@ -37,6 +39,9 @@ Vector = npt.NDArray[np.float64]
 
 # One pass gives it where the scale of the epoch before is near.
 _HUBER_RTOL = 1e-3
+
+# Rows of a step where `auto` is to choose them later.
+_TYPICAL_BATCH = 65_536
 
 # Steps before the clock starts, and how many it is on for: one by one, and natively, where one takes
 # microseconds and a call takes several.
@@ -59,8 +64,12 @@ def fit_by_steps(training: Training, solver: GradientSolver) -> Fit:
         fit_intercept=job.spec.model.fit_intercept,
     )
     with arithmetic_threads(num_threads, "sweep") as executor:
-        method = MiniBatches(training, solver, scale, SweepPool(executor, num_threads))
-        return run_epochs(training, method)
+        pool = SweepPool(executor, num_threads)
+        training, device = settle_device(
+            training, lambda there: MiniBatches(there, solver, scale, pool).remaining_s()
+        )
+        fit = run_epochs(training, MiniBatches(training, solver, scale, pool))
+    return replace(fit, choices={**fit.choices, **device})
 
 
 class MiniBatches(Method):
@@ -152,6 +161,13 @@ class MiniBatches(Method):
         self._epoch_sums, self._mean_weights = torch.zeros_like(self._epoch_sums), self._zero_weights()
         self._model.zero_grad(set_to_none=False)
         return max(self._worker.gather(seconds))
+
+    def remaining_s(self) -> float:
+        """Return the seconds that all steps of all epochs will take, after running a few of them."""
+        batch = self._spec.global_batch_size
+        rows = _TYPICAL_BATCH if batch == "auto" else int(batch)
+        steps = num_steps(self._train_rows, rows)
+        return self._step_s(rows) * steps * self._spec.epochs
 
     def begin_epoch(self, at: Position) -> None:
         """Plan the epoch's batches, and measure Huber's scale before its first step."""

@@ -18,12 +18,15 @@ Shape suffixes: D encoded columns, K targets.
 from __future__ import annotations
 
 import math
+import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from linreg_dist.documents import EpochLine
+from linreg_dist.solvers.device_choice import settle_device
 from linreg_dist.solvers.epochs import Checkpoint, EpochEnd, Method, Position, Snapshot, run_epochs
 from linreg_dist.solvers.lbfgs.objective import SCALE_RTOL, Objective
 from linreg_dist.solvers.lbfgs.state import lbfgs_tensors, restore_lbfgs
@@ -36,6 +39,7 @@ ITERATIONS_PER_EPOCH = 20
 HUBER_EPOCHS = 4  # after which the residuals' scale usually stays; for the display of progress only
 _EVALUATIONS_PER_EPOCH = 4 * ITERATIONS_PER_EPOCH
 _HISTORY = 20
+_USUAL_PASSES = 30
 # Of the unit-scale objective, whose terms are of order 1: the gradient, and the change of the objective or of
 # the weights in one iteration, that the type of the blocks can resolve.
 _TOLERANCES = {np.dtype(np.float32): (1e-6, 1e-9), np.dtype(np.float64): (1e-8, 1e-16)}
@@ -57,7 +61,23 @@ def fit_lbfgs(training: Training) -> Fit:
         scale_target=True,
         fit_intercept=job.spec.model.fit_intercept,
     )
-    return run_epochs(training, FullBatch(training, scale))
+    training, device = settle_device(training, lambda there: _remaining_s(there, scale))
+    fit = run_epochs(training, FullBatch(training, scale))
+    return replace(fit, choices={**fit.choices, **device})
+
+
+def _remaining_s(training: Training, scale: AffineScale) -> float:
+    """Return the seconds of a usual number of passes, after running two, the first of which brings the rows.
+
+    How many it will be depends on the rows; each is an evaluation of the objective.
+    """
+    objective = Objective(training, scale)
+    objective.evaluate()
+    objective.forget_all()
+    started = time.perf_counter()
+    objective.evaluate()
+    passes = min(_USUAL_PASSES, training.job.spec.solver.epochs * ITERATIONS_PER_EPOCH)
+    return (time.perf_counter() - started) * passes
 
 
 class FullBatch(Method):

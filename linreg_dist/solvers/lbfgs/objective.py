@@ -81,6 +81,10 @@ class Objective:
         self.scale_K = scale_K
         self._known.clear()
 
+    def forget_all(self) -> None:
+        """Forget every point that was evaluated, also the present one."""
+        self._known.clear()
+
     def forget(self) -> None:
         """Forget the points that were evaluated, but for the present one."""
         key = self._key()

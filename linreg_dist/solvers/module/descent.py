@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from linreg_dist.data.block import Block
 from linreg_dist.data.plan import num_steps
 from linreg_dist.documents import EpochLine
 from linreg_dist.model.network import ScaledNetwork, build_module
+from linreg_dist.solvers.device_choice import settle_device
 from linreg_dist.solvers.epochs import Checkpoint, Diverged, EpochEnd, Method, Position, Snapshot, run_epochs
 from linreg_dist.solvers.gradient.batches import epoch_batches
 from linreg_dist.solvers.gradient.optim import scheduled
@@ -49,7 +51,9 @@ def fit_module(training: Training, rule: str) -> Fit:
         RunFailedError: the loss became infinite or NaN.
 
     """
-    return run_epochs(training, ModuleSteps(training, rule))
+    training, device = settle_device(training, None)
+    fit = run_epochs(training, ModuleSteps(training, rule))
+    return replace(fit, choices={**fit.choices, **device})
 
 
 class ModuleSteps(Method):

@@ -134,7 +134,7 @@ def check_sums(job: TrainJob, sums: ExactSums) -> None:
 
 def _sums_of(training: Training) -> Sums:
     """Return who adds up: the GPU of this worker, native kernels, or numpy."""
-    if training.worker.device != "cpu":
+    if training.worker.gpus is not None:
         from linreg_dist.solvers.exact.sums.on_gpu import sums_on
 
         return sums_on(training.worker.device)

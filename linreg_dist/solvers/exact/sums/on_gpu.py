@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,16 @@ from linreg_dist.stats.kernel import Array, Floats, Spans, Sums, slice_rows, sli
 _SLICE_BYTES = 256 << 20
 
 
+def products_per_second(device: str) -> float:
+    """Return how many products in float64 a device makes in a second; measuring takes milliseconds."""
+    size, length = 256, 4096
+    ones = torch.ones((size, length), dtype=torch.float64, device=device)
+    (ones @ ones.t()).sum().item()  # loads the library
+    started = time.perf_counter()
+    (ones @ ones.t()).sum().item()
+    return size * size * length / (time.perf_counter() - started)
+
+
 def sums_on(device: str) -> Sums:
     """Return what does on ``device``, as torch names it, what `linreg_dist.stats.kernel.shifted_sums` does
     on the CPU.
@@ -22,8 +33,11 @@ def sums_on(device: str) -> Sums:
         x_ND: Array, y_NK: Array, shift_Z: Floats, w_N: Array | None = None, spans: Spans | None = None
     ) -> tuple[Floats, Floats]:
         def there(parts: list[Array], **how: Any) -> torch.Tensor:
-            # Columns stay contiguous, and travel in their own type.
-            return torch.from_numpy(np.concatenate(parts, **how)).to(device, torch.float64)
+            # Columns stay contiguous, and travel in their own type and from pinned memory.
+            columns = torch.from_numpy(np.concatenate(parts, **how))
+            if torch.device(device).type == "cuda":
+                columns = columns.pin_memory().to(device, non_blocking=True)
+            return columns.double()
 
         size = len(shift_Z)
         gram_ZZ = torch.zeros((size, size), dtype=torch.float64, device=device)
