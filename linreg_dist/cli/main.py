@@ -21,6 +21,7 @@ import click
 from linreg_dist._version import __version__
 from linreg_dist.cli.errors import report
 from linreg_dist.cli.output import claim_stdout, open_closed_streams
+from linreg_dist.wording.secrets import show_on_one_line
 from linreg_dist.wording.streams import safe_console
 
 _THREADS_END_WITHIN_S = 2.0
@@ -107,6 +108,12 @@ def run(arguments: Sequence[str]) -> int:
 
     What is printed meanwhile, by whom ever, passes `safe_console`.
     """
+    with suppress(OSError):  # of a current directory that was deleted
+        show_on_one_line(os.getcwd())
+    for argument in arguments:
+        for text in (argument, argument.partition("=")[2]):
+            show_on_one_line(text)
+            show_on_one_line(os.path.normpath(text))
     with safe_console():
         return _run(arguments)
 

@@ -31,6 +31,7 @@ from linreg_dist.jobspec.reading.yaml_reader import Path
 from linreg_dist.jobspec.secrets import find_secrets, hide_values
 from linreg_dist.jobspec.sections import RunSpec
 from linreg_dist.jobspec.uris import URI
+from linreg_dist.wording.secrets import show_on_one_line
 
 MOST_JOBS = 10_000
 """Most jobs that one matrix may stand for."""
@@ -111,6 +112,7 @@ def _layers(
     if isinstance(source, Mapping):
         return from_mapping(source, shown), {}
     file = FilePath(source)
+    show_on_one_line(str(file))
     layers = from_file(file)
     layers.data.setdefault("name", run_name(file))
     return layers, {}
@@ -150,6 +152,7 @@ def _absolutise(layers: Layers, interpolated: dict[Path, Interpolated]) -> None:
         folder = os.getcwd() if in_cwd else layers.origin(place).folder
         absolute = os.path.normpath(os.path.join(folder, os.path.expanduser(text)))
         layers.replace(place, absolute)
+        show_on_one_line(absolute)
         item = interpolated.get(place)
         if item is not None:
             relative = not os.path.isabs(os.path.expanduser(text))

@@ -23,6 +23,7 @@ from linreg_dist.jobspec import is_uri, split_query
 from linreg_dist.storage.filesystems import check_uri, open_filesystem
 from linreg_dist.storage.local_files import DOCUMENT_BYTES, create_file, read_regular
 from linreg_dist.storage.retry import one_line, place_of, retried
+from linreg_dist.wording.secrets import show_on_one_line
 
 T = TypeVar("T")
 
@@ -204,6 +205,7 @@ def as_location(place: str | os.PathLike[str] | ObjectPath) -> Location:
     if isinstance(place, ObjectPath):
         return place
     text = os.fspath(place)
+    show_on_one_line(text)
     if text.startswith("file://"):
         check_uri(text)
         return Path(unquote(text.removeprefix("file://").removeprefix("localhost")))

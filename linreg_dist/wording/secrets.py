@@ -44,6 +44,8 @@ _PLACES = frozenset(("file", "files", "path", "paths", "dir", "folder", "name"))
 _NO_SECRETS = frozenset(("PWD", "OLDPWD", "GOOGLE_APPLICATION_CREDENTIALS"))
 
 _SHORTEST_ANYWHERE, _SHORTEST_SECRET = 8, 4
+_MOST_HIDDEN = 1000
+_LAYOUT = "\n\t"  # what `safe_text` lets through
 _hidden: dict[str, str] = {}
 
 
@@ -82,8 +84,20 @@ def hide_variable(name: str, value: str) -> None:
         hide(value, f"${{{name}}}", whole=not secret)
 
 
+def show_on_one_line(path: str) -> None:
+    """Let `shown` write a path that has line breaks or tabs in its name on one line, wherever it is seen.
+
+    A file may be called anything, and must not begin a line that looks like a message of ours. To be called
+    where a path comes in: an argument, a field of the spec, an entry of a folder.
+    """
+    has_breaks = any(character in path for character in _LAYOUT)
+    if has_breaks and len(path.strip()) >= _SHORTEST_SECRET and len(_hidden) < _MOST_HIDDEN:
+        _hidden[re.escape(path)] = safe_name(path)
+        _finder.cache_clear()
+
+
 def forget() -> None:
-    """Take back all that `hide` was told."""
+    """Take back all that `hide` and `show_on_one_line` were told."""
     _hidden.clear()
     _finder.cache_clear()
 

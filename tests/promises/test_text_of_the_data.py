@@ -206,3 +206,70 @@ def test_two_coefficients_of_one_name_are_refused_with_both_columns(
     )
     with pytest.raises(DataError, match=r"'a' and 'a=c' both have a coefficient named 'a=c'"):
         train_here(path)
+
+
+FORGED = "x\nError: forged\ty"
+
+
+@pytest.fixture
+def forged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose name, and names in which, have a line break that begins a message."""
+    from tests.parquet import write_parquet
+
+    place = tmp_path / FORGED
+    write_parquet(place / "good" / "a.parquet", linear_columns(60, 2))
+    (place / "bad").mkdir()
+    (place / "bad" / f"{FORGED}.parquet").write_bytes(b"PAR1 and no more")
+    write_parquet(place / "other" / f"{FORGED}.parquet", {"q": [1.0, 2.0], "y": [1.0, 2.0]})
+    for name in ("good", "bad", "other", "missing"):
+        spec = {
+            "name": "r",
+            "data": {"path": name, "target": "y"},
+            "run": {"storage_path": str(place / "runs")},
+        }
+        (place / f"{name}.json").write_text(json.dumps(spec | {"outputs": {"report": False}}))
+    (place / "unknown.json").write_text('{"nonsense": 1}')
+    monkeypatch.chdir(place)
+    return place
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "bad.json"],
+        ["train", "{}/bad.json", "-v"],
+        ["train", "{}/missing.json"],
+        ["train", "{}/unknown.json"],
+        ["train", "{}/nothing.json"],
+        ["validate", "{}/other.json", "--data", "--set", "data.features=[a]"],
+        ["inspect", "{}/bad"],
+        ["inspect", "missing/{}"],
+        ["show", "{}"],
+        ["show", "{}/runs/r"],
+        ["evaluate", "{}/good", "--data", "good"],
+        ["evaluate", "runs/r", "--data", "{}/other"],
+        ["evaluate", "runs/r", "--data", "bad"],
+        ["predict", "runs/r", "--data", "{}/good", "--output", "{}/good"],
+        ["predict", "runs/r", "--data", "other", "--output", "out"],
+        ["export", "{}/bad", "--to", "sql", "-o", "m.sql"],
+        ["report", "{}", "-o", "{}/bad.json"],
+        ["stats", "solve", "{}/bad"],
+        ["batch", "{}/bad.json", "{}/nothing.json"],
+        ["init", "{}/bad"],
+        ["train", "--data", "{}/other", "--target", "nothing"],
+    ],
+    ids=" ".join,
+)
+def test_no_name_of_a_file_begins_a_line_of_a_message(
+    forged: Path, arguments: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    from tests.fuzz.verbs import verb
+
+    if "runs/r" in arguments:
+        assert verb("train", "good.json", "-q").code == 0
+        capfd.readouterr()
+    done = verb(*(argument.replace("{}", str(forged)) for argument in arguments))
+    assert done.code in (1, 2, 3)
+    lines = (done.out + done.err).splitlines()
+    assert lines
+    assert not [line for line in lines if line.startswith("Error: forged")]

@@ -20,6 +20,7 @@ from pyarrow import fs
 from linreg_dist import liveness
 from linreg_dist.documents import SkippedFile
 from linreg_dist.storage import retried
+from linreg_dist.wording.secrets import show_on_one_line
 
 _MAGIC = (b"PAR1", b"PARE")
 _SUFFIXES = (".parquet", ".pq", ".parq")
@@ -115,6 +116,9 @@ def list_folder(
         else:
             listing, others = _list_store(filesystem, base, path, wanted)
     listing.files.sort(key=lambda entry: entry.key)
+    for key in (*listing.marks, *(entry.key for entry in listing.files)):
+        for named in (posixpath.join(base, key), posixpath.join(path, key), key):
+            show_on_one_line(named)
     if is_wanted is None:
         _look_at_others(filesystem, others, listing)
     else:
