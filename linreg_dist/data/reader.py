@@ -21,6 +21,7 @@ from linreg_dist import limits, liveness
 from linreg_dist.data.readers import decode
 from linreg_dist.data.source.files import open_filesystem
 from linreg_dist.data.source.manifest import Manifest, RowGroup
+from linreg_dist.data.source.pages import Pages, find_pages, read_rows
 from linreg_dist.data.tables.snapshot import Positions
 from linreg_dist.errors import DataError
 from linreg_dist.storage import retried
@@ -49,6 +50,7 @@ class RowGroupReader:
         self._footer = lru_cache(_FOOTERS_KEPT)(self._read_footer)
         self._bytes_read, self._lock = 0, threading.Lock()
         self._without_dictionary: set[int] = set()
+        self._pages: dict[tuple[int, int, int], Pages] = {}
 
     @property
     def bytes_read(self) -> int:
@@ -75,6 +77,8 @@ class RowGroupReader:
         filesystem, path = open_filesystem(file.uri)
         if not isinstance(filesystem, fs.LocalFileSystem) or len(file.deleted) or file.stored:
             return None
+        if group.span is not None:
+            return None
         if self._dictionary or not set(self._columns) <= set(file.schema.names):
             return None
         footer, leaves = self._footer(group.file)
@@ -82,7 +86,7 @@ class RowGroupReader:
         table = decode.decode(path, footer, group.ordinal, self._columns, places)
         if table is None or table.num_rows != group.num_rows:
             return None
-        self._count(footer, group.ordinal, places)
+        self._count(footer, group, places)
         return table
 
     def read_pieces(self, group: RowGroup) -> Iterator[pa.Table]:
@@ -118,21 +122,25 @@ class RowGroupReader:
             with liveness.process.doing(f"reading {where}"), filesystem.open_input_file(path) as source:
                 footer, leaves = self._footer(group.file)
                 reader = self._open(source, footer, group.file, dictionary, local=local)
-                live = _live_rows(file.deleted, footer, group.ordinal)
+                live = _live_rows(file.deleted, footer, group)
+
+                def read(stored: list[str], dictionary: list[str]) -> pa.Table:
+                    if group.span is not None:
+                        return self._read_slice(source, group, stored, dictionary, is_local=local)
+                    return reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
+
                 for names in pieces:
                     stored = [file.stored.get(name, name) for name in names if name in in_file]
                     try:
-                        table = reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
+                        table = read(stored, dictionary)
                     except OSError as error:  # Arrow makes no dictionary of DELTA_BYTE_ARRAY and some others
                         if group.file in self._without_dictionary or _NO_DICTIONARY not in str(error):
                             raise
                         self._without_dictionary.add(group.file)
                         reader = self._open(source, footer, group.file, dictionary, local=local)
-                        table = reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
+                        table = read(stored, [])
                     liveness.process.mark(f"reading {where}")
-                    self._count(
-                        footer, group.ordinal, [leaf for own in stored for leaf in leaves.get(own, ())]
-                    )
+                    self._count(footer, group, [leaf for own in stored for leaf in leaves.get(own, ())])
                     if shown:
                         table = table.rename_columns([shown.get(own, own) for own in table.column_names])
                     if live is not None:
@@ -159,6 +167,45 @@ class RowGroupReader:
             page_checksum_verification=True,
         )
 
+    def _read_slice(
+        self,
+        source: pa.NativeFile,
+        group: RowGroup,
+        stored: list[str],
+        dictionary: list[str],
+        *,
+        is_local: bool,
+    ) -> pa.Table:
+        """Decode columns of a slice, one after the other: their pages end at different rows."""
+        assert group.span is not None  # noqa: S101  # for mypy
+        footer, leaves = self._footer(group.file)
+        if group.file in self._without_dictionary:
+            dictionary = []
+        columns = []
+        for name in stored:
+            pages = self._pages_of(source, group, leaves[name], is_local=is_local)
+            texts = [name] if name in dictionary else []
+            column = read_rows(
+                source, footer, group.ordinal, name, group.span, pages, dictionary=texts, is_local=is_local
+            )
+            columns.append(_single_chunk(column))
+            liveness.process.mark(f"reading {self._manifest.where(group)}")
+        rows = pa.table({"": pa.nulls(group.span[1] - group.span[0])})  # a table of no columns has none
+        return pa.table(columns, names=stored) if columns else rows.select([])
+
+    def _pages_of(
+        self, source: pa.NativeFile, group: RowGroup, leaves: Sequence[int], *, is_local: bool
+    ) -> Pages | None:
+        """Return the pages of a column of a row group; None where its values are not one a row."""
+        footer, _ = self._footer(group.file)
+        if len(leaves) != 1 or footer.schema.column(leaves[0]).max_repetition_level:
+            return None
+        key = group.file, group.ordinal, leaves[0]
+        if key not in self._pages:
+            chunk = footer.row_group(group.ordinal).column(leaves[0])
+            self._pages[key] = find_pages(source, chunk, is_local=is_local)
+        return self._pages[key]
+
     def _completed(
         self, table: pa.Table, names: Sequence[str], in_file: Collection[str], group: RowGroup
     ) -> pa.Table:
@@ -179,10 +226,13 @@ class RowGroupReader:
         filesystem, _ = open_filesystem(self._manifest.files[group.file].uri)
         return isinstance(filesystem, fs.LocalFileSystem)
 
-    def _count(self, footer: pq.FileMetaData, ordinal: int, leaves: Sequence[int]) -> None:
-        """Count the bytes of column chunks that were read, and so are whole."""
-        group = footer.row_group(ordinal)
-        taken = sum(group.column(leaf).total_compressed_size for leaf in leaves)
+    def _count(self, footer: pq.FileMetaData, group: RowGroup, leaves: Sequence[int]) -> None:
+        """Count the bytes of column chunks that were read, and so are whole; of a slice its share."""
+        found = footer.row_group(group.ordinal)
+        taken = sum(found.column(leaf).total_compressed_size for leaf in leaves)
+        if group.span is not None:
+            low, high = (taken * row // found.num_rows for row in group.span)
+            taken = high - low
         with self._lock:
             self._bytes_read += taken
 
@@ -226,12 +276,14 @@ def _scalar(value: Any, kind: pa.DataType) -> pa.Scalar:
     return one[0].cast(kind)
 
 
-def _live_rows(deleted: Positions, footer: pq.FileMetaData, ordinal: int) -> pa.Array | None:
+def _live_rows(deleted: Positions, footer: pq.FileMetaData, group: RowGroup) -> pa.Array | None:
     """Return a mask of a row group's rows that the table has not deleted; None where it has deleted none."""
     if not len(deleted):
         return None
-    start = sum(footer.row_group(before).num_rows for before in range(ordinal))
-    num_rows = footer.row_group(ordinal).num_rows
+    start = sum(footer.row_group(before).num_rows for before in range(group.ordinal))
+    num_rows = footer.row_group(group.ordinal).num_rows
+    if group.span is not None:
+        start, num_rows = start + group.span[0], group.span[1] - group.span[0]
     first, last = np.searchsorted(deleted, (start, start + num_rows))
     live = np.ones(num_rows, dtype=bool)
     live[deleted[first:last] - start] = False

@@ -192,7 +192,8 @@ class RowSelector:
         if not self._shuffle:
             return RowRuns.in_place(num_rows)
         file = self._manifest.files[group.file]
-        generator = np.random.default_rng([self._seed, _stable_hash(file.key), group.ordinal])
+        place = (group.ordinal, *(group.span or ())[:1])
+        generator = np.random.default_rng([self._seed, _stable_hash(file.key), *place])
         length = max(1, min(_LONGEST_RUN, num_rows // _FEWEST_RUNS))
         return RowRuns(num_rows, length, generator.permutation(num_rows // length))
 

@@ -52,6 +52,9 @@ class TrainJob:
         text = f"{spec_hash(self.spec)}:{self.manifest.digest}"
         if self.removed:
             text += f":{sorted(self.removed)}"
+        slices = [group.span for group in self.manifest.row_groups if group.span is not None]
+        if slices:  # sums that were written row group by row group are not continued slice by slice
+            text += f":{slices}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property

@@ -15,6 +15,7 @@ from linreg_dist.data.design.types import is_numeric, is_string
 from linreg_dist.data.source.files import absolute_paths
 from linreg_dist.data.source.footers import describe_chunks, read_footer
 from linreg_dist.data.source.manifest import Manifest, read_manifest
+from linreg_dist.data.source.slices import ENORMOUS_BYTES
 from linreg_dist.documents import ColumnLayout, Inspection, RowGroupSizes
 from linreg_dist.wording.names import some_names
 
@@ -158,7 +159,8 @@ def _advice(manifest: Manifest, columns: list[ColumnLayout], sizes: list[int]) -
     if sizes[-1] > free:
         advice.append(
             f"no worker on this machine can hold the largest row group: {free / 2**20:,.0f} MiB are free; "
-            "write smaller ones, row_group_size=1_000_000 for instance"
+            f"above {ENORMOUS_BYTES >> 30} GiB decoded it is read in slices; write smaller ones, "
+            "row_group_size=1_000_000 for instance"
         )
     nullable = [file for file in manifest.files if any(each.nullable for each in file.schema)]
     no_nulls = [column.name for column in columns if column.nulls == 0 and types[column.name] in _FLOATS]

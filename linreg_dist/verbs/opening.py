@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from linreg_dist.data.design.columns import Columns, bind_columns, key_rules, tell_columns
 from linreg_dist.data.source.manifest import Manifest, read_manifest
+from linreg_dist.data.source.slices import in_slices
 from linreg_dist.data.verify import unreadable_files
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.jobspec import JobSpec
@@ -113,7 +114,7 @@ def read_data(spec: JobSpec, keys: Collection[str] | None = None) -> tuple[Manif
         manifest = _without_damaged_files(spec, manifest, keys)
     columns = bind_columns(spec.data, manifest)
     tell_columns(columns, manifest)
-    return manifest, columns
+    return in_slices(manifest, columns.to_read), columns
 
 
 def _read_manifest(
@@ -139,5 +140,6 @@ def _without_damaged_files(spec: JobSpec, manifest: Manifest, keys: Collection[s
 
     Whether such a file counts must not depend on when it is found out, so all are read before the job starts.
     """
-    damaged = unreadable_files(manifest, bind_columns(spec.data, manifest).to_read)
+    names = bind_columns(spec.data, manifest).to_read
+    damaged = unreadable_files(in_slices(manifest, names), names)
     return _read_manifest(spec, damaged, keys) if damaged else manifest

@@ -33,7 +33,7 @@ def check_data(spec: JobSpec) -> DataCheck:
     raise_all(_nulls(spec, manifest, columns))
     return DataCheck(
         files=len(manifest.files),
-        row_groups=len(manifest.row_groups),
+        row_groups=manifest.count_row_groups(),
         rows=manifest.num_rows,
         features=list(columns.features),
         categorical=list(columns.by_kind().get("categorical", ())),

@@ -70,6 +70,15 @@ class ParquetFileInfo:
 class RowGroup:
     """The unit of reading: ``ordinal`` of file number ``file``, whose first row is ``first_row`` of that
     file; deleted rows are not counted.
+
+    An enormous row group is several of these, see `slices`.
+
+    Attributes:
+        index, file, ordinal, first_row, num_rows, num_bytes: see above.
+        stored: the rows of the file that the row group has, half-open, deleted ones counted; None where the
+            file has no deleted rows.
+        span: of a slice, its rows within the row group, half-open, deleted ones counted.
+
     """
 
     index: int
@@ -78,6 +87,8 @@ class RowGroup:
     first_row: int
     num_rows: int
     num_bytes: int
+    stored: tuple[int, int] | None = None
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +177,13 @@ class Manifest:
 
     def where(self, group: RowGroup) -> str:
         """Name a row group for a message."""
-        return f"{self.files[group.file].uri} (row group {group.ordinal})"
+        rows = "" if group.span is None else f", rows {group.span[0]:,} to {group.span[1]:,}"
+        return f"{self.files[group.file].uri} (row group {group.ordinal}{rows})"
+
+    def count_row_groups(self, indices: Collection[int] | None = None) -> int:
+        """Return how many row groups of files these are, all unless given; the slices of one count once."""
+        groups = self.row_groups if indices is None else [self.row_groups[index] for index in indices]
+        return len({(group.file, group.ordinal) for group in groups})
 
     def only(self, indices: Collection[int]) -> Manifest:
         """Return the part that these row groups make up; its columns are those of the whole."""
@@ -299,7 +316,9 @@ def read_manifest(
             if rows:
                 if possible is not None and ordinal not in possible:
                     ruled_out.add(len(groups))
-                groups.append(RowGroup(len(groups), number, ordinal, first_row, rows, group.total_byte_size))
+                stored_rows = (place, place + group.num_rows) if len(item.deleted) else None
+                size = group.total_byte_size
+                groups.append(RowGroup(len(groups), number, ordinal, first_row, rows, size, stored_rows))
             first_row, place = first_row + rows, place + group.num_rows
     manifest = Manifest(tuple(files), tuple(groups), types, tables, tuple(skipped), frozenset(ruled_out))
     if not may_be_empty and not any(manifest.role(group) == "train" for group in groups):

@@ -162,17 +162,17 @@ def _numbered_after(artefact: Artefact, earlier: Artefact) -> Artefact:
 def _pieces(job: TrainJob, groups: Mapping[int, RowCounts]) -> Iterable[dict[str, Any]]:
     manifest = job.manifest
     contents = contents_of(job.added)
-    by_file: dict[int, dict[int, RowCounts]] = {}
+    by_file: dict[int, list[tuple[int, RowCounts]]] = {}
     for index, counts in groups.items():
         group = manifest.row_groups[index]
-        by_file.setdefault(group.file, {})[group.ordinal] = counts
+        by_file.setdefault(group.file, []).append((group.ordinal, counts))
     for number, parts in sorted(by_file.items()):
-        file, total = manifest.files[number], total_counts(parts.values())
+        file, total = manifest.files[number], total_counts(counts for _, counts in parts)
         yield {
             "file": file.key,
             "content": contents[file.key],
             "role": file.role,
-            "row_groups": _ranges(parts),
+            "row_groups": _ranges({ordinal for ordinal, _ in parts}),  # of a slice, that of its row group
             **counts_to_json(total),
         }
 

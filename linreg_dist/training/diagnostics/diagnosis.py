@@ -130,6 +130,7 @@ def sampled_order(manifest: Manifest) -> list[RowGroup]:
 
     def place(group: RowGroup) -> bytes:
         text = f"{manifest.files[group.file].key}:{group.ordinal}"
+        text += "" if group.span is None else f":{group.span[0]}"
         return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
     filled = [

@@ -17,6 +17,7 @@ from linreg_dist.data.capacity import decoded_nbytes, require_room
 from linreg_dist.data.design.types import is_numeric, is_text
 from linreg_dist.data.reader import RowGroupReader, numeric_values
 from linreg_dist.data.source.manifest import Manifest, RowGroup
+from linreg_dist.data.source.slices import in_slices
 
 MOST_VALUES = 20_000_000
 """Values that are looked at, rows times columns."""
@@ -97,6 +98,7 @@ def look(manifest: Manifest) -> Facts:
         for field in manifest.schema
         if (is_numeric(field.type) or is_text(field.type)) and not pa.types.is_null(field.type)
     ]
+    manifest = in_slices(manifest, names)
     groups = _spread(manifest, len(names))
     reader = RowGroupReader(manifest, names)
     tables = []

@@ -10,6 +10,7 @@ from linreg_dist import limits
 from linreg_dist.data.capacity import at_once, decoded_nbytes, require_room
 from linreg_dist.data.reader import RowGroupReader
 from linreg_dist.data.source.manifest import Manifest, RowGroup
+from linreg_dist.data.source.slices import slices_of
 from linreg_dist.data.store import bounded_map
 from linreg_dist.model.linear_model import LinearModel
 
@@ -54,8 +55,10 @@ def scan(
     chosen = manifest.row_groups if groups is None else groups
     if not chosen:
         return
+    x_width = model.encoding.num_encoded * 8
+    chosen = [piece for group in chosen for piece in slices_of(manifest, group, columns, x_width)]
     largest = max(chosen, key=lambda group: group.num_rows)
-    x_nbytes = largest.num_rows * model.encoding.num_encoded * 8
+    x_nbytes = largest.num_rows * x_width
     need = x_nbytes + decoded_nbytes(manifest, largest, columns)
     what = f"{manifest.where(largest)} has {largest.num_rows:,} rows, which"
     require_room(need, what, _SMALLER_GROUPS)

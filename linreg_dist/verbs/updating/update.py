@@ -10,6 +10,7 @@ from linreg_dist.data.design.columns import Columns, check_types
 from linreg_dist.data.design.encoding import Encoding
 from linreg_dist.data.design.kinds import named_column
 from linreg_dist.data.source.manifest import Manifest
+from linreg_dist.data.source.slices import in_slices
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.jobspec import JobSpec
 from linreg_dist.solvers import SOLVERS
@@ -100,9 +101,8 @@ def plan_update(
         _refuse_lost(run, [key for key in gone if key not in removed.keys], "are gone", past, removed)
         _refuse_lost(run, [key for key in changed if key not in removed.keys], "have changed", past, removed)
         files, groups = removed.manifest.files, removed.manifest.row_groups
-        old = removed.manifest.only(
-            {group.index for group in groups if _holds(has[files[group.file].key], group.ordinal)}
-        )
+        held = {group.index for group in groups if _holds(has[files[group.file].key], group.ordinal)}
+        old = in_slices(removed.manifest.only(held), columns.to_read)
     new = {
         group.index
         for group in manifest.row_groups
