@@ -6,8 +6,10 @@ Rows in memory are written to a temporary Parquet file and go the way of all dat
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from linreg_dist.jobspec.reading.interpolation import escape
 from linreg_dist.limits import let_through
 from linreg_dist.run.finished_run import Run
 from linreg_dist.run.progress.follow import EventSink
-from linreg_dist.wording.names import free_name
+from linreg_dist.wording.names import free_name, some_names
 
 _STORAGE = "run.storage_path"
 
@@ -72,6 +74,7 @@ def fit(
         section = {"path": [os.fspath(path) for path in paths], "target": names}
         return train({**base, "data": section}, overrides, verbose=verbose, progress=progress)
     table, names = _table(data, target)
+    _refuse_unfit(table, names, type(data).__name__)
     is_kept = is_named or _STORAGE in overrides or "storage_path" in (base.get("run") or {})
     with tempfile.TemporaryDirectory(prefix="linreg_dist-") as scratch:
         file = Path(scratch) / "rows.parquet"
@@ -79,8 +82,36 @@ def fit(
         section = {"path": [escape(str(file))], "target": [escape(name) for name in names]}
         if not is_kept:
             base["run"] = {**(base.get("run") or {}), "storage_path": escape(scratch)}
-        run = train({**base, "data": section}, overrides, verbose=verbose, progress=progress)
+        try:
+            run = train({**base, "data": section}, overrides, verbose=verbose, progress=progress)
+        except DataError as error:  # it names a file that the caller has never seen
+            shown = re.sub(re.escape(str(file)) + r"( \(row group \d+\))?", "the rows given", str(error))
+            if type(error) is not DataError or shown == str(error):
+                raise
+            raise DataError(shown) from error
         return run if is_kept else run.detached()
+
+
+def _refuse_unfit(table: pa.Table, targets: Sequence[str], kind: str) -> None:
+    """Refuse rows of which no Parquet file can be made that trains.
+
+    Raises:
+        DataError: says what is wrong with them.
+
+    """
+    names = table.column_names
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise DataError(
+            f"data ({kind}) has {names.count(twice[0])} columns named {twice[0]!r}; expected different names"
+        )
+    absent = [name for name in targets if name not in names]
+    if absent:
+        close = get_close_matches(absent[0], names, 1)
+        told = f"did you mean {close[0]!r}?" if close else f"it has {some_names(names)}"
+        raise DataError(f"data ({kind}) has no column {absent[0]!r} (target); {told}")
+    if table.num_rows == 0:
+        raise DataError(f"data ({kind}) has no rows; expected rows to fit the model to")
 
 
 def _names(target: Any) -> list[str] | None:
@@ -150,8 +181,10 @@ def _columns(data: Any) -> pa.Table:
     if table is not None:
         return table
     if hasattr(data, "select_dtypes") or hasattr(data, "__arrow_c_stream__"):
+        column = _culprit(data)
+        which = "a column" if column is None else f"the column {column!r}"
         raise DataError(
-            f"a column of the {type(data).__name__} has values that Arrow has no type for, such as mixed "
+            f"{which} of the {type(data).__name__} has values that Arrow has no type for, such as mixed "
             "objects; convert it to numbers or to text"
         )
     if hasattr(data, "__array__"):
@@ -160,6 +193,16 @@ def _columns(data: Any) -> pa.Table:
         f"data is {type(data).__name__}; expected a path to Parquet, a DataFrame, a pyarrow Table, a dict of "
         "columns, anything with __arrow_c_stream__, or a NumPy array"
     )
+
+
+def _culprit(data: Any) -> str | None:
+    """Return the first column of a DataFrame of pandas that Arrow refuses."""
+    for name in getattr(data, "columns", ()):
+        try:
+            pa.array(data[name], from_pandas=True)
+        except (pa.ArrowException, TypeError):
+            return str(name)
+    return None
 
 
 def _of_array(array: np.ndarray[Any, np.dtype[Any]]) -> pa.Table:

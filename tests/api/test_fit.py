@@ -127,6 +127,19 @@ def test_text_is_a_category_and_odd_names_survive() -> None:
         (lambda: lr.fit(TABLE, "y", **{"model.l3": 1}), lr.SpecError, 'unknown key "l3"'),
         (lambda: lr.fit(pd.DataFrame({"a": [1, "b"], "y": [1, 2]}), "y"), lr.DataError, "mixed objects"),
         (lambda: lr.fit({"a": [1, 2], "y": [1]}, "y"), lr.DataError, "make no table"),
+        (lambda: lr.fit(pd.DataFrame({"a": [1, "b"], "y": [1, 2]}), "y"), lr.DataError, "the column 'a' of"),
+        (lambda: lr.fit(pd.DataFrame(COLUMNS)[:0], "y"), lr.DataError, r"data \(DataFrame\) has no rows"),
+        (lambda: lr.fit(TABLE, "Y"), lr.DataError, r"data \(Table\) has no column 'Y' \(target\)"),
+        (
+            lambda: lr.fit(pa.table([[1.0], [2.0], [3.0]], names=["x", "x", "y"]), "y"),
+            lr.DataError,
+            r"data \(Table\) has 2 columns named 'x'",
+        ),
+        (
+            lambda: lr.fit({"x": [1.0, None], "y": [1.0, 2.0]}, "y", progress=False),
+            lr.DataError,
+            r"^the rows given: column 'x' has 1 null",
+        ),
     ],
 )
 def test_what_cannot_be_fitted_says_what_can(
