@@ -2,19 +2,22 @@
 
 ``LINREG_DIST_REHEARSE_GPU=COUNTxBYTES`` lets the CPU play GPUs with so much memory each: rows are copied as
 to a GPU, and all that is done there is done by the same operations, so the way through a GPU can be tested,
-and a job tried out, where there is none. torch is loaded when they are looked for.
+and a job tried out, where there is none. ``LINREG_DIST_GPU_MEMORY=BYTES`` keeps rows from taking more of a
+GPU that is shared with others. torch is loaded when they are looked for.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from linreg_dist.errors import SpecError
 
 VARIABLE = "LINREG_DIST_REHEARSE_GPU"
+MEMORY_VARIABLE = "LINREG_DIST_GPU_MEMORY"
 
 _KEPT_FREE = 0.2  # of a GPU's memory, for what is computed there
 
@@ -69,13 +72,29 @@ class Gpus:
 
     def free_bytes(self, device: str) -> Callable[[], int]:
         """Return a function: the bytes that rows may take on a device of this process, now."""
+        most = _most_bytes()
         if self.are_rehearsed:
-            return lambda: int(self.memory_bytes * (1 - _KEPT_FREE))
+            return lambda: min(most, int(self.memory_bytes * (1 - _KEPT_FREE)))
 
         def free() -> int:
             import torch
 
             free, total = torch.cuda.mem_get_info(torch.device(device))
-            return int(free - _KEPT_FREE * total)
+            return min(most, int(free - _KEPT_FREE * total))
 
         return free
+
+
+def _most_bytes() -> int:
+    """Return what rows may take of a GPU, however much is free.
+
+    Raises:
+        SpecError: the environment variable cannot be read.
+
+    """
+    given = os.environ.get(MEMORY_VARIABLE)
+    if not given:
+        return sys.maxsize
+    if not given.isdecimal():
+        raise SpecError(f"{MEMORY_VARIABLE} is {given!r}; expected a whole number of bytes")
+    return int(given)
