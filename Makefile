@@ -74,7 +74,9 @@ lint: $(VENV)/.stamp-test
 # keep two cores busy; tests without a cluster compute.
 pytest = $(VENV)/bin/python -m pytest -n $(1) --dist loadfile --no-loadscope-reorder
 
+# Hundreds of tests start Python; where PYTHONDONTWRITEBYTECODE is set, each would compile our modules again.
 test: lint
+	$(call stage,compiled modules,$(VENV)/bin/python -m compileall -q linreg_dist)
 	$(call stage,pytest,$(call pytest,4) --durations=20)
 
 test-quick: $(VENV)/.stamp-test

@@ -43,6 +43,12 @@ def spec(tmp_path: Path) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database for all tests: MLflow takes long to make one."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
 def client_of(uri: str) -> Any:
     from mlflow import MlflowClient
 
@@ -55,10 +61,9 @@ def only_run(client: Any, experiment: str) -> Any:
 
 
 def test_a_run_is_in_the_store_with_all_that_made_it(
-    spec: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spec: dict[str, Any], uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where MLflow puts files of a store that has no place for them
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     run = lr.train({**spec, "tracking": {"mlflow": {"uri": uri, "experiment": "delays"}, "required": True}})
     client = client_of(uri)
     found = only_run(client, "delays")
@@ -88,25 +93,23 @@ def test_a_run_is_in_the_store_with_all_that_made_it(
 
 
 def test_a_run_that_fails_is_failed_there_too(
-    spec: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spec: dict[str, Any], uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     spec["solver"].update(learning_rate=1e12)
     with pytest.raises(lr.LinregDistError):
-        lr.train({**spec, "tracking": {"mlflow": {"uri": uri, "experiment": "delays"}}})
-    found = only_run(client_of(uri), "delays")
+        lr.train({**spec, "tracking": {"mlflow": {"uri": uri, "experiment": "failures"}}})
+    found = only_run(client_of(uri), "failures")
     assert found.info.status == "FAILED"
     assert found.data.tags["linreg_dist.error"]
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
+def server(uri: str, tmp_path: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    store = f"sqlite:///{tmp_path / 'server.db'}"
-    arguments = ["--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "artifacts")]
+    arguments = ["--backend-store-uri", uri, "--artifacts-destination", str(tmp_path / "artifacts")]
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *arguments],
         stdout=subprocess.DEVNULL,
@@ -135,9 +138,9 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 def test_a_server_is_told_too(spec: dict[str, Any], server: str) -> None:
     run = lr.train(
-        {**spec, "tracking": {"mlflow": {"uri": server, "experiment": "delays"}, "required": True}}
+        {**spec, "tracking": {"mlflow": {"uri": server, "experiment": "served"}, "required": True}}
     )
-    found = only_run(client_of(server), "delays")
+    found = only_run(client_of(server), "served")
     assert found.info.status == "FINISHED"
     assert found.data.metrics["train_rmse"] == pytest.approx(run.metrics["train"]["rmse"])
 
