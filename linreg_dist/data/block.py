@@ -15,8 +15,8 @@ import pyarrow as pa
 from linreg_dist.data import memory
 from linreg_dist.data.design.columns import Columns
 from linreg_dist.data.design.encoding import Encoding
-from linreg_dist.data.design.numeric import not_finite, refuse_overflow, take_numbers
-from linreg_dist.data.gather import RowRuns
+from linreg_dist.data.design.numeric import NumericColumn, not_finite, refuse_overflow, take_numbers
+from linreg_dist.data.gather import RowRuns, gather_finite
 from linreg_dist.data.in_place import ColumnsInPlace, ColumnTaker
 from linreg_dist.data.plain_reader import PlainReader
 from linreg_dist.data.reader import RowGroupReader, numeric_values
@@ -24,6 +24,7 @@ from linreg_dist.data.rows import RowSelection, RowSelector, decode_columns, wit
 from linreg_dist.data.source.manifest import Manifest, RowGroup
 from linreg_dist.errors import DataError
 from linreg_dist.jobspec import DataSpec
+from linreg_dist.kernels.calls import takes
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,11 @@ class Block:
 
 
 class BlockBuilder:
-    """Reads a row group and encodes it; safe to call from several threads."""
+    """Reads a row group and encodes it; safe to call from several threads.
+
+    With ``sample``, a block holds training rows alone, without weights, that are evenly spread: all, or so
+    many to twice as many.
+    """
 
     def __init__(
         self,
@@ -111,8 +116,10 @@ class BlockBuilder:
         shuffle: bool,
         seed: int,
         native: bool = False,
+        sample: int | None = None,
     ) -> None:
         self.native = native
+        self._sample = sample
         columns = replace(columns, kinds=encoding.columns)
         self._reader = RowGroupReader(manifest, columns.to_read, columns.dictionaries)
         self._selector = RowSelector(manifest, columns, data, shuffle=shuffle, seed=seed)
@@ -156,7 +163,7 @@ class BlockBuilder:
             self.expect_gaps()  # they seldom come alone
         table = self._reader.read(group)
         decoded = decode_columns(table, self._columns)
-        selection = self._selector.select(table, decoded, group)
+        selection = self._sampled(self._selector.select(table, decoded, group))
         draft = self._draft(selection, group)
         for name, values in decoded.features.items():
             self._write_feature(name, values, draft)
@@ -196,7 +203,7 @@ class BlockBuilder:
         right after it was decoded, out of the core's cache: all of it takes less time than decoding the row
         group as a whole and copying it.
         """
-        selection = self._selector.select_complete(group)
+        selection = self._sampled(self._selector.select_complete(group))
         draft = self._draft(selection, group)
         for piece in self._reader.read_pieces(group):
             for name in piece.column_names:
@@ -217,6 +224,13 @@ class BlockBuilder:
     def _try_complete(self, name: str, column: pa.ChunkedArray, draft: _Draft) -> bool:
         if name == self._columns.cluster and without_value(column) is not None:
             return False
+        # Rows that a sample does not take have to be looked at too.
+        is_native = self.native and self._sample is None
+        places = self._native_places(name, draft) if is_native else []
+        if places:
+            values = numeric_values(column)
+            if all(takes(values.dtype, out_N.dtype) for out_N, _ in places):
+                return self._write_finite(name, values, places, draft)
         if name in self._spans:
             kind = self._spans[name][0]
             values = kind.decode(column)
@@ -230,6 +244,39 @@ class BlockBuilder:
             self._write_numbers(name, values, draft)
         return True
 
+    def _native_places(self, name: str, draft: _Draft) -> list[tuple[npt.NDArray[Any], float]]:
+        """Return where the numbers of a column go and what is taken off them; none where they need more."""
+        places = []
+        if name in self._spans:
+            kind, start, _ = self._spans[name]
+            if type(kind) is not NumericColumn:
+                return []
+            places.append((draft.x_DN[start], float(self._shift.x_D[start])))
+        for k, target in enumerate(self._columns.targets):
+            if name == target:
+                places.append((draft.y_KN[k], float(self._shift.y_K[k])))
+        if name == self._columns.weight and draft.w_N is not None:
+            places.append((draft.w_N, 0.0))
+        return places
+
+    def _write_finite(
+        self, name: str, values: Any, places: list[tuple[npt.NDArray[Any], float]], draft: _Draft
+    ) -> bool:
+        """Put numbers into their places and return True, or False if a row of them may not count."""
+        finite = [gather_finite(values, draft.rows, out_N, shift) for out_N, shift in places]
+        if not all(finite):
+            return False
+        # A row whose weight is not positive does not count, or is an error.
+        return name != self._columns.weight or draft.w_N is None or bool(np.all(draft.w_N > 0))
+
+    def _sampled(self, selection: RowSelection) -> RowSelection:
+        if self._sample is None:
+            return selection
+        every = max(1, len(selection.train) // self._sample)
+        return replace(
+            selection, train=np.asarray(selection.train)[::every], validation=selection.validation[:0]
+        )
+
     def _draft(self, selection: RowSelection, group: RowGroup) -> _Draft:
         chosen: npt.NDArray[np.int64] | RowRuns = selection.train
         if len(selection.validation):
@@ -241,7 +288,7 @@ class BlockBuilder:
             num_train=len(selection.train),
             x_DN=memory.empty((self._width, num_rows), self._dtype),
             y_KN=np.empty((len(self._columns.targets), num_rows), dtype=self._dtype),
-            w_N=np.empty(num_rows, dtype=self._dtype) if self._columns.weight else None,
+            w_N=np.empty(num_rows, self._dtype) if self._columns.weight and self._sample is None else None,
             native=self.native,
         )
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from linreg_dist.kernels.calls import take_rows
+
 Array = npt.NDArray[Any]
 
 
@@ -69,3 +71,19 @@ def gather_into(values_N: Array, rows: Rows, out_N: Array) -> None:
         out_N[whole:] = values_N[whole:]
     else:
         np.take(values_N, rows, out=out_N, mode="clip")
+
+
+def gather_finite(values_N: Array, rows: npt.NDArray[np.int64] | RowRuns, out_N: Array, shift: float) -> bool:
+    """Write the chosen rows less a shift, natively, and return whether all of them are finite.
+
+    Args:
+        values_N: float32 or float64.
+        rows: all rows of the row group, in any order.
+        out_N: float32 or float64, contiguous; what it holds is `gather`'s rows less the shift.
+        shift: taken off in float64, before the number is rounded.
+
+    """
+    values_N = np.ascontiguousarray(values_N)
+    if isinstance(rows, RowRuns):
+        return take_rows(values_N, np.ascontiguousarray(rows.order), rows.length, None, shift, out_N)
+    return take_rows(values_N, None, 0, np.ascontiguousarray(rows), shift, out_N)

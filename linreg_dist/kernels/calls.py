@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 _TILE_BYTES = 1 << 17
 _MOST_ROWS = 512
+_SPREAD_ROWS = 2048  # gone over twice in a core's first cache
 _FOLDS = {np.dtype(np.float32): "fold_float32", np.dtype(np.float64): "fold_float64"}
 _MOMENTS = {np.dtype(np.float32): "moments_float32", np.dtype(np.float64): "moments_float64"}
 _KEPT_NUMBERS = 1 << 17  # a MiB: the scratch of more columns is given back
@@ -145,6 +146,69 @@ def split_rows(salt: int, first_row: int, limit: int, num_rows: int) -> tuple[In
     )
     rows = rows[:num_rows]
     return rows[:num_train], rows[num_train:]
+
+
+def takes(kind: np.dtype[Any], into: np.dtype[Any]) -> bool:
+    """Return whether `take_rows` takes numbers of one type into an array of another."""
+    return kind in _FOLDS and into in _FOLDS
+
+
+def take_rows(
+    values_N: Array, order: Ints | None, length: int, listed: Ints | None, shift: float, out_M: Array
+) -> bool:
+    """Write chosen rows of a column less ``shift``, rounded to the type of ``out_M``.
+
+    The difference is taken in float64, so the bits are those of numpy.
+
+    Args:
+        values_N: contiguous.
+        order, length: runs of ``length`` rows each, in this order; the rows after them follow as they are.
+        listed: row numbers instead, none of them out of range.
+        shift: what is subtracted.
+        out_M: contiguous, written.
+
+    Returns:
+        Whether all of the rows written are finite.
+
+    """
+    less = np.array([shift])
+    runs = 0 if order is None else len(order)
+    is_bad = _call(f"take_{values_N.dtype.name}_{out_M.dtype.name}")(
+        address_of(values_N),
+        len(out_M),
+        0 if order is None else address_of(order),
+        runs,
+        length,
+        0 if listed is None else address_of(listed),
+        address_of(less),
+        address_of(out_M),
+    )
+    return not is_bad
+
+
+def column_spreads(z_ND: Array, w_N: Array | None) -> tuple[float, Floats, Floats]:
+    """Return Σw, and the weighted mean and the sum of squared deviations of each column, (D,) each.
+
+    Tiles of rows are summed around their own mean and merged in order, in float64.
+
+    Args:
+        z_ND: rows whose columns are contiguous, float32 or float64.
+        w_N: row weights of the same type, not negative, contiguous; None means 1.
+
+    """
+    num_rows, width = z_ND.shape
+    found = np.zeros(1 + 2 * width)
+    if num_rows and width:
+        _call(f"spread_{z_ND.dtype.name}")(
+            address_of(z_ND),
+            z_ND.strides[1],
+            width,
+            0 if w_N is None else address_of(w_N),
+            num_rows,
+            _SPREAD_ROWS,
+            address_of(found),
+        )
+    return float(found[0]), found[1 : 1 + width], found[1 + width :]
 
 
 def address_of(values: Array) -> int:

@@ -1,4 +1,4 @@
-"""Shifted sums and products of columns in float64, one pass over some rows, natively.
+"""Shifted sums and products of columns, and their means and spreads, in float64, natively.
 
 A tile of rows is converted to float64, shifted and multiplied while it is in the core's cache: a register
 block of 4 x 4 columns at a time, of the symmetric half alone. Nothing but the tile is held, and the caller
@@ -144,3 +144,74 @@ def _fold_for(values_at: Any, itemsize: int) -> Callable[..., None]:
 
 
 fold_float32, fold_float64 = _fold_for(float32_at, 4), _fold_for(float64_at, 8)
+
+
+def _spread_for(values_at: Any, itemsize: int) -> Callable[..., int]:
+    @plain_kernel
+    def total_of(column: int, w: int, rows: int, near: float) -> float:
+        values, weights, total = values_at(column), values_at(w), 0.0
+        if w != 0:
+            for t in range(rows):
+                total += np.float64(weights[t]) * (np.float64(values[t]) - near)
+        else:
+            for t in range(rows):
+                total += np.float64(values[t]) - near
+        return total
+
+    @plain_kernel
+    def squares_of(column: int, w: int, rows: int, center: float) -> float:
+        values, weights, total = values_at(column), values_at(w), 0.0
+        if w != 0:
+            for t in range(rows):
+                from_center = np.float64(values[t]) - center
+                total += np.float64(weights[t]) * from_center * from_center
+        else:
+            for t in range(rows):
+                from_center = np.float64(values[t]) - center
+                total += from_center * from_center
+        return total
+
+    @plain_kernel
+    def weight_of(w: int, rows: int) -> float:
+        weights, total = values_at(w), 0.0
+        for t in range(rows):
+            total += np.float64(weights[t])
+        return total
+
+    def spread(columns: int, stride: int, size: int, w: int, num_rows: int, most: int, found: int) -> int:
+        """Write Σw, the weighted means and the sums of squared deviations of columns.
+
+        All arguments are int64; see `linreg_dist.kernels.calls.column_spreads`, which makes them.
+        """
+        out = float64_at(found)
+        for z in range(size):
+            all_weight = mean = squares = 0.0
+            for at in range(0, num_rows, most):
+                rows = min(most, num_rows - at)
+                column, weights = columns + z * stride + at * itemsize, 0
+                weight, first = float(rows), 0
+                if w != 0:
+                    weights = w + at * itemsize
+                    weight = weight_of(weights, rows)
+                    if weight == 0.0:
+                        continue
+                    while values_at(weights)[first] == 0.0:
+                        first += 1
+                near = np.float64(values_at(column)[first])
+                center = near + total_of(column, weights, rows, near) / weight
+                tile = squares_of(column, weights, rows, center)
+                # Chan, Golub & LeVeque (1983), eq. 2.1.
+                together = all_weight + weight
+                away = center - mean
+                squares += tile + away * away * (all_weight * weight / together)
+                mean += away * (weight / together)
+                all_weight = together
+            out[0] = all_weight
+            out[1 + z] = mean
+            out[1 + size + z] = squares
+        return 0
+
+    return plain_strict_kernel(spread)
+
+
+spread_float32, spread_float64 = _spread_for(float32_at, 4), _spread_for(float64_at, 8)

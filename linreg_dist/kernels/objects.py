@@ -24,7 +24,13 @@ _KERNELS = {
     "fold_float64": ("linreg_dist.kernels.moments", 11),
     "moments_float32": ("linreg_dist.kernels.row_group.centred", 11),
     "moments_float64": ("linreg_dist.kernels.row_group.centred", 11),
+    "spread_float32": ("linreg_dist.kernels.moments", 7),
+    "spread_float64": ("linreg_dist.kernels.moments", 7),
     "split_rows": ("linreg_dist.kernels.split", 6),
+    "take_float32_float32": ("linreg_dist.kernels.split", 8),
+    "take_float32_float64": ("linreg_dist.kernels.split", 8),
+    "take_float64_float32": ("linreg_dist.kernels.split", 8),
+    "take_float64_float64": ("linreg_dist.kernels.split", 8),
 }
 _MOST_BYTES = 16 << 20
 _engines: list[Any] = []  # own the code

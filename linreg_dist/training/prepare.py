@@ -89,7 +89,7 @@ def _pilot_shift(worker: Worker, job: TrainJob, encoding: Encoding) -> Shift:
     def look() -> Shift | None:
         if worker.rank != 0:
             return None
-        builder = block_builder(job, encoding, zero, np.float64)
+        builder = block_builder(job, encoding, zero, np.float64, sample=_PILOT_ROWS)
         # On a thread, as all reading: a main thread that blocks in a read cannot be interrupted.
         with ThreadPoolExecutor(1, thread_name_prefix="pilot") as pool:
             blocks = (block for block, _ in bounded_map(pool, builder.build, job.manifest.row_groups, 1))
@@ -100,9 +100,7 @@ def _pilot_shift(worker: Worker, job: TrainJob, encoding: Encoding) -> Shift:
 
 
 def _shift_of(block: Block, encoding: Encoding) -> Shift:
-    every = max(1, block.num_train // _PILOT_ROWS)
-    x = block.x_ND[: block.num_train : every]
-    y = block.y_NK[: block.num_train : every]
+    x, y = block.x_ND, block.y_NK
     shifted = np.concatenate(
         [np.full(stop - start, column.shifted) for column, start, stop in encoding.spans()]
     )
@@ -116,15 +114,15 @@ def _shift(z_ND: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[np.
 
 
 def block_builder(
-    job: TrainJob, encoding: Encoding, shift: Shift, dtype: type[np.floating[Any]]
+    job: TrainJob,
+    encoding: Encoding,
+    shift: Shift,
+    dtype: type[np.floating[Any]],
+    *,
+    sample: int | None = None,
 ) -> BlockBuilder:
-    """Return what turns a row group of a job into a block."""
+    """Return what turns a row group of a job into a block; see `BlockBuilder` for ``sample``."""
     solver = job.spec.solver
-    numbers = job.manifest.num_rows * (encoding.num_encoded + len(job.columns.targets))
-    passes = solver.epochs if job.solver.is_iterative else 1
-    steps = 0
-    if job.solver.shuffles and solver.global_batch_size != "auto":
-        steps = passes * -(-job.manifest.num_rows // int(solver.global_batch_size))
     return BlockBuilder(
         job.manifest,
         job.columns,
@@ -135,5 +133,17 @@ def block_builder(
         # Sums over all rows do not depend on their order, and rows that stay in place are read faster.
         shuffle=solver.shuffle and job.solver.shuffles,
         seed=solver.seed,
-        native=use_native(numbers * passes, steps),
+        native=is_native(job, encoding.num_encoded),
+        sample=sample,
     )
+
+
+def is_native(job: TrainJob, num_columns: int) -> bool:
+    """Return whether native kernels are to sum the rows of a job with so many encoded columns."""
+    solver = job.spec.solver
+    numbers = job.manifest.num_rows * (num_columns + len(job.columns.targets))
+    passes = solver.epochs if job.solver.is_iterative else 1
+    steps = 0
+    if job.solver.shuffles and solver.global_batch_size != "auto":
+        steps = passes * -(-job.manifest.num_rows // int(solver.global_batch_size))
+    return use_native(numbers * passes, steps)

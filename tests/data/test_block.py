@@ -11,7 +11,7 @@ from tests.data.reading import open_data_set
 from tests.parquet import write_parquet
 
 
-def build(opened, *, dtype=np.float32, shuffle=False, shift=None) -> Block:
+def build(opened, *, dtype=np.float32, shuffle=False, shift=None, native=False, sample=None) -> Block:
     encoding = Encoding(tuple(NumericColumn(name) for name in opened.columns.features))
     shift = shift or Shift(np.zeros(encoding.num_encoded), np.zeros(len(opened.columns.targets)))
     builder = BlockBuilder(
@@ -23,6 +23,8 @@ def build(opened, *, dtype=np.float32, shuffle=False, shift=None) -> Block:
         dtype=dtype,
         shuffle=shuffle,
         seed=0,
+        native=native,
+        sample=sample,
     )
     return builder.build(opened.manifest.row_groups[0])[0]
 
@@ -121,3 +123,53 @@ def test_a_block_is_the_same_whether_or_not_its_rows_were_looked_at_before_they_
 def test_large_finite_numbers_whose_sum_overflows_are_not_taken_for_missing(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", {"a": [3e38, 3e38, 1.0], "y": [1.0, 2.0, 3.0]})
     assert build(open_data_set(path)).x_ND[:, 0].tolist() == np.float32([3e38, 3e38, 1.0]).tolist()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("gap", [None, np.nan, np.inf, 1e39])
+@pytest.mark.parametrize("validation", [{"method": "none"}, {"method": "hash", "fraction": 0.3}])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_native_kernels_fill_a_block_with_the_same_bits(tmp_path, shuffle, gap, validation, dtype):
+    rng = np.random.default_rng(2)
+    columns = {name: rng.normal(size=3000) + 2.0 for name in ("a", "b", "c", "y", "w")}
+    columns["b"] = columns["b"].astype(np.float32)
+    columns["c"] = rng.integers(0, 9, 3000)
+    columns["w"] = np.abs(columns["w"])
+    if gap is not None:
+        columns["a"][7] = gap
+    path = write_parquet(tmp_path / "a.parquet", columns)
+    spec = {"target": ["y", "a"], "features": ["b", "c"], "weight": "w", "missing": "drop"}
+    opened = open_data_set(path, **spec, validation=validation)
+    options = {"dtype": dtype, "shuffle": shuffle, "shift": Shift(np.array([2.0, 0.0]), np.array([0.5, 0.0]))}
+    if gap == 1e39 and dtype == np.float32:
+        for native in (False, True):
+            with pytest.raises(DataError, match=r"column 'a' has values as large as 1e\+39"):
+                build(opened, native=native, **options)
+        return
+    plain, native = build(opened, **options), build(opened, native=True, **options)
+    assert native.num_train == plain.num_train
+    for mine, theirs in ((native.x_ND, plain.x_ND), (native.y_NK, plain.y_NK), (native.w_N, plain.w_N)):
+        assert mine.tobytes() == theirs.tobytes()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("gap", [None, 0, 1])
+@pytest.mark.parametrize("native", [False, True])
+def test_a_sample_is_every_so_many_of_the_training_rows(tmp_path, shuffle, gap, native):
+    rng = np.random.default_rng(2)
+    columns = {name: rng.normal(size=1000) for name in ("a", "b", "y")}
+    columns["w"] = np.full(1000, -1.0)  # refused where all rows are looked at, with their number
+    if gap is not None:
+        columns["b"][gap] = np.nan
+    path = write_parquet(tmp_path / "a.parquet", columns)
+    spec = {"features": ["a", "b"], "missing": "drop", "validation": {"method": "hash", "fraction": 0.2}}
+    whole = build(open_data_set(path, **spec), shuffle=shuffle, native=native)
+    opened = open_data_set(path, **spec, weight="w")
+    sample = build(opened, shuffle=shuffle, native=native, sample=100)
+    every = whole.num_train // 100
+    assert every > 1
+    assert sample.num_rows == sample.num_train
+    assert sample.w_N is None
+    np.testing.assert_array_equal(sample.x_ND, whole.train.x_ND[::every])
+    np.testing.assert_array_equal(sample.y_NK, whole.train.y_NK[::every])
+    assert build(opened, shuffle=shuffle, sample=5000).num_rows == whole.num_train

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -173,3 +174,17 @@ def test_a_level_scan_counts_training_rows_and_knows_levels_that_only_validate(t
             "n": NumberSum(16 + 15, 9),
         }
         assert total.counts.missing == Counter(s=1, x=2)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_native_kernels_find_the_same_means_and_spreads(weighted):
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(5.0, 2.0, size=(9_000, 3)), rng.normal(size=(9_000, 2))
+    w = rng.integers(0, 3, size=9_000).astype(float) if weighted else None
+    plain = block_of(x, y, w, num_train=8_000)
+    mine, theirs = summary_of(replace(plain, native=True)), summary_of(plain)
+    assert mine.counts == theirs.counts
+    for native, numpy in ((mine.x, theirs.x), (mine.y, theirs.y)):
+        assert native.weight == numpy.weight
+        np.testing.assert_allclose(native.mean, numpy.mean, rtol=1e-12)
+        np.testing.assert_allclose(native.std, numpy.std, rtol=1e-12)

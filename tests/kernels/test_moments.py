@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linreg_dist.kernels.calls import fold_rows
+from linreg_dist.kernels.calls import column_spreads, fold_rows
 from tests.kernels.pieces import Problem, at_offset, problems
 
 NONE = np.empty(0, dtype=np.int64)
@@ -62,3 +62,30 @@ def test_a_value_that_is_missing_shows_in_its_own_column():
     gram, sums = fold_rows(list(x), None, rows, 0, 699, np.zeros(3))
     assert (gram == 699).all()
     assert (sums == 699).all()
+
+
+@given(problem=problems(), skip=st.integers(1, 15), far=st.sampled_from([0.0, 1e6]))
+@settings(max_examples=60, deadline=None)
+def test_the_spread_of_columns_is_numpys_and_does_not_depend_on_where_they_are(problem, skip, far):
+    z_DN, w_N = problem.x_DN + problem.x_DN.dtype.type(far), problem.w_N
+    wide, w = z_DN.astype(np.float64), problem.weights_N()
+    weight, mean, squares = column_spreads(z_DN.T, w_N)
+    np.testing.assert_allclose(weight, w.sum(), rtol=1e-13)
+    if weight > 0.0:
+        np.testing.assert_allclose(mean, np.average(wide, axis=1, weights=w), rtol=1e-13, atol=1e-13)
+        around = wide - np.average(wide, axis=1, weights=w)[:, None]
+        np.testing.assert_allclose(squares, (w * around**2).sum(1), rtol=1e-9, atol=1e-9)
+    moved = at_offset(z_DN.ravel(), skip).reshape(z_DN.shape)
+    again = column_spreads(moved.T, None if w_N is None else at_offset(w_N, skip))
+    assert [weight, mean.tobytes(), squares.tobytes()] == [again[0], again[1].tobytes(), again[2].tobytes()]
+
+
+@given(
+    value=st.floats(-(2.0**100), 2.0**100, width=32), num_rows=st.integers(1, 9000), weighted=st.booleans()
+)
+@settings(max_examples=60, deadline=None)
+def test_a_constant_column_has_no_spread_at_all(value, num_rows, weighted):
+    w_N = np.random.default_rng(0).integers(0, 3, num_rows).astype(np.float32) if weighted else None
+    weight, mean, squares = column_spreads(np.full((1, num_rows), value, np.float32).T, w_N)
+    assert squares.tolist() == [0.0]
+    assert mean.tolist() == [value if weight else 0.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,18 @@ class GradientSolver(Solver):
     trains_modules = True
 
     def load(self, job: TrainJob) -> None:
-        """Import torch, and its compiler where DistributedDataParallel will: more than a second each."""
+        """Import torch, its compiler where DistributedDataParallel will, and the native steps.
+
+        They take half a second to two seconds each. This process imports the last while it reads.
+        """
+        from linreg_dist.training.prepare import is_native
+
         importlib.import_module("torch")
         if job.spec.scaling.max_workers > 1:
             importlib.import_module("torch._dynamo")
+        elif is_native(job, job.columns.known_width):
+            name = "linreg_dist.solvers.gradient.native"
+            threading.Thread(target=importlib.import_module, args=(name,), daemon=True).start()
 
     def fit(self, training: Training) -> Fit:
         """Train by steps on mini-batches."""
