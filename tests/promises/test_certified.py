@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -82,6 +83,56 @@ def test_an_ill_conditioned_problem_has_the_digits_of_exact_arithmetic(
         name="other-lanes",
     )
     np.testing.assert_array_equal(again.model.coef_, run.model.coef_)
+
+
+def _exact(rows: np.ndarray, y: np.ndarray, weight: np.ndarray, *, fit_intercept: bool) -> list[float]:
+    """Solve in rational numbers; a row of weight 2 is two rows."""
+    taken = np.repeat(np.arange(len(y)), weight)
+    x = [[Fraction(float(value)) for value in rows[i]] for i in taken]
+    targets = [Fraction(float(y[i])) for i in taken]
+    return [float(v) for v in exact_solution(Reference("", "", x, targets, fit_intercept, [], 0.0))]
+
+
+POWERS = [f"x{power}" for power in range(1, 6)]
+KINDS: dict[str, dict[str, Any]] = {
+    "several targets": {"data": {"target": ["y", "z"], "features": POWERS}},
+    "weights": {"data": {"features": POWERS, "weight": "w"}},
+    "a category": {"data": {"features": [*POWERS, "kind"]}},
+    "no intercept": {"data": {"features": POWERS}, "model": {"fit_intercept": False}},
+    "robust standard errors": {"data": {"features": POWERS}, "model": {"covariance": "HC3"}},
+    "standard errors by cluster": {
+        "data": {"features": POWERS, "cluster": "firm"},
+        "model": {"covariance": "cluster"},
+    },
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_fit_has_the_digits_of_exact_arithmetic(
+    tmp_path: Path, train_here: Train, kind: str
+) -> None:
+    rng = np.random.default_rng(5)
+    x = np.arange(40.0)
+    powers = np.column_stack([x**power for power in range(1, 6)])
+    weight = rng.integers(1, 4, 40)
+    groups = rng.integers(0, 3, 40)
+    y = powers.sum(1) + rng.integers(-2000, 2000, 40)
+    z = powers @ np.array([1.0, -1.0, 0.5, 0.25, -0.125]) + rng.integers(-90, 90, 40)
+    columns = {name: powers[:, j] for j, name in enumerate(POWERS)} | {"y": y, "z": z}
+    columns |= {"w": weight.astype(float), "kind": np.array(["a", "b", "c"])[groups], "firm": x // 4}
+    pq.write_table(pa.table(columns), tmp_path / "d.parquet", row_group_size=9)
+    settings = dict(KINDS[kind])
+    run = train_here(tmp_path / "d.parquet", solver={"name": "exact"}, **settings)
+    assert run.result["solver"]["method"] == "double_double"
+    rows, used = powers, weight if kind == "weights" else np.ones(40, dtype=int)
+    if kind == "a category":
+        rows = np.column_stack([powers, groups == 1, groups == 2])
+    has_ones = kind != "no intercept"
+    targets = [y, z] if kind == "several targets" else [y]
+    for number, target in enumerate(targets):
+        coef = np.atleast_2d(run.model.coef_)[number]
+        found = [*np.atleast_1d(run.model.intercept_)[[number]], *coef] if has_ones else coef
+        np.testing.assert_allclose(found, _exact(rows, target, used, fit_intercept=has_ones), rtol=4e-16)
 
 
 def test_a_well_conditioned_problem_is_read_once(tmp_path: Path, train_here: Train) -> None:
