@@ -68,10 +68,11 @@ def test_what_a_setting_should_be_is_right(
     assert message(capsys, "validate", str(tmp_path / "job.yaml"), "--set", setting).endswith(advice)
 
 
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "a,b\n"])
 def test_texts_in_place_of_parquet_are_told_how_to_become_parquet(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
 ) -> None:
-    (tmp_path / "d.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "d.csv").write_text(text)
     assert cli_main.run(["inspect", str(tmp_path / "d.csv")]) == 3
     err = capsys.readouterr().err
     assert "is no Parquet file; expected Parquet. Convert it once" in err

@@ -15,8 +15,8 @@ jupyter_client = pytest.importorskip(
     "jupyter_client", reason="a notebook kernel needs ipykernel (extra test)"
 )
 
-pytestmark = pytest.mark.slow
-_TIMEOUT_S = 90
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+_TIMEOUT_S = 240  # a kernel and what it imports take their time on a machine that is busy
 
 
 class Notebook:
@@ -70,7 +70,7 @@ class Notebook:
 
 @pytest.fixture
 def notebook(tmp_path: Path) -> Iterator[Notebook]:
-    manager, client = jupyter_client.manager.start_new_kernel(cwd=str(tmp_path))
+    manager, client = jupyter_client.manager.start_new_kernel(_TIMEOUT_S, cwd=str(tmp_path))
     try:
         yield Notebook(manager, client)
     finally:

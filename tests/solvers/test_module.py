@@ -57,6 +57,7 @@ def test_a_network_learns_what_no_line_can_and_scores_from_its_folder(
     for told in ("tests.own_modules.TwoLayers", "Residuals of y", "Actual against predicted", "Loss over 12"):
         assert told in page
     assert "Coefficients for" not in page
+    assert "because of" not in page
     found = json.loads((run.path / "diagnostics.json").read_text())
     assert found["targets"][0]["rmse"] == pytest.approx(run.metrics[found["split"]]["rmse"], rel=1e-4)
     again = tmp_path / "again.html"

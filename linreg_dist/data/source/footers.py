@@ -173,7 +173,8 @@ def _why_ended(code: int, err: str) -> str:
 
 def _unreadable(uri: str, error: Exception | str) -> DataError:
     why = error if isinstance(error, str) else one_line(error)
-    if "magic bytes" in why and uri.lower().partition(".gz")[0].endswith(_TEXTS):
+    is_other = "magic bytes" in why or "minimum file footer" in why
+    if is_other and uri.lower().partition(".gz")[0].endswith(_TEXTS):
         reader = _READERS.get(uri.rpartition(".")[2], "csv.read_csv")
         return DataError(
             f"{uri} is no Parquet file; expected Parquet. Convert it once, in Python "

@@ -14,8 +14,11 @@ _SPLITS = {"train": "training", "validation": "held out"}
 _MOST_ROWS = 12
 _EXPLAINED = (
     "The rows, of those that were looked at, whose predictions are furthest off. A row's number counts those "
-    "of its file from 0. Behind it are the columns that move its prediction most, and by how much away from "
-    "that of an average row."
+    "of its file from 0."
+)
+_CAUSES = (
+    " Behind it are the columns that move its prediction most, and by how much away from that of an average "
+    "row."
 )
 _COOK = 4.0  # divided by the number of rows: the usual line above which Cook's distance is worth a look
 
@@ -29,7 +32,7 @@ def error_sections(source: Source) -> Iterator[Section | None]:
         yield section(
             f"Largest errors of {shorten(target.target)}",
             [
-                Paragraph(_EXPLAINED),
+                Paragraph(_EXPLAINED + _CAUSES * any(row.causes for row in target.largest)),
                 _table(target),
                 _influence(source, found, target, k),
                 _leverage_table(target),
@@ -50,11 +53,14 @@ def _table(target: TargetDiagnostics) -> Table:
     ]
     places = [f"{shorten(row.file, 60)} row {format_count(row.row)}" for row in rows]
     splits = [_SPLITS.get(row.split, row.split) for row in rows]
-    causes = [", ".join(map(_cause, row.causes)) or NO_VALUE for row in rows]
+    columns.append(splits)
+    if any(row.causes for row in rows):
+        columns.append([", ".join(map(_cause, row.causes)) or NO_VALUE for row in rows])
+    titles = ("file and row", "actual", "predicted", "residual", "rows", "because of")
     return Table(
         f"Largest errors of {shorten(target.target)}",
-        ("file and row", "actual", "predicted", "residual", "rows", "because of"),
-        tuple(zip(places, *columns, splits, causes, strict=True)),
+        titles[: 1 + len(columns)],
+        tuple(zip(places, *columns, strict=True)),
         frozenset({4, 5}),
     )
 

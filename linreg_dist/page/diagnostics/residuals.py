@@ -26,7 +26,7 @@ def residual_sections(source: Source) -> Iterator[Section | None]:
     found = source.diagnostics
     if found is None:
         reason = source.result.diagnostics_reason
-        if reason is not None and source.result.report is None:
+        if reason is not None:
             yield section("Residuals", [Paragraph(f"There are no residual plots: {reason}.")])
         return
     for k, target in enumerate(found.targets):
@@ -65,6 +65,9 @@ def cost_text(found: Diagnostics) -> str:
     """Return what the pass over the rows read and what it took."""
     cost = found.cost
     read = f"It read all {format_count(cost.of_row_groups)} row groups"
+    if cost.of_row_groups == 1:
+        read = "It read the one row group"
+    took = format_duration(cost.seconds) if cost.seconds >= 0.1 else f"{1000 * cost.seconds:.0f} ms"
     if cost.stopped is not None:
         read = (
             f"It read a sample, {format_count(cost.row_groups)} of {format_count(cost.of_row_groups)} row "
@@ -72,7 +75,7 @@ def cost_text(found: Diagnostics) -> str:
         )
     return (
         f"All plots of residuals and features come from one pass over {format_count(cost.rows)} rows after "
-        f"the fit. {read}, and took {format_duration(cost.seconds)}, {100 * cost.share:.1f} % of the run."
+        f"the fit. {read}, and took {took}, {100 * cost.share:.1f} % of the run."
     )
 
 
