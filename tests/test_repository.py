@@ -71,7 +71,11 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize(
     ("file", "schema"),
-    [(".github/workflows/test.yml", "github-workflows"), (".github/dependabot.yml", "dependabot")],
+    [
+        (".github/workflows/test.yml", "github-workflows"),
+        (".github/workflows/integrations.yml", "github-workflows"),
+        (".github/dependabot.yml", "dependabot"),
+    ],
 )
 def test_what_github_reads_is_valid(file: str, schema: str) -> None:
     # Parsed as YAML 1.2 does, where `on` is a word.

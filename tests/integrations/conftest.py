@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-collect_ignore = [name for name in ("dagster", "airflow", "dvc", "prefect") if find_spec(name) is None]
+ORCHESTRATORS = ("dagster", "airflow", "dvc", "prefect", "snakemake")
+collect_ignore = [name for name in ORCHESTRATORS if find_spec(name) is None]

@@ -9,10 +9,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from linreg_dist.cli.train import train as train_verb
 from linreg_dist.integrations.outcome import FINAL, INTERRUPTED, MEANING, RETRYABLE
 from linreg_dist.jobspec import load_spec
+from tests.integrations.conftest import ORCHESTRATORS
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 PAGE = (EXAMPLES.parent / "workflows.md").read_text()
@@ -28,7 +30,7 @@ def test_the_specs_of_the_examples_are_valid(file: Path) -> None:
 )
 def test_the_commands_of_the_examples_have_only_options_that_there_are(file: Path) -> None:
     known = {name for parameter in train_verb.params for name in parameter.opts}
-    text = file.read_text().replace('"\n        "', "")
+    text = file.read_text().replace('"\n        "', "").replace("\\\n", " ")
     for command in re.findall(r"linreg-dist train ([^>\n\"]*)", text):
         used = {word for word in shlex.split(command.replace("'", "")) if word.startswith("-")}
         assert used <= known, command
@@ -60,3 +62,11 @@ def test_the_service_retries_what_a_retry_can_mend() -> None:
     assert {int(code) for code in settings["RestartPreventExitStatus"].split()} == FINAL
     assert settings["SuccessExitStatus"] == str(INTERRUPTED)
     assert int(settings["TimeoutStopSec"]) > 10
+
+
+def test_every_orchestrator_is_tested_every_week_and_named_where_it_is_looked_for() -> None:
+    root = EXAMPLES.parents[1]
+    names = {file.parent.name for file in (root / "tests/integrations").glob("*/requirements.txt")}
+    weekly = yaml.safe_load((root / ".github/workflows/integrations.yml").read_text())
+    assert set(weekly["jobs"]["orchestrator"]["strategy"]["matrix"]["name"]) == names == {*ORCHESTRATORS}
+    assert "make test-integrations" in (root / "README.md").read_text()
