@@ -141,6 +141,12 @@ class BlockStore:
         """
         return bounded_map(self._pool, function, indices, self.num_threads + 1)
 
+    def on_all_threads(self, function: Callable[[], object]) -> None:
+        """Call a function on every thread at the same time, and wait for all: they share one list of work."""
+        running = [self._pool.submit(function) for _ in range(self.num_threads)]
+        for each in running:
+            each.result()
+
     def open(self, order: Sequence[int]) -> OpenBlocks:
         """Return the blocks of ``order`` one after another, each held until released."""
         return OpenBlocks(self._pool, self.load, order, self.num_threads)

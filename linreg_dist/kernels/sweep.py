@@ -353,3 +353,44 @@ def run_steps(
             take_empty_step(rule, state)
             ended += 1
         write_shared(taken, ended)
+
+
+@strict_kernel
+def sweep_all(
+    claimed: Any,
+    first: int,
+    end: int,
+    pieces: Any,
+    units: Any,
+    plane: Any,
+    narrow: Any,
+    is_huber: bool,
+    has_small: bool,
+    parts: Any,
+) -> None:
+    """Sweep units ``first`` … ``end`` into a row of ``parts`` each, under one model; any number of threads
+    call it with the same arguments, and share the units by the counter ``claimed``, (1,) int64, from 0 on.
+    """
+    num_targets, width = plane[0].shape
+    most = tile_rows(width + num_targets, narrow[0].itemsize)
+    wide_most = tile_rows(width + num_targets, 8)
+    scratch = np.empty((2, most), narrow[0].dtype)
+    wide = np.empty((2, wide_most), np.float64)
+    beside = np.empty((width + num_targets + 1, wide_most if has_small else 1), np.float64)
+    while True:
+        unit = first + fetch_add(claimed.ctypes.data, 1)
+        if unit >= end:
+            return
+        sweep_unit(
+            pieces,
+            units[unit],
+            plane,
+            narrow,
+            is_huber,
+            scratch[0],
+            scratch[1],
+            wide[0],
+            wide[1],
+            beside,
+            parts[unit - first],
+        )

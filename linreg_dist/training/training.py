@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from linreg_dist.data.plan import EpochPlan, plan_epoch
 from linreg_dist.data.summary import BlockSummary
@@ -164,10 +165,19 @@ class Training:
             parts = torch.stack(list(parts)).cpu()
         for (lane, _), part in zip(order, parts, strict=True):
             by_lane[lane] += part.numpy()
-        total = np.zeros(size)
+        return torch.from_numpy(self.sum_of_lanes(by_lane))
+
+    def sum_of_lanes(self, by_lane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the sum over the lanes of all workers, added in order. Every worker must call it.
+
+        Args:
+            by_lane: what this worker found in each, (lanes, ·); zero in those of other workers.
+
+        """
+        total = np.zeros(by_lane.shape[1])
         for lane_sum in self.worker.sum(by_lane):
             total += lane_sum
-        return torch.from_numpy(total)
+        return total
 
     @property
     def summary(self) -> BlockSummary:

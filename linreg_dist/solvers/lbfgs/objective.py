@@ -13,6 +13,7 @@ import torch
 
 from linreg_dist.errors import RunFailedError
 from linreg_dist.solvers.huber_scale import huber_scale
+from linreg_dist.training.rows.resident import ResidentSweep
 from linreg_dist.training.rows.scaling import AffineScale
 from linreg_dist.training.rows.sweep import Hyperplane, Rows, sweep
 from linreg_dist.training.training import Training
@@ -61,6 +62,7 @@ class Objective:
         self.value = self.gradient = float("inf")
         self.train_mse = float("nan")
         self._known: dict[bytes, _Point] = {}
+        self._resident: ResidentSweep | None = None
 
     @property
     def parameters(self) -> list[torch.Tensor]:
@@ -114,15 +116,10 @@ class Objective:
         width, targets = self._shape
         plane = self._plane()
 
-        def sums(rows: Rows) -> torch.Tensor:
-            found = sweep([rows], plane, None)
-            weight = torch.tensor([found.weight], dtype=torch.float64, device=rows.x_ND.device)
-            return torch.cat([weight, found.loss_K, found.squared_K, found.grad_K, found.grad_DK.reshape(-1)])
-
-        found = self._training.sum_over(sums, 1 + targets * (width + 3))
+        found = self._sums(plane)
         sum_w = found[0]
         loss_K, squared_K, grad_K = found[1 : 1 + 3 * targets].reshape(3, targets)
-        grad_DK = found[1 + 3 * targets :].reshape(width, targets)
+        grad_DK = found[1 + 3 * targets :].reshape(targets, width).t()
         grad_KD, grad_bias = self._scale.gradients(grad_DK, grad_K)
         l2 = self._job.spec.model.l2
         weight = self.weight.detach()
@@ -140,6 +137,23 @@ class Objective:
         train_mse = float((squared_K / sum_w).mean())
         self.evaluations += 1
         return _Point(objective, grad_KD, grad_bias / sum_w if free else None, largest, train_mse)
+
+    def _sums(self, plane: Hyperplane) -> torch.Tensor:
+        """Return Σw, Σ loss (K), Σ w r² (K), Σ w ψ (K) and Σ w x ψ (K, D) over all rows, flat."""
+        training = self._training
+        if self._resident is None:
+            self._resident = ResidentSweep.of(training)
+        if self._resident is not None:  # the same bits, without handing over each row group
+            return torch.from_numpy(training.sum_of_lanes(self._resident.by_lane(plane)))
+
+        def sums(rows: Rows) -> torch.Tensor:
+            found = sweep([rows], plane, None)
+            weight = torch.tensor([found.weight], dtype=torch.float64, device=rows.x_ND.device)
+            parts = [weight, found.loss_K, found.squared_K, found.grad_K, found.grad_DK.t().reshape(-1)]
+            return torch.cat(parts)
+
+        width, targets = self._shape
+        return training.sum_over(sums, 1 + targets * (width + 3))
 
     def in_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return coefficients (D, K) and intercepts (K) for rows as blocks hold them."""

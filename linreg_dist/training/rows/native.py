@@ -82,7 +82,7 @@ class Work:
 
 def run(
     work: Work,
-    plane: tuple[Floats, Floats, Floats],
+    plane: tuple[Floats, ...],
     narrow: tuple[npt.NDArray[Any], ...],
     is_huber: bool,
     rule: tuple[float, ...],
@@ -120,6 +120,14 @@ def run(
                 helper.result()
 
 
+def planes_of(plane: Hyperplane, dtype: np.dtype[Any]) -> tuple[tuple[Floats, ...], tuple[Any, ...]]:
+    """Return coefficients (K, D), intercepts and ε of Huber (K), in float64 and in the type of the rows."""
+    targets = plane.coef_DK.shape[1]
+    epsilon = np.zeros(targets) if plane.epsilon_K is None else plane.epsilon_K.numpy()
+    wide = (np.ascontiguousarray(plane.coef_DK.numpy().T), plane.intercept_K.numpy(), epsilon)
+    return wide, tuple(part.astype(dtype) for part in wide)
+
+
 def sweep_sums(
     pieces: Sequence[Rows], plane: Hyperplane, executor: ThreadPoolExecutor | None, num_threads: int
 ) -> torch.Tensor:
@@ -138,9 +146,7 @@ def sweep_sums(
     table = addresses(pieces)
     work = Work(table, np.array([0, len(table)], dtype=np.int64), width, targets, dtype)
     if len(work.units):
-        epsilon = np.zeros(targets) if plane.epsilon_K is None else plane.epsilon_K.numpy()
-        wide = (np.ascontiguousarray(plane.coef_DK.numpy().T), plane.intercept_K.numpy(), epsilon)
-        narrow = tuple(part.astype(dtype) for part in wide)
+        wide, narrow = planes_of(plane, dtype)
         rule = (NO_RULE, 0.0, 0.0, 0, 1, 0)
         none = np.zeros(0)
         state = (none,) * 5 + (np.zeros(2, dtype=np.int64), none, (none,) * 4, none)
