@@ -130,6 +130,70 @@ def addresses_in(batch: object, places_Z: Ints, dtype: np.dtype[Any]) -> Ints | 
     return None if gaps else found
 
 
+def add_meats(
+    columns_Z: Sequence[Array],
+    w_N: Array | None,
+    codes_N: Ints | None,
+    mean_Z: Floats,
+    coef_KP: Floats,
+    to_u_PA: Floats,
+    constant: float | None,
+    powers: Sequence[int],
+    sums: tuple[Floats, Floats, Floats, Floats],
+    *,
+    is_analytic: bool,
+) -> int:
+    """Add rows to the sums of robust covariances, and return how many of them have leverage 1.
+
+    Args:
+        columns_Z: (N,) each, P features and then K targets, contiguous, all float32 or all float64.
+        w_N: row weights of the same type, not negative; None means 1.
+        codes_N: the number of each row's cluster, from 0 on; None where there are none.
+        mean_Z: what is taken from the columns.
+        coef_KP: coefficients.
+        to_u_PA: to orthonormal coordinates.
+        constant: the first coordinate, of all rows; None where there is none, and A = R.
+        powers: of 1/(1 - h), for each meat.
+        sums: added to: Σ w e² (K,), Σ w e u (K, R), the meats (kinds, K, R, R), and the clusters' scores
+            (G, K, R).
+        is_analytic: else a row of weight w is w rows.
+
+    """
+    (targets, width), size = coef_KP.shape, to_u_PA.shape[1] + int(constant is not None)
+    residual_K, gradient_KR, meats, scores_GKR = sums
+    padded, most = _tile_shape(width + 3 * size + 2 * targets + 4)
+    padded = (size + 3) // 4 * 4
+    scratch = np.empty((width + 2 * padded + targets + 4) * most)
+    found = np.zeros((len(powers), targets, padded, padded))
+    addresses_Z = np.fromiter((address_of(column) for column in columns_Z), np.int64, len(columns_Z))
+    numbers = [len(columns_Z[0]), width, targets, size, padded, most, len(powers)]
+    shape = np.array([*numbers, int(constant is not None), int(is_analytic)], dtype=np.int64)
+    means = np.array([*mean_Z, 0.0 if constant is None else constant])
+    less_KP, to_u_PA = np.ascontiguousarray(-coef_KP), np.ascontiguousarray(to_u_PA)
+    powers_of = np.array(powers, dtype=np.int64)
+    full = _call(f"meat_{columns_Z[0].dtype.name}")(
+        address_of(addresses_Z),
+        0 if w_N is None else address_of(w_N),
+        0 if codes_N is None else address_of(codes_N),
+        address_of(shape),
+        address_of(means),
+        address_of(less_KP),
+        address_of(to_u_PA),
+        address_of(powers_of),
+        address_of(scratch),
+        address_of(residual_K),
+        address_of(gradient_KR),
+        address_of(found),
+        address_of(scores_GKR),
+    )
+    lower = np.tril_indices(size, -1)
+    for one, into in zip(found.reshape(-1, padded, padded), meats.reshape(-1, size, size), strict=True):
+        whole = one[:size, :size]
+        whole[lower] = whole.T[lower]
+        into += whole
+    return full
+
+
 def split_rows(salt: int, first_row: int, limit: int, num_rows: int) -> tuple[Ints, Ints]:
     """Return the numbers of the rows that train and of those that validate, each ascending, in one array.
 

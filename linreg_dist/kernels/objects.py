@@ -22,6 +22,8 @@ _KERNELS = {
     "find_columns": ("linreg_dist.kernels.row_group.arrow", 5),
     "fold_float32": ("linreg_dist.kernels.moments", 11),
     "fold_float64": ("linreg_dist.kernels.moments", 11),
+    "meat_float32": ("linreg_dist.kernels.row_group.meat", 13),
+    "meat_float64": ("linreg_dist.kernels.row_group.meat", 13),
     "moments_float32": ("linreg_dist.kernels.row_group.centred", 11),
     "moments_float64": ("linreg_dist.kernels.row_group.centred", 11),
     "spread_float32": ("linreg_dist.kernels.moments", 7),

@@ -111,7 +111,7 @@ def native_sums(
 ) -> tuple[Floats, Floats]:
     """Return what `shifted_sums` does, by one native call where the columns are contiguous floats."""
     arrays = [x_ND, y_NK, *([] if w_N is None else [w_N])]
-    if not _is_plain(arrays):
+    if not is_plain(arrays):
         return shifted_sums(x_ND, y_NK, shift_Z, w_N, spans)
     first, end = (0, x_ND.shape[0]) if spans is None or len(spans) != 1 else spans[0]
     rows_M = np.empty(0, dtype=np.int64)
@@ -121,7 +121,8 @@ def native_sums(
     return fold_rows([*x_ND.T, *y_NK.T], w_N, rows_M, first, end, shift_Z)
 
 
-def _is_plain(arrays: Sequence[Array]) -> bool:
+def is_plain(arrays: Sequence[Array]) -> bool:
+    """Return whether native kernels take arrays of rows: columns of one floating type, each contiguous."""
     dtype, num_rows = arrays[0].dtype, arrays[0].shape[0]
     return dtype in (np.float32, np.float64) and all(
         array.dtype == dtype and (num_rows < 2 or array.strides[0] == array.itemsize) and array.size > 0

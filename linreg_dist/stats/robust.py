@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linreg_dist.errors import DataError, SpecError
+from linreg_dist.kernels.calls import add_meats
 from linreg_dist.stats.inference import (
     CoefficientTests,
     Refusal,
@@ -39,7 +40,7 @@ from linreg_dist.stats.inference import (
     refusal,
     unscaled_root,
 )
-from linreg_dist.stats.kernel import Array, Floats, slice_rows
+from linreg_dist.stats.kernel import Array, Floats, is_plain, slice_rows
 from linreg_dist.stats.solve import Solution
 
 RobustType = Literal["HC0", "HC1", "HC2", "HC3", "cluster"]
@@ -119,8 +120,12 @@ class RobustMeat:
         y_NK: Array,
         w_N: Array | None = None,
         cluster_N: NDArray[Any] | None = None,
+        *,
+        native: bool = False,
     ) -> None:
         """Add the rows of one block; ``cluster_N`` holds an id per row (integers or strings, no nulls).
+
+        ``native`` sums by one native call, to the rounding of float64.
 
         Raises:
             DataError: ``cluster_N`` is missing where cluster errors were asked for, or has another length.
@@ -142,6 +147,11 @@ class RobustMeat:
             keys = unique.tolist()
         num_targets, size = self.gradient.shape
         scores_GKR = np.zeros((len(keys), num_targets, size))
+        if native and num_rows and is_plain([x_ND, y_NK, *([] if w_N is None else [w_N])]):
+            self._accumulate_natively(x_ND, y_NK, w_N, codes_N if keys else None, scores_GKR)
+            self._add_cluster_scores(keys, scores_GKR)
+            self.n += num_rows
+            return
         step = slice_rows(x_ND.shape[1] + size)
         for start in range(0, num_rows, step):
             rows = slice(start, start + step)
@@ -158,6 +168,26 @@ class RobustMeat:
                         scores_GKR[:, k, r] += np.bincount(codes_N[rows], of_rows_S, len(keys))
         self._add_cluster_scores(keys, scores_GKR)
         self.n += num_rows
+
+    def _accumulate_natively(
+        self, x_ND: Array, y_NK: Array, w_N: Array | None, codes_N: NDArray[Any] | None, scores_GKR: Floats
+    ) -> None:
+        c, kinds = self._coordinates, list(self._meats)
+        meats = np.zeros((len(kinds), *self.gradient.shape, self.gradient.shape[1]))
+        self.num_full_leverage += add_meats(
+            [*x_ND.T, *y_NK.T],
+            w_N,
+            None if codes_N is None else np.ascontiguousarray(codes_N, dtype=np.int64),
+            np.concatenate([c.mean_x, c.mean_y]),
+            c.coef,
+            c.to_orthonormal,
+            c.ones_value,
+            [_LEVERAGE_POWER[kind] for kind in kinds],
+            (self.residual_sum, self.gradient, meats, scores_GKR),
+            is_analytic=self.weight_type == "analytic",
+        )
+        for kind, found in zip(kinds, meats, strict=True):
+            self._meats[kind] += found
 
     def merge(self, other: RobustMeat) -> None:
         """Add the rows of ``other``, which must have been made from the same solution with the same kinds.

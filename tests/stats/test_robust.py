@@ -3,12 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stats_blocks import blocks_of, moments_of
 
 from linreg_dist.errors import DataError, SpecError
 from linreg_dist.stats.inference import Refusal
 from linreg_dist.stats.robust import RobustMeat, robust_tests
 from linreg_dist.stats.solve import solve
+from tests.kernels.pieces import at_offset
 
 KINDS = ("HC0", "HC1", "HC2", "HC3")
 
@@ -67,6 +70,59 @@ def test_frequency_weights_equal_repeated_rows(cov_type):
     ids = clusters if cov_type == "cluster" else None
     meat = meat_of(solution, [cov_type], x, y, times, ids, weight_type="frequency")
     assert_tests(robust_tests(solution, meat, cov_type)[0], want)
+
+
+@given(
+    seed=st.integers(0, 99),
+    n=st.integers(8, 900),
+    k=st.integers(1, 2),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    weight_type=st.sampled_from([None, "analytic", "frequency"]),
+    fit_intercept=st.booleans(),
+    kinds=st.sets(st.sampled_from([*KINDS, "cluster"]), min_size=1),
+    skip=st.integers(0, 15),
+)
+@settings(max_examples=60, deadline=None)
+def test_one_native_call_sums_what_numpy_does_with_the_same_bits_wherever_the_rows_are(
+    seed, n, k, dtype, weight_type, fit_intercept, kinds, skip
+):
+    x, y, w, clusters = problem(n, k, seed)
+    x, y, w = (each.astype(dtype) for each in (x, y, np.ceil(w)))
+    w[::7] = 0
+    weights = None if weight_type is None else w
+    options = {} if weight_type is None else {"weight_type": weight_type}
+    solution = solve(moments_of(x, y, weights), fit_intercept=fit_intercept)
+    ids = clusters if "cluster" in kinds else None
+
+    def natively(skip):
+        columns = [at_offset(np.ascontiguousarray(each.T), skip).T for each in (x, y)]
+        meat = RobustMeat(solution, sorted(kinds), **options)
+        meat.accumulate(*columns, None if weights is None else at_offset(w, skip), ids, native=True)
+        return meat
+
+    plain, found, moved = (
+        meat_of(solution, sorted(kinds), x, y, weights, ids, **options),
+        *map(natively, (0, skip)),
+    )
+    assert (found.n, found.num_full_leverage) == (plain.n, plain.num_full_leverage)
+    for kind in kinds:
+        largest = np.abs(plain.meat(kind)).max()
+        np.testing.assert_allclose(found.meat(kind), plain.meat(kind), rtol=1e-9, atol=1e-10 * largest)
+        assert found.meat(kind).tobytes() == moved.meat(kind).tobytes()
+    np.testing.assert_allclose(found.residual_sum, plain.residual_sum, rtol=1e-10)
+    bound = np.sqrt(plain.residual_sum.max() * (1 + w.sum()))
+    np.testing.assert_allclose(found.gradient, plain.gradient, atol=1e-10 * bound)
+
+
+def test_rows_of_leverage_one_are_counted_natively_too():
+    x = np.zeros((50, 2))
+    x[:, 0], x[3, 1] = np.arange(50), 1.0
+    y = x[:, :1] + np.random.default_rng(0).normal(size=(50, 1))
+    solution = solve(moments_of(x, y))
+    meat = RobustMeat(solution, ["HC3"])
+    meat.accumulate(np.asfortranarray(x), np.asfortranarray(y), native=True)
+    assert meat.num_full_leverage == 1
+    assert isinstance(robust_tests(solution, meat, "HC3"), Refusal)
 
 
 def test_several_targets_and_kinds_share_one_pass():

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from linreg_dist.data.design.documents import check_numbers
 from linreg_dist.data.design.kind import Array, ColumnKind, Mask
@@ -132,6 +131,8 @@ class VectorColumn(ColumnKind):
 
     def decode(self, column: pa.ChunkedArray) -> Vectors:
         """Return the lists of a row group."""
+        import pyarrow.compute as pc  # takes longer to load than many a command
+
         lists = column.combine_chunks()
         if pa.types.is_fixed_size_list(lists.type):
             lists = lists.cast(pa.list_(lists.type.value_type))

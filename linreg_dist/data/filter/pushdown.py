@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from linreg_dist.data.filter.predicates import bind
 
 if TYPE_CHECKING:
+    import pyarrow.compute as pc
+
     from linreg_dist.jobspec import Condition
 
 _TIMEOUT_S = 300.0

@@ -40,7 +40,7 @@ def gather_meat(training: Training, solution: Solution, kind: RobustType) -> Rob
         rows = block.train
         x, y = in_files_units(rows.x_ND, rows.y_NK, data.shift)  # which are the solution's
         part = like.fresh()
-        part.accumulate(x, y, rows.w_N, cluster_N)
+        part.accumulate(x, y, rows.w_N, cluster_N, native=block.native)
         return part
 
     def empty() -> RobustMeat:
