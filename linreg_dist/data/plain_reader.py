@@ -73,7 +73,7 @@ class PlainReader:
 
     def read(self, group: RowGroup) -> pa.Table | None:
         """Decode a row group; None where that takes more than this, or failed: `RowGroupReader` says why."""
-        if decode.is_enabled():
+        if decode.is_enabled() or group.span is not None:
             return None
         try:
             file = self._file(group.file)

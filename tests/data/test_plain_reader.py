@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def test_what_takes_more_than_reading_is_left_to_the_other_reader(tmp_path: Path
     for columns in (["x", "day"], ["n"], ["x", "other"], []):
         assert PlainReader(manifest, columns).read(manifest.row_groups[0]) is None
     (group,) = manifest.row_groups
+    assert PlainReader(manifest, ["x"]).read(replace(group, span=(0, 1))) is None
     assert PlainReader(manifest, ["x"]).read(group).column("x").to_pylist() == [1.0]
     decode.enable(is_on=True)
     try:
