@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from linreg_dist import limits
+from tests.places import control_group, in_namespaces, inside
 
 _GIB = 1 << 30
 
@@ -210,3 +211,63 @@ except OSError as error:
     )
     def test_other_errors_tell_of_none(self, root: Path, error: BaseException | None) -> None:
         assert limits.limit_met(error, root) is None
+
+
+_TOLD = "from linreg_dist import limits; print(limits.available_memory(), limits.available_cpus())"
+
+
+class TestRealControlGroups:
+    """Those of the kernel, not copies of its files."""
+
+    def test_memory_of_a_group_of_version_1_is_what_a_process_in_it_may_take(self) -> None:
+        with control_group("memory", {"memory.limit_in_bytes": 256 << 20}) as folder:
+            ran = inside(folder, [sys.executable, "-c", _TOLD])
+        assert ran.returncode == 0, ran.stderr
+        assert f"the memory limit of the control group {folder}" in ran.stdout
+        assert int(ran.stdout.partition("free=")[2].partition(",")[0]) < 256 << 20
+
+    def test_a_quota_of_cores_counts_as_it_is_set(self) -> None:
+        settings = {"cpu.cfs_period_us": 100_000, "cpu.cfs_quota_us": 100_000}
+        with control_group("cpu", settings) as folder:
+            ran = inside(folder, [sys.executable, "-c", _TOLD])
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.split()[-1] == "1"
+
+    def test_threads_that_a_group_refuses_are_told_with_its_limit(self) -> None:
+        program = """
+import threading
+from linreg_dist import limits
+hold = threading.Event()
+try:
+    while True:
+        threading.Thread(target=hold.wait, daemon=True).start()
+except RuntimeError as error:
+    print(limits.limit_met(error))
+"""
+        with control_group("pids", {"pids.max": 40}) as folder:
+            ran = inside(folder, [sys.executable, "-c", program])
+        assert ran.returncode == 0, ran.stderr
+        assert f"the control group {folder} allows 40" in ran.stdout
+
+    def test_a_group_of_version_2_counts_on_every_level_where_a_container_sees_it(self) -> None:
+        """A mount of the files of a pod's group, whose own limit is below that of the box in it."""
+        script = f"""
+mount --make-rprivate /
+mount -t tmpfs tmpfs /sys/fs/cgroup
+cd /sys/fs/cgroup
+mkdir -p pod/box
+for level in pod pod/box; do echo 0 > $level/memory.current; echo "max 100000" > $level/cpu.max; done
+echo $((64 << 20)) > pod/memory.max
+echo $((512 << 20)) > pod/box/memory.max
+echo "100000 100000" > pod/cpu.max
+echo "0::/pod/box" > cgroup
+mount --bind cgroup /proc/$$/cgroup 2>/dev/null || exit 9
+exec {sys.executable} -c '{_TOLD}'
+"""
+        ran = in_namespaces(script, "--mount")
+        if ran.returncode == 9:
+            pytest.skip("no file can be mounted over one of /proc here")
+        assert ran.returncode == 0, ran.stderr
+        assert "control group /sys/fs/cgroup/pod" in ran.stdout
+        assert f"free={64 << 20}," in ran.stdout
+        assert ran.stdout.split()[-1] == "1"

@@ -24,6 +24,7 @@ from linreg_dist.model.linear_model import LinearModel
 from linreg_dist.training.checkpoints.checkpoint import CheckpointStore, Progress
 from linreg_dist.verbs.train import train
 from tests.parquet import linear_columns, write_parquet
+from tests.places import disk as small_disk
 
 
 class Disk:
@@ -212,6 +213,56 @@ def test_a_disk_whose_inodes_are_taken_is_said_to_be_so(
     with mounted(tmp_path / "few", f"nr_inodes={inodes}") as few, pytest.raises(RunFailedError) as raised:
         train({**spec, "solver": {"name": "exact"}, "run": {"storage_path": str(few / "runs")}})
     assert f"of {inodes} inodes are free there" in f"{raised.value} {caplog.text}"
+
+
+def test_a_real_disk_whose_inodes_are_taken_is_said_to_be_so(
+    spec: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An ext4 of a few inodes, most of which are its own."""
+    with small_disk(tmp_path / "few", "-N", "16") as few, pytest.raises(RunFailedError) as raised:
+        train({**spec, "solver": {"name": "exact"}, "run": {"storage_path": str(few / "runs")}})
+    assert "of 16 inodes are free there, one a file (df -i)" in f"{raised.value} {caplog.text}"
+
+
+def test_a_quota_that_is_used_up_is_named_and_the_finished_model_kept(
+    spec: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel of a test machine may have no quotas: what one says is said by the writing of the model."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    real = LinearModel.save
+
+    def refused(model: LinearModel, folder: Any) -> None:
+        if "elsewhere" not in str(folder):
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(folder))
+        real(model, folder)
+
+    monkeypatch.setattr(LinearModel, "save", refused)
+    with pytest.raises(RunFailedError, match=r"quota exceeded.*; the quota there is used up") as raised:
+        train({**spec, "run": {"storage_path": str(tmp_path / "runs")}})
+    assert "bytes are free there" not in str(raised.value)
+    assert LinearModel.load(tmp_path / "elsewhere" / "job-unsaved")
+
+
+def test_a_disk_that_its_kernel_made_read_only_costs_no_finished_model(
+    spec: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after an error of the device: what is open can be read, and nothing written."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with small_disk(tmp_path / "failing", "-e", "remount-ro") as failing:
+
+        def fail() -> None:
+            command = ["mount", "-o", "remount,abort", str(failing)]
+            subprocess.run(command, check=False, capture_output=True)
+            with pytest.raises(OSError, match="Read-only"):
+                (failing / "x").touch()
+
+        with pytest.raises(RunFailedError, match="Read-only file system") as raised:
+            train({**spec, "run": {"storage_path": str(failing / "runs")}}, watch=while_training(end=fail))
+    kept = tmp_path / "elsewhere" / "job-unsaved"
+    assert f"Nothing is lost: the finished model and its result are kept in {kept}" in str(raised.value)
+    assert LinearModel.load(kept)
 
 
 def test_blocks_that_find_no_room_are_not_kept(disk: Disk, caplog) -> None:

@@ -17,6 +17,7 @@ from linreg_dist.run.lock.hold import hold_run
 from linreg_dist.training.checkpoints.checkpoint import CheckpointStore, Progress
 from linreg_dist.verbs.train import train
 from tests.parquet import linear_columns, write_parquet
+from tests.places import disk
 
 
 @contextmanager
@@ -102,3 +103,24 @@ def test_training_on_storage_that_is_moved_ends_and_goes_on_where_it_is_then(tmp
     with pytest.raises((RunFailedError, InterruptedRunError), match="was moved, unmounted or removed"):
         train(spec, watch=moved_meanwhile)
     assert not storage.exists()
+
+
+@pytest.mark.slow
+def test_training_on_a_disk_that_is_unmounted_ends_and_writes_nothing_below_its_place(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", linear_columns(400, 2))
+    with disk(tmp_path / "disk") as place:
+        spec = {
+            "name": "job",
+            "data": {"path": str(path), "target": "y"},
+            "solver": {"name": "sgd", "epochs": 200_000, "global_batch_size": 32, "early_stop": None},
+            "run": {"storage_path": str(place / "runs"), "checkpoint_every_s": 0.1},
+        }
+
+        @contextmanager
+        def unmounted_meanwhile(_: Any) -> Iterator[None]:
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
+            yield
+
+        with pytest.raises((RunFailedError, InterruptedRunError), match="was moved, unmounted or removed"):
+            train(spec, watch=unmounted_meanwhile)
+        assert list(place.iterdir()) == []
