@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -53,6 +54,33 @@ def test_nulls_where_none_may_be_are_found_in_the_footers(spec: dict[str, Any], 
 def test_nulls_of_several_columns_come_at_once(spec: dict[str, Any]) -> None:
     with_nulls(spec, "x0", "x1", "y")
     assert len(both(spec)[0].splitlines()) == 3
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["x0", "y"])
+def test_numbers_that_are_none_are_found_in_the_rows(spec: dict[str, Any], name: str, value: float) -> None:
+    columns = linear_columns(seed=1)
+    columns[name][[3, 5]] = value
+    write_parquet(Path(spec["data"]["path"]) / "b.parquet", columns)
+    validated, trained = both(spec)
+    assert f"b.parquet: column {name!r} has 2 nulls, NaN or infinite values in all rows" in validated
+    assert name in trained
+
+
+def test_nulls_and_numbers_that_are_none_come_at_once(spec: dict[str, Any]) -> None:
+    with_nulls(spec, "x0")
+    columns = linear_columns(seed=2)
+    columns["x1"][3] = np.nan
+    write_parquet(Path(spec["data"]["path"]) / "c.parquet", columns)
+    validated, _ = both(spec)
+    assert [name in validated for name in ("x0", "x1", "x2")] == [True, True, False]
+    assert len(validated.splitlines()) == 2
+
+
+def test_nulls_that_the_filter_leaves_are_found_in_the_rows(spec: dict[str, Any]) -> None:
+    with_nulls(spec, "x0")
+    filtered = {**spec, "data": {**spec["data"], "filter": [["x1", ">", -1e9]]}}
+    assert "column 'x0' has 1 nulls, NaN or infinite values" in both(filtered)[0]
 
 
 @pytest.mark.parametrize("data", [{"missing": "drop"}, {"missing": "mean"}, {"features": ["x1"]}])

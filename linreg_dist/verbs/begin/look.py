@@ -99,7 +99,7 @@ def look(manifest: Manifest) -> Facts:
         if (is_numeric(field.type) or is_text(field.type)) and not pa.types.is_null(field.type)
     ]
     manifest = in_slices(manifest, names)
-    groups = _spread(manifest, len(names))
+    groups = spread_groups(manifest, len(names))
     reader = RowGroupReader(manifest, names)
     tables = []
     for group in groups:
@@ -123,7 +123,7 @@ def look(manifest: Manifest) -> Facts:
     return Facts(found, manifest.num_rows, rows)
 
 
-def _spread(manifest: Manifest, width: int) -> list[RowGroup]:
+def spread_groups(manifest: Manifest, width: int) -> list[RowGroup]:
     """Return row groups that train, spread over the data, of about as many rows as are looked at."""
     groups = list(manifest.row_groups)
     most = max(1, min(MOST_ROWS, MOST_VALUES // max(1, width)))
