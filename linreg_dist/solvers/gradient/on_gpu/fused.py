@@ -172,11 +172,13 @@ class FusedStep:
         for held, new in zip((self._model_F, self._first_F, self._second_F), updated, strict=True):
             held.copy_(torch.where(applies, new, held))
         self._taken.add_(applies)
-        self._epoch_sums.add_(torch.where(live, torch.cat([weight, squared_K]), 0.0))
+        # Zeros that are made on the device: a number of the host's could not be captured.
+        sums = torch.cat([weight, squared_K])
+        self._epoch_sums.add_(torch.where(live, sums, torch.zeros_like(sums)))
         self._before.add_(live)
         if self._averages:
             change_F = (self._model_F - self._mean_F) / self._before.clamp_min(1.0)
-            self._mean_F.add_(torch.where(live, change_F, 0.0))
+            self._mean_F.add_(torch.where(live, change_F, torch.zeros_like(change_F)))
         self.step.add_(live)
 
     def _updated(self, gradient_F: torch.Tensor, rate: torch.Tensor) -> tuple[torch.Tensor, ...]:
