@@ -1,4 +1,4 @@
-"""A container as others run it: a read-only root, and one place to write to."""
+"""A container as others run it: a read-only root, a random user without a home, one place to write to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.parquet import linear_columns, write_parquet
-from tests.places import cli, in_namespaces
+from tests.places import OPENED, STRANGER, as_stranger, cli, in_namespaces
 
 pytestmark = pytest.mark.slow  # each is a command in name spaces of its own
 
@@ -27,7 +27,7 @@ def place(tmp_path: Path) -> Path:
 
 def with_place(place: Path, script: str) -> str:
     fill = f"mount -t tmpfs -o mode=1777 tmpfs /mnt; cp -r {place}/. /mnt; chmod -R a+rX /mnt"
-    return f"{fill}; {_READ_ONLY}; {script}"
+    return f"{fill}; {OPENED} {_READ_ONLY}; {script}"
 
 
 def test_one_place_to_write_to_is_enough(place: Path) -> None:
@@ -47,3 +47,15 @@ ls /mnt /mnt/runs/r
     assert {"out", "model.sql", "page.html", "result.json", "model", "report.html"} <= set(ran.stdout.split())
     assert "no temporary folder can be written to; set TMPDIR to one that can\nbatch: exit 2\n" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_random_user_trains_on_workers_as_the_docker_command_of_the_page_has_it(place: Path) -> None:
+    """`docker run -u 12345 --read-only --tmpfs /tmp`, with a Ray of its own that leaves no process."""
+    work = as_stranger(cli("train /mnt/job.json -q --json --set scaling.num_workers=1"))
+    look = "sleep 3; ps -eo uid=,args= >&2"
+    script = f"mount -t tmpfs -o mode=1777 tmpfs /tmp; mount -t proc proc /proc; {work}; {look}"
+    ran = in_namespaces(with_place(place, script), "--mount", "--pid", "--fork", timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(ran.stdout)
+    assert (result["status"], result["num_workers"]) == ("succeeded", 1)
+    assert [line for line in ran.stderr.splitlines() if line.split()[:1] == [str(STRANGER)]] == []
