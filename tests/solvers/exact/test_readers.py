@@ -17,6 +17,7 @@ import linreg_dist as lr
 from linreg_dist.data.readers import pool as reader_pool
 from linreg_dist.training.reading import readers
 from linreg_dist.training.reading.readers import VARIABLE
+from tests.parts import write_parts
 
 Fit = Callable[..., tuple[lr.Run, int]]
 
@@ -108,3 +109,30 @@ def test_small_data_starts_no_reader_and_an_unknown_choice_is_refused(fit: Fit, 
     assert fit("auto", path, features=["a", "b"])[1] == 0
     with pytest.raises(lr.SpecError, match=rf"{readers.VARIABLE} is 'perhaps'; expected one of auto, always"):
         fit("perhaps", path, features=["a", "b"])
+
+
+@pytest.mark.slow  # starts reader processes on 160 MB of rows
+def test_a_readers_memory_is_three_row_groups_for_any_number_of_rows(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows, features = 100_000, 64
+    group_bytes, peaks = rows * (features + 1) * 4, []
+    kill = reader_pool.ReaderProcess.kill
+
+    def measured(self: reader_pool.ReaderProcess) -> None:
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        peaks.extend(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM:"))
+        kill(self)
+
+    monkeypatch.setattr(reader_pool.ReaderProcess, "kill", measured)
+    write_parts(tmp_path / "tiny", [2000, 2000], num_features=features)
+    write_parts(tmp_path / "large", [3 * rows, 3 * rows], num_features=features, row_group_size=rows)
+    fit("always", tmp_path / "tiny")
+    loaded = max(peaks)  # what a reader takes for its libraries
+    peaks.clear()
+    fit("always", tmp_path / "large")
+    grown = max(peaks) - loaded
+    print(
+        f"a reader: {loaded >> 20} MiB of libraries, {grown >> 20} MiB for row groups of {group_bytes >> 20}"
+    )
+    assert group_bytes < grown < 3 * group_bytes + (128 << 20)
