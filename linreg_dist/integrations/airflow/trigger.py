@@ -39,6 +39,7 @@ class JobTrigger(BaseTrigger):
         self.poll_interval_s = poll_interval_s
         self.patience_s = patience_s
         self._watch: JobWatch | None = None
+        self._stopping: asyncio.Future[None] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what makes this trigger again in another process."""
@@ -66,6 +67,11 @@ class JobTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Stop the job: a user has marked the task as failed or succeeded, or cleared it."""
+        # A triggerer that is busy may cancel this coroutine, too, before the job has been told.
+        self._stopping = asyncio.ensure_future(self._stop())
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         watch = await self._make_watch()
         try:
             await asyncio.to_thread(watch.stop)

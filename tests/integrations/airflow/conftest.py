@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,24 @@ class Cluster:
         return wait_for(look, f"{job_id} is {state}", within_s)
 
 
+@dataclass(frozen=True)
+class Protected:
+    """Where a cluster will be that lets nobody in without its token, and that token."""
+
+    port: int
+    token: str
+
+    def connection(self, token: str) -> str:
+        """Return a connection of Airflow to it, as the environment has it."""
+        return json.dumps(
+            {"conn_type": "linreg_ray", "host": f"http://127.0.0.1:{self.port}", "password": token}
+        )
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("head"))
@@ -73,10 +93,36 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def airflow(cluster: Cluster, runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return four months of flights; the fourth one's file is damaged."""
+    folder = tmp_path_factory.mktemp("nights")
+    for month in (1, 2, 3, 4):
+        shutil.copytree(FLIGHTS / f"month={month}", folder / f"month={month}")
+    file = folder / "month=4/part-0.parquet"
+    file.write_bytes(file.read_bytes()[:-20])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def protected() -> Protected:
+    (port,) = free_ports(1)
+    return Protected(port, "0123456789abcdef" * 4)
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    cluster: Cluster,
+    protected: Protected,
+    runs: Path,
+    nights: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Airflow]:
     environ = {
         "FLIGHTS_DATA": str(FLIGHTS),
         "FLIGHTS_RUNS": str(runs),
+        "FLIGHTS_NIGHTS": str(nights),
+        "AIRFLOW_CONN_LINREG_TOKEN": protected.connection(protected.token),
+        "AIRFLOW_CONN_LINREG_WRONG": protected.connection("fedcba9876543210" * 4),
         "AIRFLOW_CONN_LINREG_RAY": json.dumps({"conn_type": "linreg_ray", "host": cluster.address}),
         "RAY_AUTH_MODE": "disabled",
     }

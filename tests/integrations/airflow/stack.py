@@ -210,6 +210,11 @@ class Run:
         content = self.airflow.request("GET", path)["content"]
         return "\n".join(json.dumps(line) if isinstance(line, dict) else str(line) for line in content)
 
+    def clear(self, task: str = "train") -> None:
+        """Do what the button "Clear" does: the task is ended if it runs, and begins again."""
+        body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": [task], "only_failed": False}
+        self.airflow.request("POST", f"/api/v2/dags/{self.dag}/clearTaskInstances", body)
+
     def mark(self, state: str, task: str = "train") -> None:
         """Do what the buttons "Mark success" and "Mark failed" do."""
         self.airflow.request("PATCH", f"{self.path}/taskInstances/{task}", {"new_state": state})
@@ -240,7 +245,7 @@ def running_airflow(home: Path, environ: Mapping[str, str]) -> Iterator[Airflow]
     airflow.cli("db", "migrate")
     airflow.start()
     try:
-        airflow.wait_until_ready("months", "one", "here", "waits", "limited")
+        airflow.wait_until_ready("months", "one", "nightly", "protected", "here", "waits", "limited")
         yield airflow
     finally:
         airflow.stop()

@@ -5,9 +5,11 @@ Each test starts jobs that train for seconds to minutes; `make test-integrations
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,12 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import linreg_dist as lr
 from linreg_dist.integrations.airflow.provider import get_provider_info
 from linreg_dist.integrations.airflow.templates import as_run_name
-from tests.integrations.airflow.conftest import Cluster
+from tests.cluster.heads import running_head
+from tests.integrations.airflow.conftest import Cluster, Protected
 from tests.integrations.airflow.stack import Airflow, take_picture, wait_for
 from tests.processes import kill, train_workers
 
@@ -60,6 +65,57 @@ def test_three_months_are_trained_as_mapped_tasks_and_the_model_is_used_downstre
         take_picture(f"{airflow.url}/dags/months/runs/{run.run_id}", Path(os.environ[PICTURE]))
 
 
+def test_nightly_months_grow_one_model_and_a_bad_one_fails_once_with_one_line(
+    airflow: Airflow, runs: Path, nights: Path
+) -> None:
+    run = airflow.trigger("nightly")
+    assert run.ended(800) == "failed"
+    tasks = [run.task(map_index=index) for index in range(4)]
+    assert [task["state"] for task in tasks] == ["success"] * 3 + ["failed"]
+    assert [task["try_number"] for task in tasks] == [1] * 4, "each was tried once, the bad one too"
+    assert [run.xcom(map_index=index)["data"]["files"] for index in range(3)] == [1, 2, 3]
+    log = run.log(map_index=3)
+    assert "AirflowFailException" in log
+    (line,) = {
+        line["event"]
+        for line in (json.loads(text) for text in log.splitlines() if text.startswith("{"))
+        if "month=4/part-0.parquet cannot be read as Parquet" in str(line.get("event"))
+        and line.get("level") == "error"
+    }
+    assert "\n" not in line
+
+    shutil.rmtree(nights / "month=4")
+    months = lr.LinearModel.load(runs / "nightly")
+    spec: dict[str, Any] = {
+        "name": "at-once",
+        "data": {
+            "path": str(nights),
+            "target": "arr_delay",
+            "features": ["dep_delay", "distance", "hour", "carrier"],
+            "missing": "drop",
+        },
+        "outputs": {"report": False},
+        "run": {"storage_path": str(runs)},
+    }
+    np.testing.assert_allclose(months.coef_, lr.train(spec).model.coef_, rtol=1e-9)
+
+
+def test_a_cluster_with_a_token_lets_in_who_has_it_and_tells_who_has_not(
+    airflow: Airflow, protected: Protected, tmp_path: Path
+) -> None:
+    with running_head(tmp_path, port=protected.port, **protected.environ):
+        wrong = airflow.trigger("protected", conn_id="linreg_wrong")
+        wrong.wait("up_for_retry", "failed")
+        assert "refuses us" in wrong.log()
+        wrong.mark("failed")
+        run = airflow.trigger("protected", conn_id="linreg_token")
+        assert run.ended(300) == "success", run.log()
+    assert run.xcom()["rows"]["train"] > 10_000
+    for said in (wrong.log(attempt=1), run.log()):
+        assert protected.token not in said
+        assert "fedcba9876543210" not in said
+
+
 def test_data_that_does_not_fit_fails_with_one_line_and_is_not_retried(airflow: Airflow) -> None:
     run = airflow.trigger("one", target="no_such_column")
     assert run.ended() == "failed"
@@ -76,17 +132,87 @@ def test_a_wrong_spec_is_refused_before_anything_is_sent(airflow: Airflow, clust
     assert as_run_name(f"one-{run.run_id}") not in {job.name for job in cluster.server.jobs()}
 
 
-def test_marking_a_task_as_failed_stops_its_job_within_seconds(airflow: Airflow, cluster: Cluster) -> None:
+def test_marking_a_task_as_failed_stops_its_job_within_seconds(
+    airflow: Airflow, cluster: Cluster, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = airflow.trigger("one")
     job_id = cluster.job_of(run)
     assert run.state() == "deferred", "no worker is held while the job runs"
     assert run.links()["Ray job"] == f"{cluster.address}/#/jobs/{job_id}"
+    began = time.time()
     run.mark("failed")
+    job = cluster.wait(job_id, "STOPPED", within_s=60)
+    result = runs / job_id.rpartition("-")[0] / "result.json"
+    ended = (job.ended_ms or 0) / 1000
+    with capsys.disabled():
+        written = result.stat().st_mtime - began
+        print(
+            f"\nmarked as failed: its result after {written:.1f} s, the job ended after {ended - began:.1f} s"
+        )
     # The promise is 10 s. The rest is for a machine that has more to do than this.
-    cluster.wait(job_id, "STOPPED", within_s=30)
-    assert "invoking on_kill" in wait_for(
-        lambda: run.log() if "was told to stop" in run.log() else None, "log"
-    )
+    assert ended - began < 30
+    assert json.loads(result.read_text())["status"] == "interrupted"
+    assert "invoking on_kill" in run.log()
+
+
+def test_a_trigger_that_is_cancelled_twice_stops_its_job_nevertheless() -> None:
+    from linreg_dist.integrations.airflow.trigger import JobTrigger
+
+    told: list[str] = []
+
+    class Watch:
+        def stop(self) -> None:
+            told.append("stop")
+
+    trigger = JobTrigger("ray", "job-1")
+
+    async def slow_watch() -> Any:
+        await asyncio.sleep(0.05)
+        return Watch()
+
+    trigger._make_watch = slow_watch  # type: ignore[method-assign]  # as a connection that takes its time
+
+    async def cancelled_twice() -> None:
+        task = asyncio.ensure_future(trigger.on_kill())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.sleep(0.2)
+
+    asyncio.run(cancelled_twice())
+    assert told == ["stop"]
+
+
+def test_a_task_that_is_cleared_while_it_runs_goes_on_where_it_was(
+    airflow: Airflow, cluster: Cluster, runs: Path
+) -> None:
+    run = airflow.trigger("one", epochs=1500)
+    job_id = cluster.job_of(run)
+    folder = runs / job_id.rpartition("-")[0]
+    wait_for(lambda: list((folder / "checkpoints").glob("epoch*")) or None, "a checkpoint")
+    run.clear()
+    cluster.wait(job_id, "STOPPED", within_s=60)
+    reached = max(epochs_of(folder))
+    assert run.ended(400) == "success", run.log()
+    assert run.xcom(key="job_id") != job_id
+    trained = epochs_of(folder)
+    assert trained[0] == 1, "it did not start over"
+    assert sum(trained.values()) <= 1500 + reached
+    assert run.xcom()["solver"]["epochs"] == 1500
+
+
+def test_a_worker_of_airflow_that_is_killed_is_replaced_and_the_job_goes_on(
+    airflow: Airflow, cluster: Cluster, runs: Path
+) -> None:
+    run = airflow.trigger("waits", epochs=1500)
+    job_id = cluster.job_of(run)
+    assert run.state() == "running"
+    kill([run.task()["pid"]])
+    assert run.ended(500) == "success", run.log()
+    assert run.task()["try_number"] == 2
+    assert f"{job_id} is there already" in run.log()
+    name = job_id.rpartition("-")[0]
+    assert [job.id for job in cluster.server.jobs() if job.name == name] == [job_id], "it was sent once"
+    assert set(epochs_of(runs / name).values()) == {1}
 
 
 def test_triggerer_and_scheduler_may_be_killed_and_the_job_goes_on(
@@ -167,7 +293,7 @@ def test_a_lost_cluster_is_retried_and_the_job_continues(
 
 def test_the_dag_of_the_documentation_is_one() -> None:
     (code,) = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), flags=re.MULTILINE | re.DOTALL)
-    assert len(code.splitlines()) <= 14
+    assert len(code.splitlines()) <= 20
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 (our own page)
     (dag,) = [value for value in names.values() if isinstance(value, names["DAG"])]

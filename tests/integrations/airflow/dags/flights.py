@@ -16,6 +16,7 @@ from linreg_dist.integrations.airflow import (
 
 DATA = os.environ["FLIGHTS_DATA"]
 RUNS = os.environ["FLIGHTS_RUNS"]
+NIGHTS = os.environ["FLIGHTS_NIGHTS"]  # months of their own, of which the fourth is damaged
 CONN_ID = "linreg_ray"
 
 FLIGHTS: dict[str, Any] = {
@@ -48,6 +49,7 @@ PARAMS = {
     "epochs": Param(100_000, type="integer"),
     "workers": Param(0, type="integer"),
     "batch": Param(64, type="integer"),
+    "conn_id": Param(CONN_ID, type="string"),
 }
 RETRY: dict[str, Any] = {
     "retries": 6,
@@ -83,6 +85,25 @@ with DAG("months", schedule=None, params=PARAMS) as months:
 with DAG("one", schedule=None, params=PARAMS) as one:
     LinregTrainOperator(
         task_id="train", conn_id=CONN_ID, spec=LONG, run_name="{{ dag.dag_id }}-{{ run_id }}", **RETRY
+    )
+
+with DAG("nightly", schedule=None) as nightly:
+    LinregTrainOperator.partial(
+        task_id="train",
+        conn_id=CONN_ID,
+        spec={**FLIGHTS, "data": {**FLIGHTS["data"], "path": NIGHTS, "target": "arr_delay", "filter": []}},
+        run_name="nightly",
+        max_active_tis_per_dagrun=1,  # they add to one model, so one after the other
+        **RETRY,
+    ).expand(add=[[f"month={month}"] for month in (1, 2, 3, 4)])
+
+with DAG("protected", schedule=None, params=PARAMS) as protected:
+    LinregTrainOperator(
+        task_id="train",
+        conn_id="{{ params.conn_id }}",
+        spec=FLIGHTS,
+        run_name="{{ dag.dag_id }}-{{ run_id }}",
+        **RETRY,
     )
 
 with DAG("here", schedule=None, params=PARAMS) as here:
