@@ -51,8 +51,8 @@ def disk(path: Path, *mkfs_options: str, size: int = 8 << 20) -> Iterator[Path]:
             text=True,
             check=False,
         )
-    except FileNotFoundError:
-        pytest.skip("no mkfs.ext4 on this machine")
+    except OSError as error:
+        pytest.skip(f"no mkfs.ext4 on this machine: {error}")
     assert made.returncode == 0, made.stderr
     with mounted(path, "loop", kind="ext4", device=image):
         yield path
@@ -65,8 +65,8 @@ def in_namespaces(
     space = ["unshare", *flags]
     try:
         allowed = subprocess.run([*space, "true"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no unshare on this machine")
+    except OSError as error:
+        pytest.skip(f"no unshare on this machine: {error}")
     if allowed.returncode != 0:
         pytest.skip(f"no name spaces can be made here: {allowed.stderr.strip()}")
     environment = dict(os.environ) if env is None else dict(env)
