@@ -15,11 +15,14 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 COMPUTING_SHARE = 0.1  # of one core: what threads in the background take is far below, any arithmetic above
+RUNNABLE_SHARE = (
+    0.5  # of the time: a thread that is kept from computing by other programs, and none that polls
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Liveness:
 
     Args:
         clock, cpu_clock: seconds on the wall and of all cores.
+        thread_clocks: by thread, the seconds in which it ran or waited for a core.
 
     """
 
@@ -50,13 +54,14 @@ class Liveness:
         self,
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = time.process_time,
+        thread_clocks: Callable[[], dict[int, float]] = lambda: runnable_seconds(),
     ) -> None:
-        self._clock, self._cpu_clock = clock, cpu_clock
+        self._clock, self._cpu_clock, self._thread_clocks = clock, cpu_clock, thread_clocks
         self._numbers = itertools.count()
         self._at: dict[int, tuple[str, float]] = {}
         self._waits: dict[int, str] = {}
         self._last = "starting", clock()
-        self._cpu: deque[tuple[float, float]] = deque()
+        self._seen: deque[tuple[float, float, dict[int, float]]] = deque()
 
     @property
     def is_at_work(self) -> bool:
@@ -96,15 +101,15 @@ class Liveness:
 
         Work that marks nothing for a while, such as solving a large system, shows by the processor time it
         takes: a process that used more than a tenth of a core over the last ``window_s`` seconds is not idle.
-        A read that blocks uses none.
+        Nor is one with a thread that would have computed for half of them, had other programs let it. A read
+        that blocks does neither.
         """
-        now, cpu = self._clock(), self._cpu_clock()
-        self._cpu.append((now, cpu))
-        while len(self._cpu) > 1 and self._cpu[1][0] <= now - window_s:
-            self._cpu.popleft()
-        since, cpu_then = self._cpu[0]
+        now = self._clock()
+        self._seen.append((now, self._cpu_clock(), self._thread_clocks()))
+        while len(self._seen) > 1 and self._seen[1][0] <= now - window_s:
+            self._seen.popleft()
         idle_s = now - self._last[1]
-        if not self._waits and now - since >= window_s and cpu - cpu_then > COMPUTING_SHARE * (now - since):
+        if not self._waits and now - self._seen[0][0] >= window_s and self._has_computed():
             idle_s = 0.0
         waits = list(self._waits.values())
         under_way = sorted(self._at.values(), key=lambda item: item[1])
@@ -115,6 +120,28 @@ class Liveness:
         else:
             doing = f"after {self._last[0]}"
         return Sighting(doing, bool(waits), idle_s)
+
+    def _has_computed(self) -> bool:
+        """Return whether this process has computed, or tried to, since the first look that is kept."""
+        (since, cpu_then, threads_then), (now, cpu, threads) = self._seen[0], self._seen[-1]
+        runnable_s = max(
+            (threads[i] - threads_then[i] for i in threads.keys() & threads_then.keys()), default=0.0
+        )
+        return cpu - cpu_then > COMPUTING_SHARE * (now - since) or runnable_s > RUNNABLE_SHARE * (now - since)
+
+
+def runnable_seconds() -> dict[int, float]:
+    """Return for each thread of this process the seconds in which it ran or was kept waiting for a core.
+
+    They are those of ``/proc/self/task/*/schedstat``; a system that does not count them has none here.
+    """
+    found = {}
+    with suppress(OSError):
+        for thread in Path("/proc/self/task").iterdir():
+            with suppress(OSError, ValueError):  # it has ended meanwhile
+                ran_ns, waited_ns, _ = map(int, (thread / "schedstat").read_text().split())
+                found[int(thread.name)] = (ran_ns + waited_ns) / 1e9
+    return found
 
 
 process = Liveness()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 
-from linreg_dist.liveness import Liveness, process_start, process_state, stacks
+from linreg_dist.liveness import Liveness, process_start, process_state, runnable_seconds, stacks
 
 LIMIT_S = 100.0
 
@@ -16,69 +17,97 @@ class Time:
 
     def __init__(self) -> None:
         self.now, self.cpu = 0.0, 0.0
-        self.liveness = Liveness(clock=lambda: self.now, cpu_clock=lambda: self.cpu)
+        self.threads = {1: 0.0, 2: 0.0, 3: 0.0}
+        self.liveness = Liveness(
+            clock=lambda: self.now, cpu_clock=lambda: self.cpu, thread_clocks=lambda: dict(self.threads)
+        )
 
-    def pass_by(self, seconds: float, *, cores: float = 0.01) -> None:
-        """Let time pass, and look every two seconds as the watch does."""
+    def pass_by(self, seconds: float, *, cores: float = 0.01, runnable: tuple[float, ...] = ()) -> None:
+        """Let time pass, threads runnable for shares of it, and look every two seconds as the watch does."""
         for _ in range(round(seconds / 2)):
             self.now += 2.0
             self.cpu += 2.0 * cores
+            for thread, share in enumerate(runnable, 1):
+                self.threads[thread] += 2.0 * share
             self.liveness.look(LIMIT_S)
 
 
 def test_a_read_that_blocks_is_idle_for_as_long_as_it_blocks() -> None:
-    time = Time()
-    with time.liveness.doing("reading part-3"):
-        time.pass_by(60)
-        assert time.liveness.look(LIMIT_S).idle_s == 60
-        time.pass_by(60)
-        seen = time.liveness.look(LIMIT_S)
+    clock = Time()
+    with clock.liveness.doing("reading part-3"):
+        clock.pass_by(60)
+        assert clock.liveness.look(LIMIT_S).idle_s == 60
+        clock.pass_by(60)
+        seen = clock.liveness.look(LIMIT_S)
     assert (seen.idle_s, seen.waiting, seen.doing) == (120, False, "reading part-3, for 120 s")
-    assert time.liveness.look(LIMIT_S).idle_s == 0, "its end is progress"
+    assert clock.liveness.look(LIMIT_S).idle_s == 0, "its end is progress"
 
 
 def test_slow_reads_that_end_are_progress() -> None:
-    time = Time()
+    clock = Time()
     for number in range(5):
-        with time.liveness.doing(f"reading row group {number}"):
-            time.pass_by(LIMIT_S - 2)
-            assert time.liveness.look(LIMIT_S).idle_s < LIMIT_S
+        with clock.liveness.doing(f"reading row group {number}"):
+            clock.pass_by(LIMIT_S - 2)
+            assert clock.liveness.look(LIMIT_S).idle_s < LIMIT_S
 
 
 def test_one_thread_that_gets_on_shows_that_the_process_does() -> None:
-    time = Time()
-    with time.liveness.doing("reading part-1"):
+    clock = Time()
+    with clock.liveness.doing("reading part-1"):
         for _ in range(10):
-            time.pass_by(20)
-            time.liveness.mark("step")
-        seen = time.liveness.look(LIMIT_S)
+            clock.pass_by(20)
+            clock.liveness.mark("step")
+        seen = clock.liveness.look(LIMIT_S)
     assert seen.idle_s == 0
     assert seen.doing == "reading part-1, for 200 s", "the oldest is what to name, should it stop"
 
 
 def test_waiting_for_others_is_told_apart() -> None:
-    time = Time()
-    with time.liveness.waiting("waiting for the other workers"):
-        time.pass_by(500)
-        seen = time.liveness.look(LIMIT_S)
+    clock = Time()
+    with clock.liveness.waiting("waiting for the other workers"):
+        clock.pass_by(500)
+        seen = clock.liveness.look(LIMIT_S)
     assert seen.waiting
     assert seen.doing == "waiting for the other workers"
-    seen = time.liveness.look(LIMIT_S)
+    seen = clock.liveness.look(LIMIT_S)
     assert (seen.waiting, seen.idle_s) == (False, 0)
 
 
 def test_a_process_that_computes_without_a_mark_is_not_idle() -> None:
-    time = Time()
-    time.pass_by(1000, cores=0.3)
-    assert time.liveness.look(LIMIT_S).idle_s == 0
+    clock = Time()
+    clock.pass_by(1000, cores=0.3)
+    assert clock.liveness.look(LIMIT_S).idle_s == 0
 
 
 def test_computing_before_a_read_blocks_does_not_hide_that_it_does() -> None:
-    time = Time()
-    time.pass_by(400, cores=2.0)
-    with time.liveness.doing("reading"):
-        time.pass_by(LIMIT_S)
-        assert time.liveness.look(LIMIT_S).idle_s >= LIMIT_S
+    clock = Time()
+    clock.pass_by(400, cores=2.0)
+    with clock.liveness.doing("reading"):
+        clock.pass_by(LIMIT_S)
+        assert clock.liveness.look(LIMIT_S).idle_s >= LIMIT_S
+
+
+def test_a_thread_that_other_programs_keep_from_computing_is_not_idle() -> None:
+    clock = Time()
+    with clock.liveness.doing("compiling"):
+        clock.pass_by(400, cores=0.04, runnable=(0.01, 0.95))
+        assert clock.liveness.look(LIMIT_S).idle_s == 0
+
+
+def test_threads_that_poll_on_a_busy_machine_do_not_hide_a_read_that_blocks() -> None:
+    clock = Time()
+    with clock.liveness.doing("reading"):
+        clock.pass_by(400, cores=0.04, runnable=(0.3, 0.3, 0.3))
+        assert clock.liveness.look(LIMIT_S).idle_s == 400
+
+
+def test_the_system_says_how_long_a_thread_wanted_a_core() -> None:
+    before, began = runnable_seconds(), time.monotonic()
+    while time.monotonic() < began + 0.5:
+        pass
+    me = threading.get_native_id()
+    wanted = runnable_seconds()[me] - before[me]
+    assert 0.45 <= wanted <= time.monotonic() - began + 0.05
 
 
 def test_the_stacks_of_all_other_threads_are_shown_by_name_the_chosen_one_first() -> None:
