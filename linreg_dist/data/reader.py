@@ -121,24 +121,27 @@ class RowGroupReader:
         def decoded() -> Iterator[pa.Table]:
             with liveness.process.doing(f"reading {where}"), filesystem.open_input_file(path) as source:
                 footer, leaves = self._footer(group.file)
-                reader = self._open(source, footer, group.file, dictionary, local=local)
+                # Its own: another thread may find out in the meantime that this file has no dictionaries.
+                texts = [] if group.file in self._without_dictionary else dictionary
+                reader = _open(source, footer, texts, local=local)
                 live = _live_rows(file.deleted, footer, group)
 
-                def read(stored: list[str], dictionary: list[str]) -> pa.Table:
+                def read(stored: list[str]) -> pa.Table:
                     if group.span is not None:
-                        return self._read_slice(source, group, stored, dictionary, is_local=local)
+                        return self._read_slice(source, group, stored, texts, is_local=local)
                     return reader.read_row_group(group.ordinal, columns=stored, use_threads=False)
 
                 for names in pieces:
                     stored = [file.stored.get(name, name) for name in names if name in in_file]
                     try:
-                        table = read(stored, dictionary)
+                        table = read(stored)
                     except OSError as error:  # Arrow makes no dictionary of DELTA_BYTE_ARRAY and some others
-                        if group.file in self._without_dictionary or _NO_DICTIONARY not in str(error):
+                        if not texts or _NO_DICTIONARY not in str(error):
                             raise
                         self._without_dictionary.add(group.file)
-                        reader = self._open(source, footer, group.file, dictionary, local=local)
-                        table = read(stored, [])
+                        texts = []
+                        reader = _open(source, footer, texts, local=local)
+                        table = read(stored)
                     liveness.process.mark(f"reading {where}")
                     self._count(footer, group, [leaf for own in stored for leaf in leaves.get(own, ())])
                     if shown:
@@ -156,17 +159,6 @@ class RowGroupReader:
             limits.let_through(error)
             raise DataError(f"cannot read {where}: {error}") from error
 
-    def _open(
-        self, source: pa.NativeFile, footer: pq.FileMetaData, file: int, dictionary: list[str], *, local: bool
-    ) -> pq.ParquetFile:
-        return pq.ParquetFile(
-            source,
-            metadata=footer,
-            read_dictionary=[] if file in self._without_dictionary else dictionary,
-            pre_buffer=not local,
-            page_checksum_verification=True,
-        )
-
     def _read_slice(
         self,
         source: pa.NativeFile,
@@ -179,11 +171,9 @@ class RowGroupReader:
         """Decode columns of a slice, one after the other: their pages end at different rows."""
         assert group.span is not None  # noqa: S101  # for mypy
         footer, leaves = self._footer(group.file)
-        if group.file in self._without_dictionary:
-            dictionary = []
         columns = []
         for name in stored:
-            pages = self._pages_of(source, group, leaves[name], is_local=is_local)
+            pages = self._pages_of(source, group, leaves.get(name, ()), is_local=is_local)
             texts = [name] if name in dictionary else []
             column = read_rows(
                 source, footer, group.ordinal, name, group.span, pages, dictionary=texts, is_local=is_local
@@ -259,6 +249,18 @@ class RowGroupReader:
             codes = pa.Array.from_buffers(pa.int32(), num_rows, [None, zeros])
             return pa.DictionaryArray.from_arrays(codes, levels)
         return pa.repeat(scalar.cast(kind), num_rows)
+
+
+def _open(
+    source: pa.NativeFile, footer: pq.FileMetaData, dictionary: list[str], *, local: bool
+) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        source,
+        metadata=footer,
+        read_dictionary=dictionary,
+        pre_buffer=not local,
+        page_checksum_verification=True,
+    )
 
 
 def _scalar(value: Any, kind: pa.DataType) -> pa.Scalar:

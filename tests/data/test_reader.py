@@ -169,3 +169,18 @@ def test_a_page_that_does_not_match_its_checksum_is_refused(tmp_path):
     manifest = read_manifest([str(path)])
     with pytest.raises(DataError, match=r"cannot read .*a\.parquet \(row group 0\).*[Cc][Rr][Cc]"):
         RowGroupReader(manifest, ["x"]).read(manifest.row_groups[0])
+
+
+def test_a_file_without_dictionaries_is_read_though_another_thread_finds_that_out_first(
+    tmp_path, monkeypatch
+):
+    table = pa.table({"x": np.arange(20.0), "text": [f"t{j % 3}" for j in range(20)]})
+    how = {"use_dictionary": False, "column_encoding": {"text": "DELTA_BYTE_ARRAY"}}
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=10, **how)
+    manifest = read_manifest([str(tmp_path)])
+    reader = RowGroupReader(manifest, ["x", "text"], ["text"])
+    monkeypatch.setattr("linreg_dist.data.reader._PIECE_BYTES", 1)  # a column at a time
+    pieces = reader.read_pieces(manifest.row_groups[1])
+    next(pieces)  # the file is open, and its text is to be read as a dictionary
+    reader.read(manifest.row_groups[0])
+    assert next(pieces)["text"].to_pylist() == table["text"].to_pylist()[10:]

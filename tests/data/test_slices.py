@@ -123,6 +123,16 @@ def test_deleted_rows_are_left_out_of_each_slice(tmp_path: Path, tiny: None) -> 
     assert read_all(manifest, ["x"])["x"].to_pylist() == left.tolist()
 
 
+def test_a_dot_in_the_name_of_a_column_is_no_struct(tmp_path: Path, tiny: None) -> None:
+    table = pa.table(
+        {"x.y": np.arange(3000), "x": np.arange(3000) * 2.0, "s.t": [f"{j % 7}" for j in range(3000)]}
+    )
+    write_parquet(tmp_path / "a.parquet", table)
+    manifest = in_slices(read_manifest([str(tmp_path)]), table.column_names)
+    assert len(manifest.row_groups) > 1
+    assert read_all(manifest, table.column_names, ("s.t",)).equals(table)
+
+
 def test_a_slice_of_columns_that_the_file_lacks_has_its_rows(tmp_path: Path, tiny: None) -> None:
     write_parquet(tmp_path / "k=1" / "a.parquet", {"x": np.arange(3000)})
     manifest = in_slices(read_manifest([str(tmp_path)]), ["x", "k"])
