@@ -70,17 +70,18 @@ lint: $(VENV)/.stamp-test
 	$(call stage,mypy,$(VENV)/bin/mypy)
 	$(call stage,import layers,$(VENV)/bin/lint-imports --no-logo)
 
-# $(call pytest,PROCESSES): clusters start, workers are lost and limits pass while a test waits, so that four processes
-# keep two cores busy; tests without a cluster compute.
-pytest = $(VENV)/bin/python -m pytest -n $(1) --dist loadfile --no-loadscope-reorder
+PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# Hundreds of tests start Python; where PYTHONDONTWRITEBYTECODE is set, each would compile our modules again.
+# Hundreds of tests start Python; where PYTHONDONTWRITEBYTECODE is set, each would compile our modules again. And the
+# native kernels are compiled once here, not by several tests at the same time.
 test: lint
 	$(call stage,compiled modules,$(VENV)/bin/python -m compileall -q linreg_dist)
-	$(call stage,pytest,$(call pytest,4) --durations=20)
+	$(call stage,compiled kernels,LINREG_DIST_KERNELS=native $(VENV)/bin/linreg-dist train jobs/flights_workers.yaml -q \
+		--fresh --set scaling.num_workers=0 --set solver.epochs=2 --set run.storage_path=runs >/dev/null)
+	$(call stage,pytest,$(PYTEST) --durations=20)
 
 test-quick: $(VENV)/.stamp-test
-	$(call stage,pytest without clusters,$(call pytest,2) -q -m "not slow")
+	$(call stage,pytest without clusters,$(PYTEST) -q -m "not slow")
 
 # Each orchestrator has an environment of its own, .venv-NAME, because their requirements do not go together. A
 # requirements.txt that pins all of its environment says so by a line "# pins: all"; else constraints.txt holds too.

@@ -122,7 +122,8 @@ def _machine() -> Any:
 def _linked(code: bytes, name: str, num_arguments: int) -> Callable[..., int]:
     import llvmlite.binding as llvm
 
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+    # One block for code and constants, whose distance has 32 bits: LLVM ends a process where it has more.
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(), use_lmm=True)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     address = engine.get_function_address(name)
