@@ -134,7 +134,9 @@ def test_a_killed_worker_goes_unnoticed(folder: Path) -> None:
     assert result["worker_groups"] == [1, 1], "there was a second group"
 
 
-def test_a_job_outlives_dagster_and_the_cluster_and_ends_when_it_is_cancelled(folder: Path) -> None:
+def test_a_job_outlives_dagster_and_the_cluster_and_ends_when_it_is_cancelled(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (port,) = free_ports(1)
     address, home = f"http://127.0.0.1:{port}", folder / "home"
     environ = {"LRD_FOLDER": str(folder), "LRD_HEAD": address}
@@ -158,18 +160,26 @@ def test_a_job_outlives_dagster_and_the_cluster_and_ends_when_it_is_cancelled(fo
                 if b"--head" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.killpg(pid, signal.SIGKILL)
         wait_for(lambda: "STEP_UP_FOR_RETRY" in kinds(dagster, run), 200)
+        result = run_folder / "result.json"
+        wait_for(result.exists, 100)  # of the driver, which trains on until it sees that its head is gone
+        assert json.loads(result.read_text())["error"]["type"] == "ClusterError"
+        reached = epochs(run_folder)
 
         with _head(folder, port):
             wait_for(lambda: "endless-1 sent to" in dagster.log(run), 300)
-            wait_for(lambda: len(epochs(run_folder)) > len(before), 300)
+            wait_for(lambda: not result.exists() and len(epochs(run_folder)) > len(reached), 300)
             # A line has the seconds that its epoch took: those of before are there, and were not made again.
             kept = epochs(run_folder)
             assert kept[:10] == before[:10]
             assert dagster.status(run) == "STARTED"
-            began = time.monotonic()
+            began = time.time()
             dagster.cancel(run)
             wait_for(lambda: JobServer(address).job("endless-1").state == "STOPPED", 60)
-            assert time.monotonic() - began < 30, "10 s, and the time that asking takes on a busy machine"
+            ended = (JobServer(address).job("endless-1").ended_ms or 0) / 1000 - began
+            written = result.stat().st_mtime - began
+            with capsys.disabled():
+                print(f"\ncancelled: its result after {written:.1f} s, the job ended after {ended:.1f} s")
+            assert ended < 30, "10 s, and the time that asking takes on a busy machine"
             assert dagster.wait(run) == "CANCELED", dagster.log(run)
             dagster.process.terminate()
-    assert json.loads((run_folder / "result.json").read_text())["status"] != "succeeded"
+    assert json.loads(result.read_text())["status"] == "interrupted"
