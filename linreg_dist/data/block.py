@@ -15,7 +15,7 @@ import pyarrow as pa
 from linreg_dist.data import memory
 from linreg_dist.data.design.columns import Columns
 from linreg_dist.data.design.encoding import Encoding
-from linreg_dist.data.design.numeric import NumericColumn, not_finite, refuse_overflow, take_numbers
+from linreg_dist.data.design.numeric import not_finite, refuse_overflow, take_numbers
 from linreg_dist.data.gather import RowRuns, gather_finite
 from linreg_dist.data.in_place import ColumnsInPlace, ColumnTaker
 from linreg_dist.data.plain_reader import PlainReader
@@ -249,7 +249,7 @@ class BlockBuilder:
         places = []
         if name in self._spans:
             kind, start, _ = self._spans[name]
-            if type(kind) is not NumericColumn:
+            if not kind.is_as_decoded:
                 return []
             places.append((draft.x_DN[start], float(self._shift.x_D[start])))
         for k, target in enumerate(self._columns.targets):

@@ -35,8 +35,15 @@ def _compiled(function: F, *, fastmath: Any) -> F:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = folder or before
     try:
+        # What a kernel calls is a part of it. Else a process that compiles has a copy of it from each caller,
+        # of which the first serves all, and adds in another order than one that loads kept code.
         decorate = numba.njit(
-            nogil=True, cache=folder is not None, boundscheck=False, error_model="numpy", fastmath=fastmath
+            nogil=True,
+            cache=folder is not None,
+            boundscheck=False,
+            error_model="numpy",
+            fastmath=fastmath,
+            forceinline=True,
         )
         compiled: F = decorate(function)
         return compiled

@@ -64,8 +64,8 @@ class NumericColumn(ColumnKind):
 
     @property
     def is_as_decoded(self) -> bool:
-        """Whether no value is filled."""
-        return self.fill is None
+        """Whether no value is filled. A subclass may make other numbers of them."""
+        return type(self) is NumericColumn and self.fill is None
 
     def fits_float32(self, type_: pa.DataType) -> bool:
         """Return whether the type has at most float32's digits."""
