@@ -8,73 +8,41 @@ processor time outside of decoding and of the kernels, over that of decoding.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
-import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders.floor import scan
-from benchmarks.problems import DATA_ROOT, PROBLEMS, TARGET, Dataset, materialise
-
-
-@dataclass(frozen=True)
-class Taken:
-    """Wall and processor seconds of a pass."""
-
-    wall_s: float
-    cpu_s: float
+from benchmarks.interleaved import Taken, compare, cpu_seconds, datasets, parser_of
+from benchmarks.problems import TARGET, Dataset
 
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--problems", nargs="*", default=["W32", "W8"], choices=list(PROBLEMS))
-    parser.add_argument("--scale", type=float, default=1.0, help="rows, in row groups of the full size")
-    parser.add_argument("--rounds", type=int, default=3)
+    import pyarrow.parquet as pq
+
+    parser = parser_of(__doc__)
     parser.add_argument("--cores", type=int, help="use so many only")
-    parser.add_argument("--root", type=Path, default=DATA_ROOT)
     options = parser.parse_args()
     if options.cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
     print("problem | contender | Mrow/s | to the scan | CPU ms a row group | to the scan")
-    for name in options.problems:
-        problem = PROBLEMS[name]
-        problem = replace(problem, num_rows=int(problem.num_rows * options.scale))
-        measure(materialise(problem, options.root), options.rounds)
-
-
-def measure(dataset: Dataset, rounds: int) -> None:
-    """Print the lines of one data set."""
-    import pyarrow.parquet as pq
-
-    groups = sum(pq.read_metadata(file).num_row_groups for file in dataset.files)
     contenders: dict[str, Callable[[Dataset], Taken]] = {
         "scan, a process a core": scanned,
         "ours, threads": lambda dataset: ours(dataset, "never"),
         "ours, readers": lambda dataset: ours(dataset, "always"),
     }
-    for run in contenders.values():  # imports, the page cache, compiled kernels
-        run(dataset)
-    taken = [{name: run(dataset) for name, run in contenders.items()} for _ in range(rounds)]
-    first = next(iter(contenders))
-    for name in contenders:
-        rate = statistics.median(dataset.problem.num_rows / one[name].wall_s / 1e6 for one in taken)
-        cpu = statistics.median(one[name].cpu_s / groups * 1e3 for one in taken)
-        faster = statistics.median(one[first].wall_s / one[name].wall_s for one in taken)
-        cheaper = statistics.median(one[first].cpu_s / one[name].cpu_s for one in taken)
-        print(f"{dataset.problem.name} | {name} | {rate:.1f} | {faster:.2f} | {cpu:.1f} | {cheaper:.2f}")
-    print(
-        f"{dataset.problem.name} | lock held at most, to decoding | 1/{1 / lock_share(dataset):.0f}",
-        flush=True,
-    )
+    for dataset in datasets(options):
+        groups = sum(pq.read_metadata(file).num_row_groups for file in dataset.files)
+        compare(dataset, contenders, options.rounds, parts=groups)
+        share = 1 / lock_share(dataset)
+        print(f"{dataset.problem.name} | lock held at most, to decoding | 1/{share:.0f}", flush=True)
 
 
 def scanned(dataset: Dataset) -> Taken:
@@ -99,7 +67,7 @@ def ours(dataset: Dataset, readers: str) -> Taken:
 
     os.environ["LINREG_DIST_READERS"] = readers
     with tempfile.TemporaryDirectory() as storage:
-        before = _cpu_s()
+        before = cpu_seconds()
         run = lr.train(
             {
                 "version": 1,
@@ -110,12 +78,7 @@ def ours(dataset: Dataset, readers: str) -> Taken:
                 "outputs": {"report": False},
             }
         )
-        return Taken(run.result["timing"]["read_s"], _cpu_s() - before)
-
-
-def _cpu_s() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+        return Taken(run.result["timing"]["read_s"], cpu_seconds() - before)
 
 
 def lock_share(dataset: Dataset) -> float:

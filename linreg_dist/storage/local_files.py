@@ -72,16 +72,21 @@ def read_regular(path: Path, limit_bytes: int = DOCUMENT_BYTES) -> bytes:
     return content
 
 
-def create_file(path: Path) -> BinaryIO:
+def create_file(path: Path, *, private: bool = False) -> BinaryIO:
     """Make a file that was not there, for writing. What has the name goes first: a link itself, never what it
     points to.
+
+    Args:
+        path: of the file.
+        private: whether nobody else may read it, as in a folder for everybody's temporary files.
 
     Raises:
         OSError: the name belongs to a folder, or the file cannot be made.
 
     """
     path.unlink(missing_ok=True)
-    return os.fdopen(_open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb")
+    mode = 0o600 if private else 0o666
+    return os.fdopen(_open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
 
 
 def rewrite_file(path: Path) -> BinaryIO:
@@ -127,9 +132,9 @@ def private_folder(path: Path) -> None:
         path.chmod(0o700)
 
 
-def _open(path: Path, flags: int) -> int:
+def _open(path: Path, flags: int, mode: int = 0o666) -> int:
     try:
-        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(

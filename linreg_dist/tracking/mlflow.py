@@ -21,21 +21,12 @@ from linreg_dist.errors import LinregDistError
 from linreg_dist.export import FORMATS
 from linreg_dist.jobspec import JobSpec, resolved_data
 from linreg_dist.storage import read_file
-from linreg_dist.tracking.tracker import TrackedRun, Tracker
+from linreg_dist.tracking.tracker import OF_EPOCH, TrackedRun, Tracker
 from linreg_dist.wording.secrets import shown
 
 if TYPE_CHECKING:
     from linreg_dist.model.linear_model import LinearModel
 
-_OF_EPOCH = (
-    "train_mse",
-    "validation_mse",
-    "validation_r2",
-    "loss",
-    "validation_loss",
-    "rows_per_s",
-    "seconds",
-)
 _SECTIONS = ("data", "model", "solver", "tune", "scaling")
 _FILES = ("result.json", "job.yaml", "report.html")
 _STATUS = {"succeeded": "FINISHED", "interrupted": "KILLED"}
@@ -104,7 +95,7 @@ class Mlflow(Tracker):
     def epoch(self, line: EpochLine) -> None:
         """Log the figures of an epoch at its number."""
         self._epochs = line.epoch + 1
-        self._log({name: getattr(line, name) for name in _OF_EPOCH}, line.epoch)
+        self._log({name: getattr(line, name) for name in OF_EPOCH}, line.epoch)
 
     def finish(self, result: ResultDocument, model: LinearModel | None) -> None:
         """Log the metrics of the model, its files and the model itself, and end the MLflow run."""

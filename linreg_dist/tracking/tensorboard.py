@@ -14,21 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from linreg_dist.documents import EpochLine, ResultDocument
 from linreg_dist.jobspec import JobSpec, resolved_yaml
 from linreg_dist.storage import Location, ObjectPath, upload_file
-from linreg_dist.tracking.tracker import TrackedRun, Tracker
+from linreg_dist.tracking.tracker import OF_EPOCH, TrackedRun, Tracker
 
 if TYPE_CHECKING:
     from linreg_dist.model.linear_model import LinearModel
 
 FOLDER = "tensorboard"
-_OF_EPOCH = (
-    "train_mse",
-    "validation_mse",
-    "validation_r2",
-    "loss",
-    "validation_loss",
-    "rows_per_s",
-    "seconds",
-)
 
 
 class TensorBoard(Tracker):
@@ -65,7 +56,7 @@ class TensorBoard(Tracker):
     def epoch(self, line: EpochLine) -> None:
         """Write the figures of an epoch at its number."""
         self._epochs = line.epoch + 1
-        for name in _OF_EPOCH:
+        for name in OF_EPOCH:
             value = getattr(line, name)
             if value is not None:
                 self._writer.add_scalar(name, value, line.epoch)

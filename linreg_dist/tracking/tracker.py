@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from linreg_dist.model.linear_model import LinearModel
     from linreg_dist.storage import Location
 
+OF_EPOCH = (
+    "train_mse",
+    "validation_mse",
+    "validation_r2",
+    "loss",
+    "validation_loss",
+    "rows_per_s",
+    "seconds",
+)
+"""The numbers of an `EpochLine` that trackers draw; those that a solver does not have are None."""
+
 
 @dataclass(frozen=True)
 class TrackedRun:

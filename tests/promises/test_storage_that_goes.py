@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,22 +16,7 @@ from linreg_dist.run.lock.hold import hold_run
 from linreg_dist.training.checkpoints.checkpoint import CheckpointStore, Progress
 from linreg_dist.verbs.train import train
 from tests.parquet import linear_columns, write_parquet
-from tests.places import disk
-
-
-@contextmanager
-def mounted(path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a file system to unmount")
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=False, capture_output=True)
+from tests.places import disk, mounted
 
 
 def move(storage: Path) -> None:

@@ -35,7 +35,7 @@ class FileWriter:
             self._finish()
             self._file = file
             self._temporary = _beside(self._targets[file])  # known first: a stop may come between
-            self._sink = create_file(self._temporary)
+            self._sink = create_file(self._temporary, private=isinstance(self._targets[file], ObjectPath))
             self._writer = pq.ParquetWriter(self._sink, _plain(table.slice(0, 0)).schema)
         if self._writer is not None:
             for part in _parts(table):
