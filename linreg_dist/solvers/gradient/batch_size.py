@@ -4,7 +4,7 @@ A step costs a fixed time (the all-reduce, the update, handing over the rows of 
 are, waiting for the slowest worker) and a time per row. Both come from steps that really ran, on these
 workers and rows, at the fewest and at the most rows that are in question. Fewer, larger steps waste less of
 the fixed time but move the weights less often, so the choice stays between 64 and 1,024 steps an epoch,
-unless the user names a size. Then a few steps of the size that was chosen are run as well: where they take
+and at 32 rows or more, unless the user names a size. Then a few steps of the size that was chosen are run as well: where they take
 longer than the two others let expect, the choice is revised.
 """
 
@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 FIXED_SHARE = 0.1
 MOST_STEPS, FEWEST_STEPS = 1024, 64
-_SMALLEST = 8  # rows; below that a step teaches less than it costs
+# Rows. The gradient of fewer is so noisy that a step size of the user's ends far from the optimum, and their
+# steps cost about the same, so that the choice between them would be the clock's mood.
+_SMALLEST = 32
 _SURPRISE = 1.25  # times the expected seconds, from which on a choice is revised
 _MOST_REVISIONS = 2
 
