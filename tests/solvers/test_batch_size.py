@@ -51,6 +51,12 @@ def test_a_choice_that_runs_slower_than_expected_is_revised_and_says_so() -> Non
     assert f"{found.first:,} rows took" in found.reason
 
 
+def test_the_clock_decides_nothing_where_there_are_few_rows() -> None:
+    assert bounds(1000) == bounds(2000) == (32, 32)
+    assert bounds(20) == (20, 20)
+    assert bounds(8000) == (32, 125)
+
+
 def test_a_clock_that_knows_no_difference_is_no_matter() -> None:
     assert choose_by_time(10**6, lambda batch: 0.0).batch >= 1
     assert choose_by_time(10**6, lambda batch: 1e-3).batch == 10**6 // 64
@@ -75,12 +81,12 @@ def test_the_steps_that_were_timed_leave_no_trace(
     solver: dict[str, Any],
 ) -> None:
     monkeypatch.setenv(VARIABLE, kernels)
-    path = write_parquet(tmp_path / "d" / "a.parquet", linear_columns(2000, 3), row_group_size=300)
+    path = write_parquet(tmp_path / "d" / "a.parquet", linear_columns(8000, 3), row_group_size=1000)
     sections = {"model": model, "outputs": {"report": False}}
     auto = train_here(path, name="auto", solver={**solver, "epochs": 2}, **sections)
     said = auto.result["solver"]
     assert said["batch_size_reason"]
-    assert said["batch_size_first_chosen"] >= 8
+    assert said["batch_size_first_chosen"] >= 32
     named = {**solver, "epochs": 2, "global_batch_size": said["global_batch_size"]}
     again = train_here(path, name="named", solver=named, **sections)
     np.testing.assert_array_equal(again.model.coef_, auto.model.coef_)
@@ -93,7 +99,7 @@ def test_the_steps_that_were_timed_leave_no_trace(
 def test_workers_choose_alike_and_leave_no_trace(
     tmp_path: Path, train_here: Callable[..., Run], sync_every: int
 ) -> None:
-    path = write_parquet(tmp_path / "d" / "a.parquet", linear_columns(2000, 3), row_group_size=300)
+    path = write_parquet(tmp_path / "d" / "a.parquet", linear_columns(8000, 3), row_group_size=1000)
     sections = {"outputs": {"report": False}, "scaling": {"num_workers": 2}}
     solver = {"name": "sgd", "epochs": 2, "sync_every": sync_every, "learning_rate": 0.05}
     auto = train_here(path, name="auto", solver=solver, **sections)

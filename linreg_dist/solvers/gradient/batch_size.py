@@ -4,8 +4,8 @@ A step costs a fixed time (the all-reduce, the update, handing over the rows of 
 are, waiting for the slowest worker) and a time per row. Both come from steps that really ran, on these
 workers and rows, at the fewest and at the most rows that are in question. Fewer, larger steps waste less of
 the fixed time but move the weights less often, so the choice stays between 64 and 1,024 steps an epoch,
-and at 32 rows or more, unless the user names a size. Then a few steps of the size that was chosen are run as well: where they take
-longer than the two others let expect, the choice is revised.
+and at 32 rows or more, unless the user names a size. Then a few steps of the size that was chosen are run as
+well: where they take longer than the two others let expect, the choice is revised.
 """
 
 from __future__ import annotations
